@@ -1,0 +1,70 @@
+//! Time, given to whoever needs it: nobody else in the program asks the kernel for it.
+//!
+//! Two answers, never mixed: [`Clock::wall`] is for people and files and may jump; [`Clock::ticks`] is
+//! `CLOCK_BOOTTIME`, which counts suspended time and never jumps, and decides everything that is a duration.
+
+#![expect(clippy::disallowed_methods, reason = "this is the Clock that everybody else is told to ask")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use jiff::Timestamp;
+
+/// A moment on the boot clock: nanoseconds since this boot, suspended time included (`clock_gettime(2)`,
+/// `CLOCK_BOOTTIME`). Comparable between processes of one boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticks(pub Duration);
+
+impl Ticks {
+    /// How long ago `earlier` was; zero if it lies ahead.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The moment `later` from now.
+    #[must_use]
+    pub fn plus(self, later: Duration) -> Self {
+        Self(self.0.saturating_add(later))
+    }
+}
+
+/// Where time comes from.
+pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// The time of day, for people and files.
+    fn wall(&self) -> Timestamp;
+    /// The boot clock, for durations.
+    fn ticks(&self) -> Ticks;
+}
+
+/// A clock that can be handed to every part of a program.
+pub type SharedClock = Arc<dyn Clock>;
+
+/// The kernel's clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl SystemClock {
+    /// The kernel's clocks, to be shared.
+    pub fn shared() -> SharedClock {
+        Arc::new(Self)
+    }
+}
+
+impl Clock for SystemClock {
+    fn wall(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn ticks(&self) -> Ticks {
+        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)
+            .or_else(|_| nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC))
+            .map_or(Duration::ZERO, Duration::from);
+        Ticks(now)
+    }
+}
+
+/// Seconds since 1970 as the runbooks write them: a float.
+#[expect(clippy::cast_precision_loss, reason = "microseconds of this century fit a double")]
+pub fn epoch_seconds(at: Timestamp) -> f64 {
+    at.as_microsecond() as f64 / 1e6
+}

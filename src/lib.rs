@@ -1,0 +1,36 @@
+//! Unattended Claude Code agents on a Linux filesystem queue.
+//!
+//! The library is built in floors; a module uses floors below its own and never one above, which
+//! `tests/architecture.rs` checks line by line.
+//!
+//! | floor | module | what lives there |
+//! |---|---|---|
+//! | 0 | [`task`] | what a task is: names, states, attempts, outcomes, the retry rule (pure) |
+//! | 0 | [`clock`] | wall and monotonic time, and the boot they belong to |
+//! | 1 | [`layout`] | every path under the root; nothing else knows one |
+//! | 1 | [`config`] | settings, read once, each with where it came from |
+//! | 2 | [`os`] | one kernel idea a file: durable writes, locks, pipes, processes, signals |
+//! | 3 | [`spool`] | where tasks live: the state table, the step lists, the disk that performs them |
+//! | 3 | [`agent`] | one Claude run: arguments, stream, verdict, the child |
+//! | 3 | [`telemetry`] | logs, journal, metrics and the HTTP face |
+//! | 4 | [`recovery`] | survey, plan, apply |
+//! | 5 | [`watcher`] | the worker: a core that decides, a shell that does |
+//! | 5 | [`supervisor`] | the one who notices deaths and restarts |
+//! | 6 | [`operator`] | the verbs of `agentctl`, and how things read to a person |
+//! | 7 | [`cli`] | the three programs' entry points |
+//!
+//! What always holds is written at the top of each module; the promises to users are in `docs/ARCHITECTURE.md`.
+
+pub mod agent;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod layout;
+pub mod operator;
+pub mod os;
+pub mod recovery;
+pub mod spool;
+pub mod supervisor;
+pub mod task;
+pub mod telemetry;
+pub mod watcher;

@@ -1,0 +1,25 @@
+//! What a task is: its names, its states, its attempts and how they end.
+//!
+//! Invariants:
+//! - nothing here reads a clock, a disk, an environment or a random number;
+//! - a field that we did not define survives a rewrite byte for byte and in its place ([`file::TaskFile`]);
+//! - a task is tried again only by the rule in [`retry`].
+//!
+//! It deliberately does not know where a task is kept: directories belong to [`crate::layout`], moves to
+//! [`crate::spool`].
+
+pub mod attempt;
+pub mod fault;
+pub mod file;
+pub mod name;
+pub mod outcome;
+pub mod retry;
+pub mod schema;
+pub mod state;
+
+pub use attempt::{Attempt, AttemptOutcome, Tokens};
+pub use fault::ErrorCode;
+pub use file::{ParseError, Record, Spec, TaskFile};
+pub use name::{FileName, RunId, SessionId, TaskName, WorkerName};
+pub use outcome::Outcome;
+pub use state::{Place, TaskState};

@@ -1,0 +1,250 @@
+//! Names: of tasks, of their files, of workers, of runs and sessions. Each is checked once, when it is made.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Why something is not a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Not a worker's name.
+    #[error(
+        "`{0}` is not a worker's name: it takes lowercase letters, digits and hyphens, at most 63, and starts with a letter or digit"
+    )]
+    Worker(String),
+    /// Not a task's name.
+    #[error(
+        "`{0}` is not a task's name: it takes letters, digits and `._~-`, at most 128, and starts with a letter or digit"
+    )]
+    Task(String),
+    /// Not a task file's name.
+    #[error("`{0}` is not a task file: a task file ends in .json and does not start with a dot")]
+    File(String),
+}
+
+/// A worker's name, `[a-z0-9][a-z0-9-]{0,62}`: safe in paths, unit names and container names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema)]
+#[serde(transparent)]
+pub struct WorkerName(String);
+
+impl WorkerName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for WorkerName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let bytes = text.as_bytes();
+        let good = (1..=63).contains(&bytes.len())
+            && plain(bytes[0])
+            && bytes.iter().all(|c| plain(*c) || *c == b'-');
+        if good { Ok(Self(text.to_owned())) } else { Err(NameError::Worker(shown(text))) }
+    }
+}
+
+impl<'de> Deserialize<'de> for WorkerName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl fmt::Display for WorkerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A task's name, `[A-Za-z0-9][A-Za-z0-9._~-]{0,127}`: its `id`, else the stem of its file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema)]
+#[serde(transparent)]
+pub struct TaskName(String);
+
+impl TaskName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TaskName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let bytes = text.as_bytes();
+        let good = (1..=128).contains(&bytes.len())
+            && bytes[0].is_ascii_alphanumeric()
+            && bytes.iter().all(|c| c.is_ascii_alphanumeric() || b"._~-".contains(c));
+        if good { Ok(Self(text.to_owned())) } else { Err(NameError::Task(shown(text))) }
+    }
+}
+
+impl<'de> Deserialize<'de> for TaskName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl fmt::Display for TaskName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The name of a task file, which it keeps through all moves: `*.json`, one path component.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct FileName(String);
+
+impl FileName {
+    /// The longest name that leaves room for our own temporary names beside it (`NAME_MAX` is 255 bytes).
+    const MAX: usize = 200;
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name without `.json`.
+    pub fn stem(&self) -> &str {
+        self.0.strip_suffix(".json").unwrap_or(&self.0)
+    }
+
+    /// The stem as a task's name, where it can be one.
+    pub fn task_name(&self) -> Option<TaskName> {
+        self.stem().parse().ok()
+    }
+
+    /// The name with `~n` before `.json`, for a drop whose name is taken: `x.json` becomes `x~2.json`.
+    #[must_use]
+    pub fn numbered(&self, n: u32) -> Self {
+        Self(format!("{}~{n}.json", self.base()))
+    }
+
+    /// The stem without a `~n` that [`FileName::numbered`] put there.
+    pub fn base(&self) -> &str {
+        match self.stem().rsplit_once('~') {
+            Some((base, n)) if !base.is_empty() && !n.is_empty() && n.bytes().all(|c| c.is_ascii_digit()) => {
+                base
+            }
+            _ => self.stem(),
+        }
+    }
+}
+
+impl FromStr for FileName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let good = text.len() > ".json".len()
+            && text.len() <= Self::MAX
+            && text.ends_with(".json")
+            && !text.starts_with(['.', '#'])
+            && !text.contains(['/', '\0']);
+        if good { Ok(Self(text.to_owned())) } else { Err(NameError::File(shown(text))) }
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// One life of a task, from its first claim to its outcome: a uuid v7.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(transparent)]
+pub struct RunId(#[schemars(with = "String")] pub Uuid);
+
+impl RunId {
+    /// A new run.
+    pub fn mint() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One conversation of the agent: a uuid v4, minted by us before the spawn.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(transparent)]
+pub struct SessionId(#[schemars(with = "String")] pub Uuid);
+
+impl SessionId {
+    /// A new session.
+    pub fn mint() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A hostile text as it may stand in a message: escaped and short.
+fn shown(text: &str) -> String {
+    let mut out: String = text.chars().take(80).flat_map(char::escape_default).collect();
+    if text.chars().count() > 80 {
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worker_names_are_safe_in_paths_units_and_containers() {
+        for good in ["marie", "a", "9", "bob-2", &"a".repeat(63)] {
+            assert!(good.parse::<WorkerName>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "Marie", "a_b", "a/b", "..", "é", &"a".repeat(64), "a b"] {
+            assert!(bad.parse::<WorkerName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn task_names_stay_on_one_line_and_in_one_folder() {
+        for good in ["hello", "x~2", "A.b_c-d", &"a".repeat(128)] {
+            assert!(good.parse::<TaskName>().is_ok(), "{good}");
+        }
+        for bad in ["", ".x", "-x", "a/b", "a\nb", "a b", &"a".repeat(129), "ä"] {
+            assert!(bad.parse::<TaskName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_second_drop_is_numbered_after_the_first() {
+        let file: FileName = "x.json".parse().unwrap();
+        assert_eq!(file.numbered(2).as_str(), "x~2.json");
+        assert_eq!(file.numbered(2).numbered(3).as_str(), "x~3.json");
+        assert_eq!(file.numbered(2).base(), "x");
+        assert_eq!("a~b.json".parse::<FileName>().unwrap().base(), "a~b");
+        assert_eq!("~2.json".parse::<FileName>().unwrap().base(), "~2");
+    }
+
+    #[test]
+    fn only_whole_visible_json_names_are_task_files() {
+        assert!("x.json".parse::<FileName>().is_ok());
+        for bad in [".x.json", ".json", "x.json.tmp", "x.json~", "x.part", "#x.json", "a/b.json", "x.JSON"] {
+            assert!(bad.parse::<FileName>().is_err(), "{bad}");
+        }
+    }
+}
