@@ -353,7 +353,8 @@ fn render(lines: &[(&str, String)]) -> Vec<u8> {
     let mut text = String::from("{\n");
     for (n, (key, value)) in lines.iter().enumerate() {
         let comma = if n + 1 < lines.len() { "," } else { "" };
-        text.push_str(&format!("  {}: {value}{comma}\n", serde_json::Value::from(*key)));
+        let key = serde_json::Value::from(*key);
+        text.extend(["  ", &key.to_string(), ": ", value, comma, "\n"]);
     }
     text.push_str("}\n");
     text.into_bytes()

@@ -144,7 +144,7 @@ impl FromStr for FileName {
     fn from_str(text: &str) -> Result<Self, NameError> {
         let good = text.len() > ".json".len()
             && text.len() <= Self::MAX
-            && text.ends_with(".json")
+            && text.strip_suffix(".json").is_some()
             && !text.starts_with(['.', '#'])
             && !text.contains(['/', '\0']);
         if good { Ok(Self(text.to_owned())) } else { Err(NameError::File(shown(text))) }

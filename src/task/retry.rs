@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 /// The longest pause between two attempts.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// Whether a task that has been charged `retry_count` times has used up what it was given.
 pub const fn is_exhausted(retry_count: u32, max_retries: u32) -> bool {

@@ -1,0 +1,112 @@
+//! Whole-file locks (`flock(2)`): the fact that somebody lives.
+//!
+//! A lock belongs to the open file description, so it lasts as long as any copy of its descriptor, also in a
+//! child. It goes with the inode, not with the name: whoever unlinks a lock file makes room for a second
+//! holder, which is why folders are locked where it matters.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// A held lock; dropping it lets go.
+#[derive(Debug)]
+#[must_use = "a dropped lock is a lost lock"]
+pub struct Lock {
+    file: Option<File>,
+}
+
+impl Lock {
+    /// Takes the lock alone, or says `None` if somebody holds it. `path` is a file or a folder that exists.
+    pub fn try_exclusive(path: &Path) -> io::Result<Option<Self>> {
+        Self::try_exclusive_on(open(path)?)
+    }
+
+    /// Takes the lock of an open file alone.
+    pub fn try_exclusive_on(file: File) -> io::Result<Option<Self>> {
+        Self::taken(fs2::FileExt::try_lock_exclusive(&file), file)
+    }
+
+    /// Takes the lock together with other readers, or says `None` if somebody holds it alone.
+    pub fn try_shared(path: &Path) -> io::Result<Option<Self>> {
+        let file = open(path)?;
+        Self::taken(fs2::FileExt::try_lock_shared(&file), file)
+    }
+
+    /// Waits, blocked in the kernel, until nobody holds the lock alone.
+    pub fn wait_shared(path: &Path) -> io::Result<Self> {
+        let file = open(path)?;
+        loop {
+            match fs2::FileExt::lock_shared(&file) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(()) => return Ok(Self { file: Some(file) }),
+            }
+        }
+    }
+
+    /// Hands the locked file on without letting go: the lock now lives with the descriptor.
+    pub fn into_file(mut self) -> Option<File> {
+        self.file.take()
+    }
+
+    fn taken(result: io::Result<()>, file: File) -> io::Result<Option<Self>> {
+        match result {
+            Ok(()) => Ok(Some(Self { file: Some(file) })),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Some(file) = &self.file {
+            // Explicitly, since a spawn under way in another thread may hold a copy until its exec.
+            fs2::FileExt::unlock(file).ok();
+        }
+    }
+}
+
+/// Whether somebody holds the lock alone right now; a path that does not exist is held by nobody.
+pub fn is_held(path: &Path) -> io::Result<bool> {
+    match Lock::try_shared(path) {
+        Ok(lock) => Ok(lock.is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    File::options().read(true).custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_holder_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Lock::try_exclusive(dir.path()).unwrap().unwrap();
+        assert!(is_held(dir.path()).unwrap());
+        assert!(Lock::try_exclusive(dir.path()).unwrap().is_none());
+        drop(first);
+        assert!(!is_held(dir.path()).unwrap());
+        assert!(Lock::try_exclusive(dir.path()).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_handed_on_lives_with_its_descriptor() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Lock::try_exclusive(dir.path()).unwrap().unwrap().into_file().unwrap();
+        assert!(is_held(dir.path()).unwrap());
+        drop(file);
+        assert!(!is_held(dir.path()).unwrap());
+    }
+
+    #[test]
+    fn what_is_not_there_is_held_by_nobody() {
+        assert!(!is_held(Path::new("/nonexistent/x")).unwrap());
+    }
+}

@@ -1,0 +1,132 @@
+//! Who a process is, beyond a number that is used again.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+
+/// A process as it can be told from a later one with the same pid.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// The pid.
+    pub pid: i32,
+    /// Field 22 of `/proc/<pid>/stat` (`proc_pid_stat(5)`): clock ticks after boot.
+    pub start_ticks: u64,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// The inode of the PID namespace.
+    pub pid_ns: u64,
+}
+
+impl ProcessId {
+    /// This process.
+    pub fn current() -> Self {
+        let pid = std::process::id().cast_signed();
+        Self::of(pid).unwrap_or(Self { pid, start_ticks: 0, boot_id: boot_id(), pid_ns: pid_ns() })
+    }
+
+    /// The process that has `pid` right now.
+    pub fn of(pid: i32) -> Option<Self> {
+        let stat = Stat::read(pid)?;
+        Some(Self { pid, start_ticks: stat.start_ticks, boot_id: boot_id(), pid_ns: pid_ns() })
+    }
+
+    /// Whether it lives; `None` where that cannot be judged, since it belongs to another PID namespace.
+    pub fn is_alive(&self) -> Option<bool> {
+        if self.boot_id != boot_id() {
+            return Some(false);
+        }
+        if self.pid_ns != pid_ns() {
+            return None;
+        }
+        Some(Stat::read(self.pid).is_some_and(|stat| stat.start_ticks == self.start_ticks && !stat.is_dead()))
+    }
+
+    /// A handle that means this process and no later one.
+    pub fn open(&self) -> io::Result<OwnedFd> {
+        let gone = || io::Error::from_raw_os_error(nix::libc::ESRCH);
+        let pid = Pid::from_raw(self.pid).ok_or_else(gone)?;
+        let handle = pidfd_open(pid, PidfdFlags::empty())?;
+        // Only now does the number belong to the handle: compare what it means.
+        if self.is_alive() == Some(true) { Ok(handle) } else { Err(gone()) }
+    }
+}
+
+/// Sends `signal` to exactly this process; `ESRCH` if it is gone.
+pub fn signal(process: &ProcessId, signal: Signal) -> io::Result<()> {
+    let handle = process.open()?;
+    pidfd_send_signal(handle, signal).map_err(io::Error::from)
+}
+
+/// The fields of `/proc/<pid>/stat` that we use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// The pid.
+    pub pid: i32,
+    /// Field 3: `R`, `S`, `D`, `T`, `Z` …
+    pub state: char,
+    /// Field 4.
+    pub parent: i32,
+    /// Field 6.
+    pub session: i32,
+    /// Field 22.
+    pub start_ticks: u64,
+}
+
+impl Stat {
+    /// Reads it; `None` if there is no such process.
+    pub fn read(pid: i32) -> Option<Self> {
+        Self::parse(pid, &std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(pid: i32, text: &str) -> Option<Self> {
+        // The name in parentheses may hold anything, also parentheses: start after the last one.
+        let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
+        let state = fields.next()?.chars().next()?;
+        let parent = fields.next()?.parse().ok()?;
+        let session = fields.nth(1)?.parse().ok()?;
+        let start_ticks = fields.nth(15)?.parse().ok()?;
+        Some(Self { pid, state, parent, session, start_ticks })
+    }
+
+    /// Whether it has ended and only waits to be reaped.
+    pub const fn is_dead(&self) -> bool {
+        matches!(self.state, 'Z' | 'X')
+    }
+}
+
+/// The id of this boot.
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// The inode of our PID namespace.
+pub fn pid_ns() -> u64 {
+    std::fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_confuse_the_fields() {
+        let line = "7 (a) b (c) S 1 7 5 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4242 0 0";
+        let stat = Stat::parse(7, line).unwrap();
+        assert_eq!(stat, Stat { pid: 7, state: 'S', parent: 1, session: 5, start_ticks: 4242 });
+    }
+
+    #[test]
+    fn we_live_and_our_double_with_another_start_does_not() {
+        let me = ProcessId::current();
+        assert_eq!(me.is_alive(), Some(true));
+        let reused = ProcessId { start_ticks: me.start_ticks + 1, ..me.clone() };
+        assert_eq!(reused.is_alive(), Some(false));
+        assert!(reused.open().is_err(), "a reused pid is never signalled");
+        let elsewhere = ProcessId { pid_ns: me.pid_ns + 1, ..me.clone() };
+        assert_eq!(elsewhere.is_alive(), None, "another namespace cannot be judged");
+        assert_eq!(ProcessId { boot_id: "other".to_owned(), ..me }.is_alive(), Some(false));
+    }
+}

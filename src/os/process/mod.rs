@@ -1,0 +1,16 @@
+//! Processes: who they are, how they are started, reaped and ended.
+//!
+//! Invariants:
+//! - a pid is trusted only together with its start time, boot and PID namespace ([`ProcessId`]);
+//! - every child is waited for by the one [`Reaper`] of this program, also the orphans that the kernel hands
+//!   us as their subreaper;
+//! - a run's processes are found by ancestry, session and cookie ([`tree`]), and end within a bounded time
+//!   ([`ending`]).
+
+pub mod ending;
+pub mod identity;
+pub mod reaper;
+pub mod tree;
+
+pub use identity::{ProcessId, signal};
+pub use reaper::{Child, Exit, Reaper};

@@ -1,0 +1,191 @@
+//! Which processes belong to a run: looked for, not remembered.
+//!
+//! Four signs: ancestry (children of the agent, and theirs), session (each command of the CLI has one of its
+//! own), the cookie `AGENT_RUN_ID` in the environment, and, for what shed all of these, being an orphan that
+//! the kernel handed to us since the run began.
+//!
+//! It deliberately does not judge processes of another PID namespace: it only sees its own `/proc`.
+
+use std::collections::HashSet;
+
+use super::identity::{ProcessId, Stat, boot_id, pid_ns};
+
+/// The variable that marks every process of a run.
+pub const COOKIE: &str = "AGENT_RUN_ID";
+
+/// One process as a snapshot saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// What `/proc/<pid>/stat` said.
+    pub stat: Stat,
+    /// The run named by its cookie, where its environment can be read.
+    pub cookie: Option<String>,
+}
+
+/// What we know of the run whose processes we look for.
+#[derive(Clone, Debug)]
+pub struct Signs<'a> {
+    /// The run.
+    pub run: &'a str,
+    /// The agent, also when it is dead: its session and its children's parent may still name it.
+    pub agent: Option<&'a ProcessId>,
+    /// Ourselves, never part of a run.
+    pub own_pid: i32,
+    /// Children of ours that belong to nobody's run, or to another's.
+    pub others: &'a HashSet<i32>,
+    /// Whether orphans without any sign are this run's: it is the only one that could have left them.
+    pub orphans: Orphans,
+}
+
+/// What to think of a child of ours that carries no sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orphans {
+    /// It may be another run's: leave it.
+    Unknown,
+    /// Only this run can have left it, if it began at this start time or later.
+    OursSince(u64),
+}
+
+/// A snapshot of all processes that we can see.
+pub fn snapshot() -> Vec<Seen> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter_map(|pid| Some(Seen { stat: Stat::read(pid)?, cookie: cookie(pid) }))
+        .collect()
+}
+
+/// The living processes of a run in `seen`: a closure over all signs, in one pure step.
+pub fn members(seen: &[Seen], signs: &Signs<'_>) -> Vec<ProcessId> {
+    let mut pids: HashSet<i32> = HashSet::new();
+    let mut sessions: HashSet<i32> = HashSet::new();
+    if let Some(agent) = signs.agent {
+        // The agent leads its own group and is the parent of what it started, alive or a zombie.
+        if seen.iter().any(|it| it.stat.pid == agent.pid && it.stat.start_ticks == agent.start_ticks) {
+            pids.insert(agent.pid);
+        }
+    }
+    loop {
+        let before = pids.len();
+        for it in seen.iter().filter(|it| eligible(it, signs)) {
+            let stat = &it.stat;
+            let ours = it.cookie.as_deref() == Some(signs.run)
+                || pids.contains(&stat.parent)
+                || sessions.contains(&stat.session)
+                || is_ours_by_exclusion(it, signs);
+            if ours || pids.contains(&stat.pid) {
+                pids.insert(stat.pid);
+                // A session that a member leads is the run's; one that it only lives in may be the operator's.
+                if stat.session == stat.pid {
+                    sessions.insert(stat.session);
+                }
+            }
+        }
+        if pids.len() == before {
+            break;
+        }
+    }
+    let (boot, ns) = (boot_id(), pid_ns());
+    seen.iter()
+        .filter(|it| pids.contains(&it.stat.pid) && !it.stat.is_dead())
+        .map(|it| ProcessId {
+            pid: it.stat.pid,
+            start_ticks: it.stat.start_ticks,
+            boot_id: boot.clone(),
+            pid_ns: ns,
+        })
+        .collect()
+}
+
+fn eligible(it: &Seen, signs: &Signs<'_>) -> bool {
+    it.stat.pid != signs.own_pid && it.stat.pid > 1 && !signs.others.contains(&it.stat.pid)
+}
+
+fn is_ours_by_exclusion(it: &Seen, signs: &Signs<'_>) -> bool {
+    match signs.orphans {
+        Orphans::Unknown => false,
+        Orphans::OursSince(start) => {
+            it.cookie.is_none() && it.stat.parent == signs.own_pid && it.stat.start_ticks >= start
+        }
+    }
+}
+
+/// The run named in the environment of `pid`.
+fn cookie(pid: i32) -> Option<String> {
+    let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    environ.split(|byte| *byte == 0).find_map(|entry| {
+        let value = entry.strip_prefix(COOKIE.as_bytes())?.strip_prefix(b"=")?;
+        String::from_utf8(value.to_vec()).ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(pid: i32, parent: i32, session: i32, cookie: Option<&str>) -> Seen {
+        Seen {
+            stat: Stat { pid, state: 'S', parent, session, start_ticks: u64::from(pid.unsigned_abs()) },
+            cookie: cookie.map(str::to_owned),
+        }
+    }
+
+    fn pids(seen: &[Seen], orphans: Orphans, others: &[i32]) -> Vec<i32> {
+        let agent = ProcessId { pid: 10, start_ticks: 10, boot_id: boot_id(), pid_ns: pid_ns() };
+        let others = others.iter().copied().collect();
+        let signs = Signs { run: "r", agent: Some(&agent), own_pid: 5, others: &others, orphans };
+        let mut pids: Vec<_> = members(seen, &signs).iter().map(|it| it.pid).collect();
+        pids.sort_unstable();
+        pids
+    }
+
+    #[test]
+    fn each_sign_alone_is_enough() {
+        let world = [
+            seen(5, 1, 1, None),
+            seen(10, 5, 1, Some("r")),
+            seen(11, 10, 11, None),        // a child in its own session
+            seen(12, 1, 11, None),         // left behind in that session
+            seen(13, 1, 13, Some("r")),    // double fork, own session: only the cookie
+            seen(14, 13, 14, None),        // its child, environment shed
+            seen(20, 5, 1, Some("other")), // another run's agent
+            seen(21, 20, 21, None),        // and its child
+            seen(30, 1, 1, None),          // a stranger
+        ];
+        assert_eq!(pids(&world, Orphans::Unknown, &[]), [10, 11, 12, 13, 14]);
+    }
+
+    #[test]
+    fn an_orphan_without_signs_is_ours_only_by_exclusion() {
+        let world =
+            [seen(5, 1, 1, None), seen(10, 5, 1, Some("r")), seen(40, 5, 40, None), seen(7, 5, 7, None)];
+        assert_eq!(pids(&world, Orphans::Unknown, &[]), [10]);
+        assert_eq!(
+            pids(&world, Orphans::OursSince(10), &[]),
+            [10, 40],
+            "what began before the run is not its"
+        );
+        assert_eq!(pids(&world, Orphans::OursSince(10), &[40]), [10]);
+    }
+
+    #[test]
+    fn a_dead_agent_s_number_taken_by_another_proves_nothing() {
+        let mut reused = seen(10, 1, 1, None);
+        reused.stat.start_ticks = 99;
+        let child_of_the_other = seen(11, 10, 11, None);
+        assert_eq!(pids(&[reused, child_of_the_other], Orphans::Unknown, &[]), Vec::<i32>::new());
+    }
+
+    #[test]
+    fn the_session_of_the_operator_is_never_swept() {
+        let world = [seen(10, 5, 1, Some("r")), seen(50, 1, 1, None)];
+        assert_eq!(pids(&world, Orphans::Unknown, &[]), [10]);
+    }
+
+    #[test]
+    fn we_see_ourselves() {
+        let me = std::process::id().cast_signed();
+        assert!(snapshot().iter().any(|it| it.stat.pid == me));
+    }
+}

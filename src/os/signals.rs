@@ -1,0 +1,56 @@
+//! Every signal, in one place: they become values on a channel.
+
+#![expect(unsafe_code, reason = "resetting a disposition has no safe face; the proof stands beside it")]
+
+use std::io;
+
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal as Nix, signal, sigprocmask};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tokio::sync::mpsc;
+
+/// What a signal asks of this program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// `SIGTERM` or `SIGINT`: stop.
+    Stop,
+    /// `SIGHUP`: reopen logs, read the configuration again.
+    Reload,
+    /// `SIGCHLD`: somebody ended.
+    Child,
+}
+
+/// Unblocks every signal and puts back every default that whoever started us had changed: both are inherited
+/// over an exec, and an agent that starts with `SIGTERM` blocked could not be ended politely.
+pub fn clean() -> io::Result<()> {
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+    for number in Nix::iterator() {
+        // SIGPIPE stays ignored for us, as the language wants it; std resets it in children.
+        if matches!(number, Nix::SIGKILL | Nix::SIGSTOP | Nix::SIGPIPE) {
+            continue;
+        }
+        // SAFETY: SIG_DFL installs no handler, so no code of ours can run in a signal's context; called once
+        // at the start, before any handler of the program is registered.
+        unsafe { signal(number, SigHandler::SigDfl) }?;
+    }
+    Ok(())
+}
+
+/// Starts the thread that turns signals into values. It waits blocked, and ends with the program.
+pub fn listen() -> io::Result<mpsc::UnboundedReceiver<Signal>> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGCHLD])?;
+    let (tell, told) = mpsc::unbounded_channel();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for number in &mut signals {
+            let signal = match number {
+                SIGCHLD => Signal::Child,
+                SIGHUP => Signal::Reload,
+                _ => Signal::Stop,
+            };
+            if tell.send(signal).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(told)
+}
