@@ -11,6 +11,7 @@
 pub mod attempt;
 pub mod fault;
 pub mod file;
+pub mod ledger;
 pub mod name;
 pub mod outcome;
 pub mod retry;
@@ -20,6 +21,7 @@ pub mod state;
 pub use attempt::{Attempt, AttemptOutcome, Tokens};
 pub use fault::ErrorCode;
 pub use file::{ParseError, Record, Spec, TaskFile};
+pub use ledger::{Requeue, Usage};
 pub use name::{FileName, RunId, SessionId, TaskName, WorkerName};
 pub use outcome::Outcome;
 pub use state::{Place, TaskState};

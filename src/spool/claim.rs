@@ -1,0 +1,328 @@
+//! The verbs of the queue: examine, claim, update, conclude, requeue, reject. Nobody above knows that a
+//! queue is made of files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::found::{self, Examined, FILE_LIMIT};
+use super::input::{Input, is_believed};
+use super::lease::Lease;
+use super::papers;
+use super::steps::{self, Papers};
+use super::store::{Entry, Identity, StepError, Store};
+use crate::clock::{SharedClock, Timestamp};
+use crate::layout::Layout;
+use crate::task::{
+    Attempt, ErrorCode, FileName, Outcome, Place, Requeue, RunId, TaskFile, Usage, WorkerName,
+};
+
+/// Why a task was not claimed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// Somebody else took it, or its owner took it away.
+    #[error("`{0}` is gone")]
+    Gone(FileName),
+    /// A task of the same file name is being worked on.
+    #[error("`{0}` is being worked on under the same name")]
+    Live(FileName),
+    /// It was being written while it was taken; it is back where it was.
+    #[error("`{0}` changed while it was taken")]
+    Changed(FileName),
+    /// The disk refused.
+    #[error("could not claim `{file}`")]
+    Disk {
+        /// The file.
+        file: FileName,
+        /// The step that failed.
+        #[source]
+        source: StepError,
+    },
+    /// The file could not be read.
+    #[error("could not read `{file}`")]
+    Unreadable {
+        /// The file.
+        file: FileName,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What a claim came to.
+#[derive(Debug)]
+pub enum Claimed {
+    /// The task is ours and stamped: the agent may be started.
+    Lease(Box<Lease>),
+    /// It came back from a queue with an attempt that nobody ended: it stands in `active/` again, and recovery
+    /// decides.
+    Open(FileName),
+}
+
+/// The queue of one worker.
+#[derive(Clone, Debug)]
+pub struct Spool<S> {
+    layout: Layout,
+    worker: WorkerName,
+    store: S,
+    clock: SharedClock,
+}
+
+impl<S: Store> Spool<S> {
+    /// The queue of `worker` under the root of `layout`.
+    pub fn new(layout: Layout, worker: WorkerName, store: S, clock: SharedClock) -> Self {
+        Self { layout, worker, store, clock }
+    }
+
+    /// Where everything is.
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Whose queue it is.
+    pub const fn worker(&self) -> &WorkerName {
+        &self.worker
+    }
+
+    /// The disk.
+    pub const fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Where a file of `place` stands.
+    pub fn path(&self, place: Place, file: &FileName) -> PathBuf {
+        self.layout.task(&self.worker, place, file)
+    }
+
+    /// The task files in `place`, by name only.
+    pub fn list(&self, place: Place) -> io::Result<Vec<FileName>> {
+        let entries = self.store.list(&self.layout.place(&self.worker, place))?;
+        Ok(entries.into_iter().filter_map(|Entry { name, .. }| name.parse().ok()).collect())
+    }
+
+    /// Looks at one name in a queue.
+    pub fn examine(&self, place: Place, file: &FileName) -> Examined {
+        found::examine(&self.store, &self.path(place, file), place, file)
+    }
+
+    /// Takes a task. `plan` makes the attempt that is stamped into it, before anything is started.
+    pub fn claim(
+        &self,
+        place: Place,
+        file: &FileName,
+        plan: impl FnOnce(&TaskFile, RunId) -> Attempt,
+    ) -> Result<Claimed, ClaimError> {
+        let from = self.path(place, file);
+        let active = self.path(Place::Active, file);
+        let (bytes, identity) = self.read(&from, file)?;
+        let mut task = TaskFile::parse(&bytes).map_err(|_| ClaimError::Changed(file.clone()))?;
+        let ours = is_believed(&self.store, &self.layout, file, &task);
+        if ours && task.record.open_attempt().is_some() {
+            return self.take_back(&from, &active, file);
+        }
+        // A run that has ended, or that is not ours, is no run: this is a new life.
+        let goes_on = ours && task.record.outcome().is_none();
+        let input = (!goes_on).then(|| self.begin(&mut task, file, &from, (&bytes, identity)));
+        let run = task.record.run_id.unwrap_or_else(RunId::mint);
+        let attempt = plan(&task, run);
+        task.begin_attempt(attempt);
+        let input_path = self.layout.run(&run).input();
+        let steps = steps::claim(steps::Claim {
+            from: &from,
+            active: &active,
+            identity,
+            input: input.map(|input| (input_path.as_path(), input.to_bytes())),
+            stamped: task.to_bytes(),
+        });
+        self.store.perform_all(&steps).map_err(|error| self.unclaim(error, &from, &active, file))?;
+        let lease = Lease::of(&self.worker, file, task).ok_or_else(|| ClaimError::Changed(file.clone()))?;
+        Ok(Claimed::Lease(Box::new(lease)))
+    }
+
+    /// A new life; its `input.json`.
+    fn begin(
+        &self,
+        task: &mut TaskFile,
+        file: &FileName,
+        from: &Path,
+        (bytes, dropped): (&[u8], Identity),
+    ) -> Input {
+        task.forget_record();
+        let run = RunId::mint();
+        let mtime = Timestamp::from_nanosecond(i128::from(dropped.mtime_ns)).unwrap_or_default();
+        let name = task.name(file);
+        task.begin_run(run, &name, mtime);
+        Input {
+            run_id: run,
+            task: name,
+            worker: self.worker.clone(),
+            file: file.to_string(),
+            claimed_at: self.clock.wall(),
+            dropped_at: from.strip_prefix(self.layout.root()).unwrap_or(from).display().to_string(),
+            dropped,
+            content: serde_json::from_slice(bytes).unwrap_or_default(),
+        }
+    }
+
+    fn take_back(&self, from: &Path, active: &Path, file: &FileName) -> Result<Claimed, ClaimError> {
+        self.store
+            .perform_all(&steps::transfer(from, active))
+            .map_err(|error| self.unclaim(error, from, active, file))?;
+        Ok(Claimed::Open(file.clone()))
+    }
+
+    /// Puts back what a failed claim had already moved; if that fails too, the next survey of `active/` does it.
+    fn unclaim(&self, error: StepError, from: &Path, active: &Path, file: &FileName) -> ClaimError {
+        if error.is_gone() {
+            return ClaimError::Gone(file.clone());
+        }
+        if error.is_occupied() {
+            return ClaimError::Live(file.clone());
+        }
+        // The first two steps come before and with the move: before it, there is nothing to put back.
+        if error.index >= 2 {
+            self.store.perform_all(&steps::transfer(active, from)).ok();
+        }
+        if error.is_changed() {
+            return ClaimError::Changed(file.clone());
+        }
+        ClaimError::Disk { file: file.clone(), source: error }
+    }
+
+    /// Writes the record of a task under way.
+    pub fn update(&self, lease: &Lease) -> Result<(), StepError> {
+        self.store.perform_all(&steps::put(&lease.active(&self.layout), lease.task.to_bytes(), None))
+    }
+
+    /// Makes an outcome durable and files the task; where it went. It may be repeated after an error: the
+    /// first outcome stays.
+    pub fn conclude(
+        &self,
+        lease: &mut Lease,
+        outcome: &Outcome,
+        usage: Usage,
+        answer: Option<&[u8]>,
+    ) -> Result<PathBuf, StepError> {
+        lease.task.conclude(outcome, usage, self.clock.wall());
+        let mut before = Papers::default();
+        if let Some(answer) = answer {
+            before.files.push((lease.paths(&self.layout).output(), answer.to_vec()));
+        }
+        let active = lease.active(&self.layout);
+        self.store.perform_all(&steps::judge(&active, lease.task.to_bytes(), before))?;
+        self.file(&lease.file, &lease.task)
+    }
+
+    /// Files a task whose outcome is durable in `active/`; where it went.
+    pub fn file(&self, file: &FileName, task: &TaskFile) -> Result<PathBuf, StepError> {
+        let place =
+            task.record.state.and_then(crate::task::TaskState::terminal_place).unwrap_or(Place::Failed);
+        let name = self.free_name(place, file);
+        let mut papers = Papers::default();
+        if let Some(run) = task.record.run_id {
+            let result = papers::result(&self.worker, file, task, self.clock.wall());
+            papers.files.push((self.layout.run(&run).result(), result));
+        }
+        if place == Place::Failed {
+            let reason = papers::reason(&self.worker, file, task, self.clock.wall());
+            papers.files.push((self.layout.reason(&self.worker, &name), reason));
+        }
+        let filed = self.path(place, &name);
+        self.store.perform_all(&steps::file(&self.path(Place::Active, file), &filed, papers))?;
+        Ok(filed)
+    }
+
+    /// Puts a task back into `pending/` with what happened to it.
+    pub fn requeue(&self, lease: &mut Lease, why: &Requeue) -> Result<(), StepError> {
+        lease.task.requeue(why, self.clock.wall());
+        self.put_back(&lease.file, &lease.task)
+    }
+
+    /// Puts a file from `active/` back into `pending/` with the record as it is.
+    pub fn put_back(&self, file: &FileName, task: &TaskFile) -> Result<(), StepError> {
+        let age = task.record.submitted_at.map(std::time::SystemTime::from);
+        let queue = self.path(Place::Pending, file);
+        self.make_room(&queue, file)?;
+        let steps = steps::requeue(&self.path(Place::Active, file), &queue, task.to_bytes(), age);
+        self.store.perform_all(&steps)
+    }
+
+    /// Moves a file from `active/` back into `pending/` untouched.
+    pub fn move_back(&self, file: &FileName) -> Result<(), StepError> {
+        let queue = self.path(Place::Pending, file);
+        self.make_room(&queue, file)?;
+        self.store.perform_all(&steps::transfer(&self.path(Place::Active, file), &queue))
+    }
+
+    /// Puts the file of a running task back into `active/` if it vanished from there.
+    pub fn restore(&self, lease: &Lease) -> Result<(), StepError> {
+        self.store.perform_all(&steps::restore(&lease.active(&self.layout), lease.task.to_bytes()))
+    }
+
+    /// Removes the second home of a task.
+    pub fn drop_ghost(&self, path: &Path) -> Result<(), StepError> {
+        self.store.perform_all(&steps::drop_ghost(path))
+    }
+
+    /// Files a drop that is no task, untouched, with its reason; its name there.
+    pub fn reject(
+        &self,
+        place: Place,
+        file: &FileName,
+        code: ErrorCode,
+        why: &str,
+    ) -> Result<FileName, StepError> {
+        let name = self.free_name(Place::Failed, file);
+        let reason = papers::rejection(&self.worker, file, (code, why), self.clock.wall());
+        let papers = Papers { files: vec![(self.layout.reason(&self.worker, &name), reason)] };
+        let (from, to) = (self.path(place, file), self.path(Place::Failed, &name));
+        self.store.perform_all(&steps::reject(&from, &to, papers))?;
+        Ok(name)
+    }
+
+    /// Renames a drop whose name is being worked on, so that the next drop of that name does not replace it;
+    /// its new name.
+    pub fn rename_aside(&self, place: Place, file: &FileName) -> Result<FileName, StepError> {
+        let from = self.path(place, file);
+        self.aside(&from, place, file)
+    }
+
+    /// Makes sure that nothing stands where a task is to go back to.
+    fn make_room(&self, queue: &Path, file: &FileName) -> Result<(), StepError> {
+        if self.store.identity(queue).is_ok() {
+            self.aside(queue, Place::Pending, file)?;
+        }
+        Ok(())
+    }
+
+    fn aside(&self, from: &Path, place: Place, file: &FileName) -> Result<FileName, StepError> {
+        let free = |name: &FileName| {
+            Place::QUEUES
+                .iter()
+                .chain(&[Place::Active])
+                .all(|at| self.store.identity(&self.path(*at, name)).is_err())
+        };
+        let name = numbered(file, free);
+        self.store.perform_all(&steps::transfer(from, &self.path(place, &name)))?;
+        Ok(name)
+    }
+
+    fn free_name(&self, place: Place, file: &FileName) -> FileName {
+        let free = |name: &FileName| self.store.identity(&self.path(place, name)).is_err();
+        if free(file) { file.clone() } else { numbered(file, free) }
+    }
+
+    fn read(&self, path: &Path, file: &FileName) -> Result<(Vec<u8>, Identity), ClaimError> {
+        self.store.read(path, FILE_LIMIT).map_err(|source| {
+            if source.kind() == io::ErrorKind::NotFound {
+                ClaimError::Gone(file.clone())
+            } else {
+                ClaimError::Unreadable { file: file.clone(), source }
+            }
+        })
+    }
+}
+
+/// The first of `x~2.json`, `x~3.json` … that is `free`.
+fn numbered(file: &FileName, free: impl Fn(&FileName) -> bool) -> FileName {
+    (2..u32::MAX).map(|n| file.numbered(n)).find(free).unwrap_or_else(|| file.numbered(u32::MAX))
+}

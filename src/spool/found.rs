@@ -1,0 +1,96 @@
+//! What lies in a queue: looked at, read, and sorted into tasks, half-written files and things that are none.
+
+use std::io;
+use std::path::Path;
+
+use super::store::{Identity, Store};
+use crate::clock::Timestamp;
+use crate::task::{FileName, ParseError, Place, TaskFile, TaskName, WorkerName};
+
+/// The largest task file that is read, in bytes.
+pub const FILE_LIMIT: u64 = 10 * 1024 * 1024;
+
+/// What the queue keeps of a task that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Where it waits.
+    pub place: Place,
+    /// Its file.
+    pub file: FileName,
+    /// Its name.
+    pub name: TaskName,
+    /// The version that was read.
+    pub identity: Identity,
+    /// Higher first.
+    pub priority: i32,
+    /// When it was dropped.
+    pub dropped_at: Timestamp,
+    /// Not claimed before this moment.
+    pub not_before: Option<Timestamp>,
+    /// The one worker that may take it.
+    pub pinned: Option<WorkerName>,
+}
+
+/// What a look at one name found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Examined {
+    /// A task.
+    Task(Box<Head>),
+    /// Not whole, or not yet: it has some time to settle.
+    Unsettled {
+        /// The version that was seen; `None` where even that failed.
+        identity: Option<Identity>,
+        /// Why it is no task so far.
+        why: String,
+    },
+    /// Whole, and not a task.
+    Invalid {
+        /// Why.
+        why: String,
+    },
+    /// Nothing there.
+    Gone,
+}
+
+/// Looks at `path`, a name in the queue `place`.
+pub fn examine(store: &impl Store, path: &Path, place: Place, file: &FileName) -> Examined {
+    match store.read(path, FILE_LIMIT) {
+        Ok((bytes, identity)) => sort(place, file, &bytes, identity),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Examined::Gone,
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            Examined::Invalid { why: "larger than 10 MiB".to_owned() }
+        }
+        Err(error) => Examined::Unsettled { identity: store.identity(path).ok(), why: plain(&error) },
+    }
+}
+
+/// Reads what lies there as a task.
+pub fn sort(place: Place, file: &FileName, bytes: &[u8], identity: Identity) -> Examined {
+    match TaskFile::parse(bytes) {
+        Ok(task) => Examined::Task(Box::new(head(place, file, &task, identity))),
+        Err(ParseError::Malformed(why)) => Examined::Unsettled { identity: Some(identity), why },
+        Err(ParseError::Invalid(why)) => Examined::Invalid { why },
+    }
+}
+
+fn head(place: Place, file: &FileName, task: &TaskFile, identity: Identity) -> Head {
+    let mtime = Timestamp::from_nanosecond(i128::from(identity.mtime_ns)).unwrap_or_default();
+    Head {
+        place,
+        file: file.clone(),
+        name: task.name(file),
+        identity,
+        priority: task.spec.priority.unwrap_or(0),
+        dropped_at: mtime,
+        not_before: task.spec.not_before.max(task.record.retry_at),
+        pinned: task.spec.worker.clone(),
+    }
+}
+
+fn plain(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(nix::libc::ELOOP) => "a symbolic link, which is never followed".to_owned(),
+        Some(nix::libc::EACCES) => "not readable by the worker's user".to_owned(),
+        _ => error.to_string(),
+    }
+}

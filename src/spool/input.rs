@@ -1,0 +1,61 @@
+//! `artifacts/<run_id>/input.json`: what was dropped and where, and the proof that a run is ours.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::store::{Identity, Store};
+use crate::clock::Timestamp;
+use crate::layout::Layout;
+use crate::task::{FileName, RunId, TaskFile, TaskName, WorkerName};
+
+/// The largest `input.json` that is read back: a task file of the largest size, and our own few fields.
+const LIMIT: u64 = super::found::FILE_LIMIT + 65_536;
+
+/// The beginning of a run.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Input {
+    /// The run.
+    pub run_id: RunId,
+    /// The task's name.
+    pub task: TaskName,
+    /// Who claimed it first.
+    pub worker: WorkerName,
+    /// The file's name.
+    pub file: String,
+    /// When.
+    pub claimed_at: Timestamp,
+    /// Where it was dropped, relative to the root.
+    pub dropped_at: String,
+    /// Which version of which inode it was: a power cut can show it there again.
+    pub dropped: Identity,
+    /// What was dropped, as it was.
+    pub content: Box<RawValue>,
+}
+
+impl Input {
+    /// The bytes of the file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Reads it back; `None` if there is none, or none that can be read.
+    pub fn read(store: &impl Store, layout: &Layout, run: RunId) -> Option<Self> {
+        let (bytes, _) = store.read(&layout.run(&run).input(), LIMIT).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Where it was dropped.
+    pub fn origin(&self, layout: &Layout) -> std::path::PathBuf {
+        layout.root().join(Path::new(&self.dropped_at))
+    }
+}
+
+/// Whether the record in a dropped or found file is ours: its run began with this very task.
+pub fn is_believed(store: &impl Store, layout: &Layout, file: &FileName, task: &TaskFile) -> bool {
+    let Some(run) = task.record.run_id else { return false };
+    Input::read(store, layout, run).is_some_and(|input| input.run_id == run && input.task == task.name(file))
+}

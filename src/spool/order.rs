@@ -1,0 +1,216 @@
+//! Which task is next: staged before pending and inbox, higher priority first, older first, and nobody
+//! starves, since a waiting task gains one point of priority a minute.
+//!
+//! Ageing is linear in time, so the order of two tasks never changes while they wait: the key is computed
+//! once, and taking the next task costs the logarithm of the backlog.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::found::Head;
+use crate::clock::Timestamp;
+use crate::task::{FileName, Place};
+
+/// Milliseconds of waiting that are worth one point of priority.
+const AGEING_MS: i64 = 60_000;
+
+type Slot = (Place, FileName);
+
+/// The key of the order; smaller is sooner.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    released: u8,
+    lateness: i64,
+    slot: Slot,
+}
+
+/// The tasks that wait, by what this worker saw of the disk.
+#[derive(Debug, Default)]
+pub struct Queue {
+    heads: HashMap<Slot, Head>,
+    ready: BTreeSet<Rank>,
+    later: BTreeSet<(Timestamp, Slot)>,
+}
+
+impl Queue {
+    /// Takes in what was seen, or its new version.
+    pub fn put(&mut self, head: Head, now: Timestamp) {
+        self.remove(head.place, &head.file);
+        let slot = (head.place, head.file.clone());
+        match head.not_before.filter(|at| *at > now) {
+            Some(at) => {
+                self.later.insert((at, slot.clone()));
+            }
+            None => {
+                self.ready.insert(rank(&head));
+            }
+        }
+        self.heads.insert(slot, head);
+    }
+
+    /// Forgets a name; whether it was known.
+    pub fn remove(&mut self, place: Place, file: &FileName) -> bool {
+        let slot = (place, file.clone());
+        let Some(head) = self.heads.remove(&slot) else { return false };
+        self.ready.remove(&rank(&head));
+        if let Some(at) = head.not_before {
+            self.later.remove(&(at, slot));
+        }
+        true
+    }
+
+    /// What is known of a name.
+    pub fn get(&self, place: Place, file: &FileName) -> Option<&Head> {
+        self.heads.get(&(place, file.clone()))
+    }
+
+    /// The first task in order that may start now and that `fits`.
+    pub fn next(&mut self, now: Timestamp, fits: impl Fn(&Head) -> bool) -> Option<&Head> {
+        self.promote(now);
+        let first = self.ready.iter().find(|rank| {
+            self.heads.get(&rank.slot).is_some_and(|head| !self.waits_for_namesake(head) && fits(head))
+        })?;
+        self.heads.get(&first.slot)
+    }
+
+    /// When the next task that waits for a moment may start.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.later.first().map(|(at, _)| *at)
+    }
+
+    /// How many wait in `place`.
+    pub fn depth(&self, place: Place) -> usize {
+        self.heads.keys().filter(|(at, _)| *at == place).count()
+    }
+
+    /// How many wait in all.
+    pub fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// Everything that waits, in no order.
+    pub fn heads(&self) -> impl Iterator<Item = &Head> {
+        self.heads.values()
+    }
+
+    fn promote(&mut self, now: Timestamp) {
+        while self.later.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, slot)) = self.later.pop_first() else { return };
+            if let Some(head) = self.heads.get(&slot) {
+                self.ready.insert(rank(head));
+            }
+        }
+    }
+
+    /// `x~2.json` waits for `x.json`, also while that one waits for its own retry.
+    fn waits_for_namesake(&self, head: &Head) -> bool {
+        let base = head.file.base();
+        if base == head.file.stem() || head.place == Place::Inbox {
+            return false;
+        }
+        let first: Result<FileName, _> = format!("{base}.json").parse();
+        first.is_ok_and(|first| {
+            [Place::Pending, Place::Staged].iter().any(|place| self.get(*place, &first).is_some())
+        })
+    }
+}
+
+fn rank(head: &Head) -> Rank {
+    let dropped = head.dropped_at.as_millisecond();
+    Rank {
+        released: u8::from(head.place != Place::Staged),
+        lateness: dropped.saturating_sub(i64::from(head.priority).saturating_mul(AGEING_MS)),
+        slot: (head.place, head.file.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::store::Identity;
+
+    fn head(place: Place, file: &str, second: i64, priority: i32) -> Head {
+        Head {
+            place,
+            file: file.parse().unwrap(),
+            name: file.trim_end_matches(".json").parse().unwrap(),
+            identity: Identity { dev: 1, inode: 1, size: 1, mtime_ns: 0 },
+            priority,
+            dropped_at: at(second),
+            not_before: None,
+            pinned: None,
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn drain(mut queue: Queue, now: i64) -> Vec<String> {
+        let mut out = Vec::new();
+        while let Some(head) = queue.next(at(now), |_| true).cloned() {
+            queue.remove(head.place, &head.file);
+            out.push(head.file.to_string());
+        }
+        out
+    }
+
+    #[test]
+    fn staged_first_then_priority_then_age() {
+        let mut queue = Queue::default();
+        queue.put(head(Place::Inbox, "old.json", 10, 0), at(100));
+        queue.put(head(Place::Pending, "young.json", 20, 0), at(100));
+        queue.put(head(Place::Pending, "urgent.json", 30, 5), at(100));
+        queue.put(head(Place::Staged, "staged.json", 40, -9), at(100));
+        assert_eq!(drain(queue, 100), ["staged.json", "urgent.json", "old.json", "young.json"]);
+    }
+
+    #[test]
+    fn a_waiting_task_overtakes_a_more_important_one_in_time() {
+        let mut queue = Queue::default();
+        queue.put(head(Place::Pending, "patient.json", 0, 0), at(0));
+        queue.put(head(Place::Pending, "urgent.json", 299, 5), at(299));
+        assert_eq!(queue.next(at(299), |_| true).unwrap().file.as_str(), "urgent.json");
+        queue.put(head(Place::Pending, "later.json", 301, 5), at(301));
+        queue.remove(Place::Pending, &"urgent.json".parse().unwrap());
+        assert_eq!(queue.next(at(301), |_| true).unwrap().file.as_str(), "patient.json");
+    }
+
+    #[test]
+    fn a_task_for_later_waits_for_its_moment() {
+        let mut queue = Queue::default();
+        let mut later = head(Place::Pending, "later.json", 0, 9);
+        later.not_before = Some(at(50));
+        queue.put(later, at(0));
+        assert!(queue.next(at(49), |_| true).is_none());
+        assert_eq!(queue.next_due(), Some(at(50)));
+        assert!(queue.next(at(50), |_| true).is_some());
+        assert_eq!(queue.next_due(), None);
+    }
+
+    #[test]
+    fn a_namesake_waits_for_the_first() {
+        let mut queue = Queue::default();
+        let mut first = head(Place::Pending, "x.json", 5, 0);
+        first.not_before = Some(at(1000));
+        queue.put(first, at(10));
+        queue.put(head(Place::Pending, "x~2.json", 6, 0), at(10));
+        assert!(queue.next(at(10), |_| true).is_none());
+        queue.remove(Place::Pending, &"x.json".parse().unwrap());
+        assert!(queue.next(at(10), |_| true).is_some());
+    }
+
+    #[test]
+    fn a_new_version_replaces_the_old_one() {
+        let mut queue = Queue::default();
+        queue.put(head(Place::Pending, "x.json", 5, 0), at(10));
+        queue.put(head(Place::Pending, "x.json", 6, 7), at(10));
+        assert_eq!(queue.len(), 1);
+        assert_eq!(queue.next(at(10), |_| true).unwrap().priority, 7);
+        assert!(!queue.remove(Place::Inbox, &"x.json".parse().unwrap()));
+    }
+}

@@ -1,0 +1,107 @@
+//! What is written beside a task when it ends: for programs, and for the person who looks into `failed/`.
+
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+use crate::task::{Attempt, ErrorCode, FileName, RunId, TaskFile, TaskName, TaskState, Tokens, WorkerName};
+
+/// `artifacts/<run_id>/result.json`.
+#[derive(Serialize)]
+struct ResultPaper<'a> {
+    run_id: Option<RunId>,
+    task: TaskName,
+    worker: &'a WorkerName,
+    state: Option<TaskState>,
+    error_code: Option<ErrorCode>,
+    failure_reason: Option<&'a str>,
+    attempts: &'a [Attempt],
+    cost_usd: f64,
+    tokens: Tokens,
+    started_at: Option<Timestamp>,
+    ended_at: Timestamp,
+}
+
+/// `failed/<file>.reason`.
+#[derive(Serialize)]
+struct ReasonPaper<'a> {
+    task: Option<TaskName>,
+    file: &'a FileName,
+    worker: &'a WorkerName,
+    run_id: Option<RunId>,
+    state: TaskState,
+    error_code: Option<ErrorCode>,
+    meaning: Option<&'static str>,
+    reason: &'a str,
+    attempts: usize,
+    failed_at: Timestamp,
+    retry: String,
+}
+
+/// The outcome for programs.
+pub(super) fn result(worker: &WorkerName, file: &FileName, task: &TaskFile, at: Timestamp) -> Vec<u8> {
+    let record = &task.record;
+    let attempts = &record.attempts;
+    render(&ResultPaper {
+        run_id: record.run_id,
+        task: task.name(file),
+        worker,
+        state: record.state,
+        error_code: record.error_code,
+        failure_reason: record.failure_reason.as_deref(),
+        attempts,
+        cost_usd: record.cost_usd(),
+        tokens: attempts.iter().filter_map(|it| it.tokens).fold(Tokens::default(), Tokens::plus),
+        started_at: attempts.first().map(|it| it.started_at),
+        ended_at: attempts.last().and_then(|it| it.ended_at).unwrap_or(at),
+    })
+}
+
+/// Why a task failed.
+pub(super) fn reason(worker: &WorkerName, file: &FileName, task: &TaskFile, at: Timestamp) -> Vec<u8> {
+    let record = &task.record;
+    render(&ReasonPaper {
+        task: Some(task.name(file)),
+        file,
+        worker,
+        run_id: record.run_id,
+        state: record.state.unwrap_or(TaskState::Failed),
+        error_code: record.error_code,
+        meaning: record.error_code.map(ErrorCode::meaning),
+        reason: record.failure_reason.as_deref().unwrap_or("no reason was recorded"),
+        attempts: record.attempts.len(),
+        failed_at: at,
+        retry: retry_hint(worker, file),
+    })
+}
+
+/// Why a drop is no task.
+pub(super) fn rejection(
+    worker: &WorkerName,
+    file: &FileName,
+    (code, why): (ErrorCode, &str),
+    at: Timestamp,
+) -> Vec<u8> {
+    render(&ReasonPaper {
+        task: file.task_name(),
+        file,
+        worker,
+        run_id: None,
+        state: TaskState::Failed,
+        error_code: Some(code),
+        meaning: Some(code.meaning()),
+        reason: why,
+        attempts: 0,
+        failed_at: at,
+        retry: retry_hint(worker, file),
+    })
+}
+
+fn retry_hint(worker: &WorkerName, file: &FileName) -> String {
+    format!("mend the cause, then: mv tasks/{worker}/failed/{file} tasks/{worker}/pending/")
+}
+
+fn render(paper: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(paper).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}

@@ -1,0 +1,95 @@
+//! What the spool needs of a disk, so that a test can put a model in its place.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::steps::Step;
+
+/// What tells one version of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// The file system.
+    pub dev: u64,
+    /// The inode.
+    pub inode: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Nanoseconds since 1970.
+    pub mtime_ns: i64,
+}
+
+impl Identity {
+    /// The age of the file as the file system has it.
+    pub fn mtime(&self) -> SystemTime {
+        let since = Duration::from_nanos(self.mtime_ns.unsigned_abs());
+        if self.mtime_ns >= 0 { SystemTime::UNIX_EPOCH + since } else { SystemTime::UNIX_EPOCH - since }
+    }
+
+    /// Whether both are names of one inode.
+    pub const fn is_same_inode(&self, other: &Self) -> bool {
+        self.dev == other.dev && self.inode == other.inode
+    }
+}
+
+/// One entry of a directory that can be a task by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// A step that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {step}")]
+pub struct StepError {
+    /// What was attempted.
+    pub step: Step,
+    /// Its position in the operation, from 0.
+    pub index: usize,
+    /// Why it failed.
+    #[source]
+    pub source: io::Error,
+}
+
+impl StepError {
+    /// Whether what was to be moved is not there any more.
+    pub fn is_gone(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+            && matches!(self.step, Step::Move { .. } | Step::SyncFile(_))
+    }
+
+    /// Whether the place to move to is taken.
+    pub fn is_occupied(&self) -> bool {
+        self.source.kind() == io::ErrorKind::AlreadyExists && matches!(self.step, Step::Move { .. })
+    }
+
+    /// Whether a second look found another file than the first.
+    pub fn is_changed(&self) -> bool {
+        matches!(self.step, Step::Confirm { .. })
+    }
+}
+
+/// A disk, real or modelled.
+pub trait Store {
+    /// The names in a directory, in any order; a directory that is not there is empty.
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+    /// The whole of a regular file with its identity, at most `limit` bytes; more is an error of the kind
+    /// `FileTooLarge`.
+    fn read(&self, path: &Path, limit: u64) -> io::Result<(Vec<u8>, Identity)>;
+    /// The identity of what stands at `path`, links not followed.
+    fn identity(&self, path: &Path) -> io::Result<Identity>;
+    /// Does one step.
+    fn perform(&self, step: &Step) -> io::Result<()>;
+
+    /// Does the steps of one operation in their order, and stops at the first that fails.
+    fn perform_all(&self, steps: &[Step]) -> Result<(), StepError> {
+        steps.iter().enumerate().try_for_each(|(index, step)| {
+            self.perform(step).map_err(|source| StepError { step: step.clone(), index, source })
+        })
+    }
+}

@@ -1,0 +1,186 @@
+//! The entries that a task's record takes over its life. Each is one pure change, written by one replacement.
+
+use jiff::Timestamp;
+
+use super::attempt::{Attempt, AttemptOutcome, Tokens};
+use super::fault::ErrorCode;
+use super::file::TaskFile;
+use super::name::{RunId, TaskName};
+use super::outcome::Outcome;
+use super::state::TaskState;
+use crate::clock::epoch_seconds;
+
+/// What an attempt used, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// US dollars of this attempt alone.
+    pub cost_usd: Option<f64>,
+    /// Tokens of this attempt alone.
+    pub tokens: Option<Tokens>,
+}
+
+/// Why a task goes back to the queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Requeue {
+    /// How the attempt ended.
+    pub outcome: AttemptOutcome,
+    /// Whether it counts against `max_retries`.
+    pub charged: bool,
+    /// Why, in a word or a sentence.
+    pub reason: String,
+    /// Why, as a code, where one fits.
+    pub error_code: Option<ErrorCode>,
+    /// Not before this moment.
+    pub retry_at: Option<Timestamp>,
+    /// What it used.
+    pub usage: Usage,
+}
+
+impl TaskFile {
+    /// Begins a life: the first claim. `name` and the pack are written down so that they last.
+    pub fn begin_run(&mut self, run: RunId, name: &TaskName, submitted_at: Timestamp) {
+        self.spec.id = Some(name.clone());
+        self.spec.kind.get_or_insert_with(|| "default".to_owned());
+        self.record.submitted_at = Some(submitted_at);
+        self.record.run_id = Some(run);
+        self.record.retry_count = Some(0);
+    }
+
+    /// Records a start before it happens.
+    pub fn begin_attempt(&mut self, attempt: Attempt) {
+        self.record.state = Some(TaskState::Initializing);
+        self.record.retry_at = None;
+        self.record.attempts.push(attempt);
+    }
+
+    /// Records the outcome, once: the first one wins.
+    pub fn conclude(&mut self, outcome: &Outcome, usage: Usage, at: Timestamp) {
+        if self.record.outcome().is_some() {
+            return;
+        }
+        let failed = outcome.state != TaskState::Completed;
+        let charged = matches!(outcome.state, TaskState::Failed | TaskState::Timeout);
+        self.close_attempt(outcome.attempt_outcome(), outcome.failure_reason.clone(), usage, at);
+        if charged {
+            self.charge();
+        }
+        let record = &mut self.record;
+        record.state = Some(outcome.state);
+        record.retry_at = None;
+        record.error_code = outcome.error_code;
+        record.failure_reason.clone_from(&outcome.failure_reason);
+        if failed {
+            record.last_failure = Some(epoch_seconds(at));
+        }
+        record.result.clone_from(&outcome.result);
+        record.output.clone_from(&outcome.output);
+    }
+
+    /// Records the end of an attempt that is to be followed by another.
+    pub fn requeue(&mut self, why: &Requeue, at: Timestamp) {
+        self.close_attempt(why.outcome, Some(why.reason.clone()), why.usage, at);
+        if why.charged {
+            self.charge();
+        }
+        let record = &mut self.record;
+        record.state = Some(TaskState::Pending);
+        record.retry_at = why.retry_at;
+        record.last_failure = Some(epoch_seconds(at));
+        record.failure_reason = Some(why.reason.clone());
+        record.error_code = why.error_code;
+    }
+
+    fn close_attempt(
+        &mut self,
+        outcome: AttemptOutcome,
+        reason: Option<String>,
+        usage: Usage,
+        at: Timestamp,
+    ) {
+        if let Some(attempt) = self.record.open_attempt_mut() {
+            attempt.close(outcome, reason, at);
+            attempt.cost_usd = usage.cost_usd;
+            attempt.tokens = usage.tokens;
+        }
+    }
+
+    /// Charges the last attempt, once. The count never falls behind the attempts that were charged, and a
+    /// count that a runbook's script had already raised for this attempt is not raised again.
+    fn charge(&mut self) {
+        let record = &mut self.record;
+        let written = record.retry_count.unwrap_or(0);
+        match record.attempts.last_mut() {
+            Some(attempt) => attempt.charged = true,
+            None => record.retry_count = Some(written.saturating_add(1)),
+        }
+        record.retry_count = Some(record.charges());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::name::SessionId;
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn running() -> TaskFile {
+        let mut task = TaskFile::parse(br#"{"prompt":"x","note":1}"#).unwrap();
+        task.begin_run(RunId::mint(), &"t".parse().unwrap(), at(1));
+        task.begin_attempt(Attempt::open(1, SessionId::mint(), at(2)));
+        task
+    }
+
+    fn crash(charged: bool) -> Requeue {
+        Requeue {
+            outcome: AttemptOutcome::Crashed,
+            charged,
+            reason: "worker_crash".to_owned(),
+            error_code: None,
+            retry_at: None,
+            usage: Usage::default(),
+        }
+    }
+
+    #[test]
+    fn a_crash_is_charged_once_however_often_it_is_recorded() {
+        let mut task = running();
+        task.requeue(&crash(true), at(3));
+        task.requeue(&crash(true), at(4));
+        assert_eq!(task.record.retry_count, Some(1));
+        assert_eq!(task.record.attempts.len(), 1);
+        assert_eq!(task.record.attempts[0].ended_at, Some(at(3)), "the first end wins");
+    }
+
+    #[test]
+    fn a_count_that_a_script_raised_already_is_not_raised_again() {
+        let mut task = running();
+        task.record.retry_count = Some(1);
+        task.requeue(&crash(true), at(3));
+        assert_eq!(task.record.retry_count, Some(1));
+    }
+
+    #[test]
+    fn what_is_not_the_task_s_fault_is_not_charged() {
+        let mut task = running();
+        task.requeue(&crash(false), at(3));
+        assert_eq!(task.record.retry_count, Some(0));
+        assert!(!task.record.attempts[0].charged);
+    }
+
+    #[test]
+    fn the_first_outcome_wins() {
+        let mut task = running();
+        task.conclude(&Outcome::completed("yes", None), Usage::default(), at(3));
+        task.conclude(&Outcome::failed(ErrorCode::E003, "late"), Usage::default(), at(4));
+        assert_eq!(task.record.state, Some(TaskState::Completed));
+        assert_eq!(task.record.failure_reason, None);
+        assert_eq!(
+            TaskFile::parse(&task.to_bytes()).unwrap().record,
+            task.record,
+            "and it survives a rewrite"
+        );
+    }
+}
