@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# The whole gate: format, lints, tests, documentation, dependencies. CI runs the same steps through .ci/run.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+step() { printf '\n== %s\n' "$*" >&2; }
+
+step "format"
+cargo fmt --all --check
+
+step "lints"
+cargo lint
+
+step "tests"
+scripts/test.sh
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --features test-support
+
+step "dependencies"
+if cargo deny --version >/dev/null 2>&1; then
+  cargo deny --all-features check
+else
+  printf 'skipped: cargo-deny is not installed (cargo install cargo-deny --locked)\n' >&2
+fi
+
+printf '\nall clear\n' >&2
