@@ -35,7 +35,7 @@ case $target in /*) ;; *) target=$repo/$target ;; esac
 extra=()
 if [ "$agent_given" = no ] && ! command -v "${CLAUDE_BIN:-claude}" >/dev/null; then
   say "run.sh: no Claude CLI found${CLAUDE_BIN:+ at CLAUDE_BIN=$CLAUDE_BIN}."
-  say "  to get it:  npm install -g @anthropic-ai/claude-code   then type \`claude\` once and log in"
+  say "  to get it:  npm install -g @anthropic-ai/claude-code@latest   then type \`claude\` once and log in"
   say "  until then: the agent is \`echo\`, which answers every task with its own prompt"
   extra=(--agent echo)
 fi
