@@ -1,0 +1,73 @@
+//! What the documentation says is so: links lead somewhere, examples are tasks, every field is told.
+
+use std::path::{Path, PathBuf};
+
+use agent_worker::task::TaskFile;
+use agent_worker::task::schema::task_schema;
+
+fn repo() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn pages(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let name = entry.file_name();
+        let hidden = name.to_string_lossy().starts_with('.');
+        if path.is_dir() && !hidden && name != "target" && name != "shared" {
+            pages(&path, found);
+        } else if path.extension().is_some_and(|kind| kind == "md") {
+            found.push(path);
+        }
+    }
+}
+
+fn all_pages() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    pages(&repo(), &mut found);
+    found.into_iter().map(|path| (path.clone(), std::fs::read_to_string(&path).unwrap_or_default())).collect()
+}
+
+/// The targets of `[text](target)`.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices("](").filter_map(|(at, _)| text[at + 2..].split(')').next())
+}
+
+/// The fenced blocks of one language.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    text.match_indices(&fence).filter_map(|(at, _)| text[at + fence.len()..].split("```").next()).collect()
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let pages = all_pages();
+    assert!(pages.len() > 5, "the pages were not found");
+    for (page, text) in &pages {
+        for link in links(text).filter(|link| !link.contains("://") && !link.starts_with('#')) {
+            let file = link.split('#').next().unwrap_or(link);
+            let target = page.parent().unwrap_or(page).join(file);
+            assert!(target.exists(), "{}: the link to {link} leads nowhere", page.display());
+        }
+    }
+}
+
+#[test]
+fn examples_of_tasks_are_tasks() {
+    let readme = std::fs::read_to_string(repo().join("README.md")).unwrap();
+    let examples = blocks(&readme, "json");
+    assert!(!examples.is_empty(), "README.md shows no task");
+    for example in examples {
+        let parsed = TaskFile::parse(example.as_bytes());
+        assert!(parsed.is_ok(), "README.md: {example} is no task: {}", parsed.unwrap_err());
+    }
+}
+
+#[test]
+fn the_readme_tells_every_field() {
+    let readme = std::fs::read_to_string(repo().join("README.md")).unwrap();
+    let schema = task_schema();
+    for field in schema["properties"].as_object().unwrap().keys() {
+        assert!(readme.contains(&format!("`{field}`")), "README.md does not tell the field `{field}`");
+    }
+}
