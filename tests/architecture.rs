@@ -4,7 +4,6 @@
 //! file and line and says what to do.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Two modules of one floor of which the first may use the second, and why.
@@ -53,7 +52,7 @@ impl Source {
 /// The line up to a `//` that does not stand in a string.
 fn without_comment(line: &str) -> &str {
     line.match_indices("//")
-        .find(|(at, _)| line[..*at].matches('"').count() % 2 == 0)
+        .find(|(at, _)| line[..*at].matches('"').count().is_multiple_of(2))
         .map_or(line, |(at, _)| &line[..at])
 }
 
@@ -152,11 +151,8 @@ fn joined(source: &Source) -> Vec<(usize, String, bool)> {
 }
 
 fn fail_with(findings: &[String], advice: &str) {
-    let list = findings.iter().fold(String::new(), |mut text, finding| {
-        let _ = writeln!(text, "  {finding}");
-        text
-    });
-    assert!(findings.is_empty(), "\n{list}{advice}\n");
+    let list = findings.join("\n  ");
+    assert!(findings.is_empty(), "\n  {list}\n{advice}\n");
 }
 
 #[test]
@@ -250,7 +246,7 @@ fn functions(source: &Source) -> Vec<(usize, String, usize)> {
         let qualifier = |word: &&str| {
             ["async", "const", "unsafe", "extern", "\"C\""].contains(word) || word.starts_with("pub")
         };
-        if !words[..fn_at].iter().all(|word| qualifier(word)) || line.trim_end().ends_with([';', '}']) {
+        if !words[..fn_at].iter().all(qualifier) || line.trim_end().ends_with([';', '}']) {
             continue;
         }
         // rustfmt puts the closing brace below the function's first letter.
@@ -273,7 +269,7 @@ fn the_longest_function_does_not_grow() {
                 .map(|(n, name, lines)| (lines, format!("{}:{n}: `{name}` has {lines} lines", source.path)))
         })
         .collect();
-    all.sort_by(|a, b| b.0.cmp(&a.0));
+    all.sort_by_key(|(lines, _)| std::cmp::Reverse(*lines));
     println!("the longest of {} functions:", all.len());
     all.iter().take(5).for_each(|(_, text)| println!("  {text}"));
     let findings: Vec<String> =
