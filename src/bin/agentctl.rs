@@ -1,1 +1,8 @@
-fn main() {}
+//! The operator's hand.
+
+use agent_worker::cli;
+use agent_worker::config::Exit;
+
+fn main() -> Exit {
+    cli::main(cli::agentctl::run)
+}

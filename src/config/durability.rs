@@ -1,14 +1,25 @@
-//! How much a write costs, and what it survives.
+//! How much a write is worth: whether it survives a power cut, or only the end of a process.
 
+use std::fmt;
 use std::str::FromStr;
 
-/// Whether writes are synced to the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether files and directories are synced to the disk before anything is built on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Durability {
-    /// Every promise holds also after a power cut.
+    /// Every promise holds through a power cut.
     Full,
-    /// Nothing is synced: the promises hold against killed processes only.
+    /// The promises hold through any kill, not through a power cut: for tests and throw-away roots.
     None,
+}
+
+impl Durability {
+    /// The word used in flags and files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::None => "none",
+        }
+    }
 }
 
 impl FromStr for Durability {
@@ -18,16 +29,13 @@ impl FromStr for Durability {
         match text {
             "full" => Ok(Self::Full),
             "none" => Ok(Self::None),
-            other => Err(format!("`{other}` is neither `full` nor `none`")),
+            _ => Err("takes `full` or `none`".to_owned()),
         }
     }
 }
 
-impl std::fmt::Display for Durability {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Full => "full",
-            Self::None => "none",
-        })
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }

@@ -1,5 +1,30 @@
 //! Settings, read once, each with where it came from.
+//!
+//! Invariants:
+//! - flags win over the environment, the environment over the file, the file over the defaults;
+//! - all four accept the same spellings, and a value that makes no sense is an error that names its origin;
+//! - the process environment is read here and nowhere else ([`Environment::snapshot`]);
+//! - paths are absolute once they are in a config struct.
+//!
+//! It deliberately does not know the command line's grammar: that is [`crate::cli`], which hands in what was
+//! [`Given`].
 
-pub mod durability;
+mod durability;
+mod duration;
+mod environment;
+mod exit;
+mod file;
+mod near;
+mod settings;
+mod supervisor;
+mod watcher;
 
 pub use durability::Durability;
+pub use duration::{parse_duration, show_duration};
+pub use environment::{Environment, Terminals};
+pub use exit::Exit;
+pub use file::{ConfigFile, KEYS};
+pub use near::nearest;
+pub use settings::{ConfigError, Given, Origin, Settings, Shown};
+pub use supervisor::{RecoverConfig, RestartBy, SupervisorConfig, WorkerSpec};
+pub use watcher::{AgentKind, LogConfig, LogFormat, LogLevel, WatcherConfig, address, default_metrics_addr};

@@ -1,0 +1,103 @@
+//! The flags that several programs share. Every value stays text here: [`crate::config`] parses what flags,
+//! environment and file said in one and the same way.
+
+use clap::Args;
+
+/// Where the root is and where the settings come from.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Where")]
+pub struct PlaceFlags {
+    /// The root directory [default: /shared]
+    #[arg(long, env = "SHARED_ROOT", value_name = "DIR", hide_env_values = true)]
+    pub root: Option<String>,
+    /// A configuration file (TOML; keys are the long flags with underscores)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<String>,
+    /// Show every setting and where it came from, and exit
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// The log.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Log")]
+pub struct LogFlags {
+    /// Where <worker>.log is written [default: /var/log/agents]
+    #[arg(long, env = "LOG_DIR", value_name = "DIR", hide_env_values = true)]
+    pub log_dir: Option<String>,
+    /// error, warn, info, debug or trace [default: info]
+    #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", hide_env_values = true)]
+    pub log_level: Option<String>,
+    /// pretty, json or bracket [default: pretty at a terminal, else json]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// Log the fullest story
+    #[arg(long)]
+    pub debug: bool,
+}
+
+/// How tasks and agents are run; `supervisor up` hands these on to its watchers.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Agents")]
+pub struct AgentFlags {
+    /// claude, or echo to try things out without a cost [default: claude]
+    #[arg(long, value_name = "KIND")]
+    pub agent: Option<String>,
+    /// The Claude CLI [default: claude in PATH]
+    #[arg(long, env = "CLAUDE_BIN", value_name = "PATH", hide_env_values = true)]
+    pub claude_bin: Option<String>,
+    /// How many tasks run at once [default: 5]
+    #[arg(long, env = "WORKER_CONCURRENCY", value_name = "N", hide_env_values = true)]
+    pub concurrency: Option<String>,
+    /// A directory below which a task's `workdir` may lie; can be repeated [default: none]
+    #[arg(long, value_name = "DIR")]
+    pub workdir_root: Vec<String>,
+    /// The agents' scratch [default: /tmp/<worker> for the root /shared, else below the root]
+    #[arg(long, value_name = "DIR")]
+    pub scratch_dir: Option<String>,
+    /// A variable that agents inherit on top of the built-in list; can be repeated
+    #[arg(long, value_name = "NAME")]
+    pub agent_env: Vec<String>,
+}
+
+/// What is enough, and what is too much.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitFlags {
+    /// How long agents may take to stop before they are killed [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    pub grace: Option<String>,
+    /// The wall-clock limit of one attempt [default: 30m]
+    #[arg(long, env = "AGENT_TIMEOUT", value_name = "TIME", hide_env_values = true)]
+    pub agent_timeout: Option<String>,
+    /// How long an agent may be silent [default: 10m]
+    #[arg(long, env = "AGENT_IDLE_TIMEOUT", value_name = "TIME", hide_env_values = true)]
+    pub idle_timeout: Option<String>,
+    /// Without a sign of progress for so long, a task is reported as stuck [default: 5m]
+    #[arg(long, env = "QUEUE_VISIBILITY_TIMEOUT", value_name = "TIME", hide_env_values = true)]
+    pub visibility_timeout: Option<String>,
+    /// How many charged failures a task may have and still be tried again [default: 3]
+    #[arg(long, env = "MAX_RETRIES", value_name = "N", hide_env_values = true)]
+    pub max_retries: Option<String>,
+    /// full, or none for tests and throw-away roots [default: full]
+    #[arg(long, value_name = "HOW")]
+    pub durability: Option<String>,
+}
+
+/// Where traces go.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Traces")]
+pub struct TraceFlags {
+    /// `otlp` exports traces
+    #[arg(long, env = "OTEL_TRACES_EXPORTER", value_name = "KIND", hide = true, hide_env_values = true)]
+    pub traces_exporter: Option<String>,
+    /// Where traces are exported to
+    #[arg(
+        long,
+        env = "OTEL_EXPORTER_OTLP_ENDPOINT",
+        value_name = "URL",
+        hide = true,
+        hide_env_values = true
+    )]
+    pub otlp_endpoint: Option<String>,
+}

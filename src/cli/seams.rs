@@ -1,0 +1,35 @@
+//! Where the command lines meet the actors: one call each.
+
+#![expect(clippy::needless_pass_by_value, reason = "the actors own their configuration")]
+
+use std::ffi::OsString;
+
+use crate::config::{Environment, Exit, RecoverConfig, SupervisorConfig, WatcherConfig};
+use crate::operator::Report;
+
+use super::supervisor::RecoverWish;
+
+// SEAM: crate::watcher::run(config, env.clone(), SystemClock::shared()) -> Exit
+pub(super) fn watch(config: WatcherConfig, env: &Environment) -> Exit {
+    absent(&format!("the watcher of {}", config.worker), env)
+}
+
+// SEAM: crate::agent::echo::run(args) -> Exit
+pub(super) fn echo_agent(_args: &[OsString]) -> Exit {
+    Exit::Unavailable
+}
+
+// SEAM: crate::supervisor::up::run(config, env.clone(), SystemClock::shared()) -> Exit
+pub(super) fn look_after(config: SupervisorConfig, env: &Environment) -> Exit {
+    absent(&format!("the supervisor of {}", config.root.display()), env)
+}
+
+// SEAM: crate::recovery: survey → plan → print → apply, under the worker's lock
+pub(super) fn recover(config: RecoverConfig, _wish: RecoverWish, env: &Environment) -> Exit {
+    absent(&format!("the recovery of {}", config.worker), env)
+}
+
+fn absent(what: &str, env: &Environment) -> Exit {
+    Report::new(env).talk(&format!("{what} is not built in"));
+    Exit::Unavailable
+}

@@ -1,0 +1,188 @@
+//! The command line of `supervisor`.
+
+use std::ffi::OsString;
+
+use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand};
+
+use crate::config::{Environment, Exit, RecoverConfig, SupervisorConfig};
+use crate::operator::Report;
+use crate::task::WorkerName;
+
+use super::flags::{AgentFlags, LimitFlags, LogFlags, PlaceFlags};
+use super::{parse, seams};
+
+/// Look after the watchers of one root: start them, notice their deaths, recover and restart.
+#[derive(Debug, Parser)]
+#[command(name = "supervisor", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub struct Supervisor {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  supervisor up                                  lay out /shared and run marie, anga and fabien until Ctrl-C
+  supervisor up --root /tmp/try --agent echo     try it out, without Claude and without a cost
+  supervisor run --workers marie,bob=127.0.0.1:9095 --restart systemd
+  supervisor recover marie --dry-run             what would be done about a dead marie
+
+Exit codes: 0, 64 usage, 65 data, 69 unavailable, 70 internal, 75 try again, 77 permission, 78 configuration.";
+
+/// The verbs of `supervisor`.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Lay out the root and run the watchers as children, until Ctrl-C
+    Up(UpFlags),
+    /// Look after watchers that someone else may have started
+    Run(RunFlags),
+    /// Bring a dead worker's tasks back to order, once
+    Recover(RecoverFlags),
+}
+
+/// The flags of `supervisor up`.
+#[derive(Debug, Args)]
+pub struct UpFlags {
+    /// Whom to look after.
+    #[command(flatten)]
+    pub watch: WatchFlags,
+}
+
+/// The flags of `supervisor run`.
+#[derive(Debug, Args)]
+pub struct RunFlags {
+    /// Who restarts a watcher: exec, systemd, docker or none [default: exec]
+    #[arg(long, value_name = "BY")]
+    pub restart: Option<String>,
+    /// Whom to look after.
+    #[command(flatten)]
+    pub watch: WatchFlags,
+}
+
+/// The flags that `up` and `run` share.
+#[derive(Debug, Args)]
+pub struct WatchFlags {
+    /// Whom to look after: names, with an address where it is not the usual one [default: marie,anga,fabien]
+    #[arg(long, value_name = "NAME[=ADDR],…")]
+    pub workers: Vec<String>,
+    /// Where the supervisor's own metrics and health are served, or `none` [default: 127.0.0.1:9002]
+    #[arg(long, env = "METRICS_ADDR", value_name = "ADDR", hide_env_values = true)]
+    pub metrics_addr: Option<String>,
+    /// How many restarts within the window before a worker is set aside [default: 3]
+    #[arg(long, value_name = "N")]
+    pub max_restarts: Option<String>,
+    /// The pause between restarts, from the second on [default: 60s]
+    #[arg(long, value_name = "TIME")]
+    pub cooldown: Option<String>,
+    /// The window in which restarts are counted [default: 10m]
+    #[arg(long, value_name = "TIME")]
+    pub window: Option<String>,
+    /// How long a watcher may show no progress before it is taken for hung [default: 60s]
+    #[arg(long, value_name = "TIME")]
+    pub hung_after: Option<String>,
+    /// Where the root is.
+    #[command(flatten)]
+    pub place: PlaceFlags,
+    /// How tasks are run.
+    #[command(flatten)]
+    pub agents: AgentFlags,
+    /// What is too much.
+    #[command(flatten)]
+    pub limits: LimitFlags,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogFlags,
+}
+
+/// The flags of `supervisor recover`.
+#[derive(Debug, Args)]
+pub struct RecoverFlags {
+    /// Whose tasks to bring back to order
+    #[arg(value_name = "WORKER")]
+    pub whom: WorkerName,
+    /// Show the plan and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The plan as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// End agents that are still alive, instead of leaving them to be adopted
+    #[arg(long)]
+    pub end_agents: bool,
+    /// The agents' scratch [default: /tmp/<worker> for the root /shared, else below the root]
+    #[arg(long, value_name = "DIR")]
+    pub scratch_dir: Option<String>,
+    /// How long agents may take to stop before they are killed [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    pub grace: Option<String>,
+    /// How many charged failures a task may have and still be tried again [default: 3]
+    #[arg(long, env = "MAX_RETRIES", value_name = "N", hide_env_values = true)]
+    pub max_retries: Option<String>,
+    /// full, or none for tests and throw-away roots [default: full]
+    #[arg(long, value_name = "HOW")]
+    pub durability: Option<String>,
+    /// Where the root is.
+    #[command(flatten)]
+    pub place: PlaceFlags,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogFlags,
+}
+
+/// What `supervisor recover` was asked for, beside its settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecoverWish {
+    /// Show the plan and do nothing.
+    pub dry_run: bool,
+    /// The plan as JSON.
+    pub json: bool,
+    /// End agents that are still alive.
+    pub end_agents: bool,
+}
+
+/// Runs `supervisor` with `args`, the program first.
+pub fn run(args: &[OsString], env: &Environment) -> Exit {
+    let matches = match parse::matches(Supervisor::command(), args) {
+        Ok(matches) => matches,
+        Err(exit) => return exit,
+    };
+    match matches.subcommand() {
+        Some(("recover", verb)) => recover(verb, env),
+        Some((_, verb)) => look_after(verb, env),
+        None => Exit::Usage,
+    }
+}
+
+fn look_after(matches: &ArgMatches, env: &Environment) -> Exit {
+    let resolved = parse::settings(matches, env).and_then(|mut settings| {
+        SupervisorConfig::resolve(&mut settings, env).map(|config| (config, settings))
+    });
+    match resolved {
+        Err(error) => parse::misconfigured(&error, env),
+        Ok((_, settings)) if parse::is_on(matches, "print_config") => {
+            Report::new(env).settings(settings.shown());
+            Exit::Done
+        }
+        Ok((config, _)) => seams::look_after(config, env),
+    }
+}
+
+fn recover(matches: &ArgMatches, env: &Environment) -> Exit {
+    let Some(worker) = matches.get_one::<WorkerName>("whom").cloned() else { return Exit::Usage };
+    let resolved = parse::settings(matches, env).and_then(|mut settings| {
+        RecoverConfig::resolve(worker, &mut settings, env).map(|config| (config, settings))
+    });
+    let wish = RecoverWish {
+        dry_run: parse::is_on(matches, "dry_run"),
+        json: parse::is_on(matches, "json"),
+        end_agents: parse::is_on(matches, "end_agents"),
+    };
+    match resolved {
+        Err(error) => parse::misconfigured(&error, env),
+        Ok((_, settings)) if parse::is_on(matches, "print_config") => {
+            Report::new(env).settings(settings.shown());
+            Exit::Done
+        }
+        Ok((config, _)) => seams::recover(config, wish, env),
+    }
+}

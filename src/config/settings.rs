@@ -1,0 +1,313 @@
+//! How a setting gets its value: flag over environment over file over default, and where it came from is kept.
+//!
+//! Invariants:
+//! - every value is text until it is parsed here, so that all four origins accept the same spellings;
+//! - an empty environment variable is one that is not set (compose files pass those through);
+//! - what cannot be parsed is an error that names the origin, never a silent default.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::task::WorkerName;
+
+use super::exit::Exit;
+use super::file::ConfigFile;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The command line.
+    Flag,
+    /// An environment variable.
+    Environment(&'static str),
+    /// A configuration file.
+    File(PathBuf),
+    /// Built in.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("flag"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A value that is not one.
+    #[error("`{key}` = `{text}` (from {origin}): {why}")]
+    Bad {
+        /// The setting.
+        key: &'static str,
+        /// What was given.
+        text: String,
+        /// Where it was given.
+        origin: Origin,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nothing was given for a setting that has no default.
+    #[error("`{key}` is not set")]
+    Missing {
+        /// The setting.
+        key: &'static str,
+        /// How to set it.
+        hint: &'static str,
+    },
+    /// The file cannot be read.
+    #[error("could not read the configuration `{}`", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("could not understand the configuration `{}`", .path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// Where it stopped making sense.
+        source: Box<toml::de::Error>,
+    },
+    /// A key that does not exist.
+    #[error("unknown key `{key}` in the configuration `{}`", .path.display())]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What was most likely meant.
+        near: Option<String>,
+    },
+}
+
+impl ConfigError {
+    /// A wrong flag is wrong usage; anything else is wrong configuration.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Bad { origin: Origin::Flag, .. } | Self::Missing { .. } => Exit::Usage,
+            Self::Bad { .. } | Self::Read { .. } | Self::Toml { .. } | Self::Unknown { .. } => {
+                Exit::Configuration
+            }
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing { hint, .. } => Some((*hint).to_owned()),
+            Self::Unknown { near, .. } => near.as_ref().map(|near| format!("did you mean `{near}`?")),
+            Self::Bad { .. } | Self::Read { .. } | Self::Toml { .. } => None,
+        }
+    }
+}
+
+/// What the command line or the environment said about one setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The setting.
+    pub key: &'static str,
+    /// Its values as text; one unless the flag can be repeated.
+    pub values: Vec<String>,
+    /// [`Origin::Flag`] or [`Origin::Environment`].
+    pub origin: Origin,
+}
+
+/// A setting as it was resolved, for `--print-config`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The setting.
+    pub key: &'static str,
+    /// Its value; empty for none.
+    pub value: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Resolves settings, one after another, and remembers what it found.
+#[derive(Debug)]
+pub struct Settings {
+    given: Vec<Given>,
+    file: Option<ConfigFile>,
+    worker: Option<WorkerName>,
+    shown: Vec<Shown>,
+}
+
+impl Settings {
+    /// Settings from what was given and from a file.
+    pub const fn new(given: Vec<Given>, file: Option<ConfigFile>) -> Self {
+        Self { given, file, worker: None, shown: Vec::new() }
+    }
+
+    /// From here on, the file's table for `worker` overrides its other keys.
+    pub fn narrow_to(&mut self, worker: &WorkerName) {
+        self.worker = Some(worker.clone());
+    }
+
+    /// One value; `default` is parsed like any other. The parser's error is a fragment such as `takes a number`.
+    pub fn take<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+        default: &str,
+    ) -> Result<T, ConfigError> {
+        let (values, origin) = self.find(key).unwrap_or_else(|| (vec![default.to_owned()], Origin::Default));
+        self.parse_one(key, values, origin, parse)
+    }
+
+    /// One value, or none where nobody gave one.
+    pub fn take_optional<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some((values, origin)) = self.find(key) else {
+            self.shown.push(Shown { key, value: String::new(), origin: Origin::Default });
+            return Ok(None);
+        };
+        self.parse_one(key, values, origin, parse).map(Some)
+    }
+
+    /// All values of a setting that can be repeated or separated by commas.
+    pub fn take_list<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+        default: &str,
+    ) -> Result<Vec<T>, ConfigError> {
+        let (values, origin) = self.find(key).unwrap_or_else(|| (vec![default.to_owned()], Origin::Default));
+        let parts: Vec<&str> = values
+            .iter()
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .collect();
+        let parsed = parts
+            .iter()
+            .map(|part| {
+                parse(part).map_err(|why| ConfigError::Bad {
+                    key,
+                    text: (*part).to_owned(),
+                    origin: origin.clone(),
+                    why,
+                })
+            })
+            .collect::<Result<Vec<T>, _>>()?;
+        self.shown.push(Shown { key, value: parts.join(","), origin });
+        Ok(parsed)
+    }
+
+    /// All settings that were resolved so far, in that order.
+    pub fn shown(&self) -> &[Shown] {
+        &self.shown
+    }
+
+    /// What stood on the command line itself.
+    pub fn flags(&self) -> impl Iterator<Item = &Given> {
+        self.given.iter().filter(|given| given.origin == Origin::Flag)
+    }
+
+    fn find(&self, key: &'static str) -> Option<(Vec<String>, Origin)> {
+        let empty = |values: &[String]| values.iter().all(String::is_empty);
+        let given = self
+            .given
+            .iter()
+            .find(|given| given.key == key && (given.origin == Origin::Flag || !empty(&given.values)));
+        if let Some(given) = given {
+            return Some((given.values.clone(), given.origin.clone()));
+        }
+        let file = self.file.as_ref()?;
+        Some((file.get(key, self.worker.as_ref())?, Origin::File(file.path().to_owned())))
+    }
+
+    fn parse_one<T>(
+        &mut self,
+        key: &'static str,
+        mut values: Vec<String>,
+        origin: Origin,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, ConfigError> {
+        let bad = |text: String, why: String, origin: &Origin| ConfigError::Bad {
+            key,
+            text,
+            origin: origin.clone(),
+            why,
+        };
+        if values.len() != 1 {
+            return Err(bad(values.join(", "), "takes one value".to_owned(), &origin));
+        }
+        let text = values.remove(0);
+        let value = parse(text.trim()).map_err(|why| bad(text.clone(), why, &origin))?;
+        self.shown.push(Shown { key, value: text, origin });
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn number(text: &str) -> Result<u32, String> {
+        text.parse().map_err(|_| "takes a number".to_owned())
+    }
+
+    fn settings(given: &[(&str, Origin)], file: &str) -> Settings {
+        let given = given
+            .iter()
+            .map(|(value, origin)| Given {
+                key: "concurrency",
+                values: vec![(*value).to_owned()],
+                origin: origin.clone(),
+            })
+            .collect();
+        Settings::new(given, Some(ConfigFile::parse(Path::new("/f.toml"), file).unwrap()))
+    }
+
+    #[test]
+    fn the_nearer_origin_wins() {
+        let env = Origin::Environment("WORKER_CONCURRENCY");
+        for (given, file, expected, origin) in [
+            (vec![("1", Origin::Flag)], "concurrency = 3", 1, Origin::Flag),
+            (vec![("2", env.clone())], "concurrency = 3", 2, env.clone()),
+            (vec![("", env.clone())], "concurrency = 3", 3, Origin::File("/f.toml".into())),
+            (vec![], "", 5, Origin::Default),
+        ] {
+            let mut settings = settings(&given, file);
+            assert_eq!(settings.take("concurrency", number, "5").unwrap(), expected);
+            assert_eq!(settings.shown()[0].origin, origin);
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_says_where_it_stands_and_ends_with_the_fitting_code() {
+        let env = Origin::Environment("WORKER_CONCURRENCY");
+        for (given, file, exit, word) in [
+            (vec![("x", Origin::Flag)], "", Exit::Usage, "flag"),
+            (vec![("x", env)], "", Exit::Configuration, "WORKER_CONCURRENCY"),
+            (vec![], "concurrency = \"x\"", Exit::Configuration, "/f.toml"),
+            (vec![], "concurrency = [1, 2]", Exit::Configuration, "takes one value"),
+            (vec![("", Origin::Flag)], "", Exit::Usage, "flag"),
+        ] {
+            let error = settings(&given, file).take("concurrency", number, "5").unwrap_err();
+            assert_eq!(error.exit(), exit, "{error}");
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_repeated_or_separated_by_commas() {
+        let mut settings = settings(&[("1, 2,3", Origin::Flag)], "");
+        assert_eq!(settings.take_list("concurrency", number, "").unwrap(), [1, 2, 3]);
+        assert_eq!(settings.take_list("grace", number, "").unwrap(), [0u32; 0]);
+        assert_eq!(settings.take_optional("window", number).unwrap(), None);
+    }
+}

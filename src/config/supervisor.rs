@@ -1,0 +1,294 @@
+//! What the supervisor is told, and what it tells its watchers.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::task::WorkerName;
+
+use super::durability::Durability;
+use super::duration::parse_duration;
+use super::environment::Environment;
+use super::settings::{ConfigError, Given, Settings};
+use super::watcher::{AgentKind, LogConfig, address, default_metrics_addr, name, number, path, some_time};
+
+/// The workers without a word about them.
+const DEFAULT_WORKERS: &str = "marie,anga,fabien";
+
+/// Who brings a dead watcher back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestartBy {
+    /// The supervisor itself: watchers are its children.
+    Exec,
+    /// `systemctl restart agent-worker-<worker>`.
+    Systemd,
+    /// `docker restart <worker>`, by exact name.
+    Docker,
+    /// The host does it by itself.
+    Nobody,
+}
+
+impl FromStr for RestartBy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "exec" => Ok(Self::Exec),
+            "systemd" => Ok(Self::Systemd),
+            "docker" => Ok(Self::Docker),
+            "none" => Ok(Self::Nobody),
+            _ => Err("takes exec, systemd, docker or none".to_owned()),
+        }
+    }
+}
+
+/// One worker to look after, `bob` or `bob=ADDR`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerSpec {
+    /// Its name.
+    pub name: WorkerName,
+    /// Where its watcher is served; `None`: nowhere.
+    pub metrics_addr: Option<SocketAddr>,
+}
+
+impl FromStr for WorkerSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (worker, addr) = text.split_once('=').unwrap_or((text, ""));
+        let worker = name(worker)?;
+        let addr = address(if text.contains('=') { addr } else { default_metrics_addr(&worker) })?;
+        Ok(Self { name: worker, metrics_addr: addr })
+    }
+}
+
+impl fmt::Display for WorkerSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.metrics_addr {
+            Some(addr) => write!(f, "{}={addr}", self.name),
+            None => write!(f, "{}=none", self.name),
+        }
+    }
+}
+
+/// The settings of `supervisor up` and `supervisor run`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SupervisorConfig {
+    /// The root, absolute.
+    pub root: PathBuf,
+    /// The workers to look after, each once.
+    pub workers: Vec<WorkerSpec>,
+    /// Who brings a dead watcher back.
+    pub restart: RestartBy,
+    /// Where the supervisor itself is served; `None`: nowhere.
+    pub metrics_addr: Option<SocketAddr>,
+    /// Who answers the prompts.
+    pub agent: AgentKind,
+    /// The Claude CLI, where it was named.
+    pub claude_bin: Option<PathBuf>,
+    /// How many restarts within `window` before a worker is set aside.
+    pub max_restarts: u32,
+    /// The pause between restarts, from the second on.
+    pub cooldown: Duration,
+    /// The window in which restarts are counted.
+    pub window: Duration,
+    /// How long a watcher may hold its lock without a sign of progress before it is taken for hung.
+    pub hung_after: Duration,
+    /// How long watchers may take to stop their agents.
+    pub grace: Duration,
+    /// Whether a power cut counts.
+    pub durability: Durability,
+    /// The log.
+    pub log: LogConfig,
+    /// Flags of the command line that are handed on to every watcher as they were given.
+    pub passed: Vec<String>,
+}
+
+impl SupervisorConfig {
+    /// Resolves the supervisor's settings.
+    pub fn resolve(settings: &mut Settings, env: &Environment) -> Result<Self, ConfigError> {
+        let config = Self {
+            root: settings.take("root", path(env), "/shared")?,
+            workers: settings.take_list("workers", str::parse, DEFAULT_WORKERS)?,
+            restart: settings.take("restart", str::parse, "exec")?,
+            metrics_addr: settings.take("metrics_addr", address, "127.0.0.1:9002")?,
+            agent: settings.take("agent", str::parse, "claude")?,
+            claude_bin: settings.take_optional("claude_bin", path(env))?,
+            max_restarts: settings.take("max_restarts", number, "3")?,
+            cooldown: settings.take("cooldown", parse_duration, "60s")?,
+            window: settings.take("window", some_time, "10m")?,
+            hung_after: settings.take("hung_after", some_time, "60s")?,
+            grace: settings.take("grace", parse_duration, "10s")?,
+            durability: settings.take("durability", str::parse, "full")?,
+            log: LogConfig::resolve(settings, env)?,
+            passed: passed(settings.flags()),
+        };
+        config.check_workers(settings)?;
+        Ok(config)
+    }
+
+    /// The command line of the watcher for `worker`, without the program.
+    pub fn watcher_args(&self, worker: &WorkerSpec) -> Vec<String> {
+        let addr = worker.metrics_addr.map_or_else(|| "none".to_owned(), |addr| addr.to_string());
+        let mut args = vec![
+            format!("--worker={}", worker.name),
+            format!("--root={}", self.root.display()),
+            format!("--metrics-addr={addr}"),
+        ];
+        args.extend(self.passed.iter().cloned());
+        args
+    }
+
+    fn check_workers(&self, settings: &Settings) -> Result<(), ConfigError> {
+        let twice = self
+            .workers
+            .iter()
+            .enumerate()
+            .find(|(n, worker)| self.workers[..*n].iter().any(|earlier| earlier.name == worker.name));
+        let why = match twice {
+            Some((_, worker)) => format!("names `{}` twice", worker.name),
+            None if self.workers.is_empty() => "names no worker".to_owned(),
+            None => return Ok(()),
+        };
+        let shown = settings.shown().iter().find(|shown| shown.key == "workers");
+        Err(ConfigError::Bad {
+            key: "workers",
+            text: shown.map(|shown| shown.value.clone()).unwrap_or_default(),
+            origin: shown.map_or(super::settings::Origin::Default, |shown| shown.origin.clone()),
+            why,
+        })
+    }
+}
+
+/// The flags that a watcher understands too and that are not said for each one anyway.
+fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
+    const ALSO_THE_WATCHERS: [&str; 16] = [
+        "config",
+        "claude_bin",
+        "agent",
+        "concurrency",
+        "grace",
+        "workdir_root",
+        "scratch_dir",
+        "durability",
+        "log_dir",
+        "log_level",
+        "log_format",
+        "agent_timeout",
+        "idle_timeout",
+        "visibility_timeout",
+        "max_retries",
+        "agent_env",
+    ];
+    let mut args = Vec::new();
+    for given in flags {
+        if given.key == "debug" {
+            args.push("--debug".to_owned());
+        } else if ALSO_THE_WATCHERS.contains(&given.key) {
+            let flag = given.key.replace('_', "-");
+            args.extend(given.values.iter().map(|value| format!("--{flag}={value}")));
+        }
+    }
+    args
+}
+
+/// The settings of `supervisor recover`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecoverConfig {
+    /// Whose tasks are recovered.
+    pub worker: WorkerName,
+    /// The root, absolute.
+    pub root: PathBuf,
+    /// The agents' scratch, where it was named.
+    pub scratch_dir: Option<PathBuf>,
+    /// Whether a power cut counts.
+    pub durability: Durability,
+    /// How many charged failures a task may have and still be tried again, unless it says otherwise.
+    pub max_retries: u32,
+    /// How long agents may take to stop before they are killed.
+    pub grace: Duration,
+    /// The log.
+    pub log: LogConfig,
+}
+
+impl RecoverConfig {
+    /// Resolves the settings for recovering `worker`.
+    pub fn resolve(
+        worker: WorkerName,
+        settings: &mut Settings,
+        env: &Environment,
+    ) -> Result<Self, ConfigError> {
+        settings.narrow_to(&worker);
+        Ok(Self {
+            worker,
+            root: settings.take("root", path(env), "/shared")?,
+            scratch_dir: settings.take_optional("scratch_dir", path(env))?,
+            durability: settings.take("durability", str::parse, "full")?,
+            max_retries: settings.take("max_retries", number, "3")?,
+            grace: settings.take("grace", parse_duration, "10s")?,
+            log: LogConfig::resolve(settings, env)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::Origin;
+    use super::*;
+
+    fn given(key: &'static str, values: &[&str], origin: Origin) -> Given {
+        Given { key, values: values.iter().map(|value| (*value).to_owned()).collect(), origin }
+    }
+
+    fn resolve(given: Vec<Given>) -> Result<SupervisorConfig, ConfigError> {
+        SupervisorConfig::resolve(&mut Settings::new(given, None), &Environment::of(&[]))
+    }
+
+    #[test]
+    fn three_workers_with_their_ports_are_the_default() {
+        let config = resolve(vec![]).unwrap();
+        let shown: Vec<String> = config.workers.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["marie=127.0.0.1:9091", "anga=127.0.0.1:9092", "fabien=127.0.0.1:9093"]);
+        assert_eq!((config.max_restarts, config.cooldown.as_secs()), (3, 60));
+    }
+
+    #[test]
+    fn a_worker_of_any_name_takes_an_address() {
+        let config = resolve(vec![given("workers", &["marie,bob=9095", "eve"], Origin::Flag)]).unwrap();
+        let shown: Vec<String> = config.workers.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["marie=127.0.0.1:9091", "bob=127.0.0.1:9095", "eve=none"]);
+    }
+
+    #[test]
+    fn nobody_is_looked_after_twice() {
+        for text in ["marie,marie=9095", ","] {
+            assert!(resolve(vec![given("workers", &[text], Origin::Flag)]).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_watcher_is_told_what_the_command_line_said_and_nothing_it_can_read_itself() {
+        let config = resolve(vec![
+            given("concurrency", &["2"], Origin::Flag),
+            given("workdir_root", &["/a", "/b"], Origin::Flag),
+            given("max_retries", &["9"], Origin::Environment("MAX_RETRIES")),
+            given("max_restarts", &["9"], Origin::Flag),
+            given("debug", &["true"], Origin::Flag),
+        ])
+        .unwrap();
+        assert_eq!(
+            config.watcher_args(&config.workers[0]),
+            [
+                "--worker=marie",
+                "--root=/shared",
+                "--metrics-addr=127.0.0.1:9091",
+                "--concurrency=2",
+                "--workdir-root=/a",
+                "--workdir-root=/b",
+                "--debug"
+            ]
+        );
+    }
+}

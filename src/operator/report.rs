@@ -1,0 +1,264 @@
+//! The only printer: how data, talk, errors and tables reach a person.
+//!
+//! Invariants:
+//! - data goes to stdout and nothing else does; talk goes to stderr;
+//! - what came from a file or an agent is escaped before it reaches a terminal;
+//! - colours only where a person looks, and never with `NO_COLOR`;
+//! - a reader that has gone away is not an error: it has seen enough.
+
+use std::error::Error;
+use std::io::Write as _;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::config::{ConfigError, Environment, Shown};
+
+/// How loud a word is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// As it is.
+    Plain,
+    /// All is well.
+    Good,
+    /// Look here.
+    Warn,
+    /// Act here.
+    Bad,
+    /// Beside the point.
+    Faint,
+    /// A heading.
+    Strong,
+}
+
+impl Tone {
+    fn style(self) -> Style {
+        let colour = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
+        match self {
+            Self::Plain => Style::new(),
+            Self::Good => colour(AnsiColor::Green),
+            Self::Warn => colour(AnsiColor::Yellow),
+            Self::Bad => colour(AnsiColor::Red).bold(),
+            Self::Faint => Style::new().dimmed(),
+            Self::Strong => Style::new().bold(),
+        }
+    }
+}
+
+/// A text with its tone: one cell of a table, one word of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cell {
+    text: String,
+    tone: Tone,
+}
+
+impl Cell {
+    /// A text without a tone; control characters are escaped, line breaks too.
+    pub fn plain(text: impl AsRef<str>) -> Self {
+        Self::toned(text, Tone::Plain)
+    }
+
+    /// A text with a tone.
+    pub fn toned(text: impl AsRef<str>, tone: Tone) -> Self {
+        Self { text: one_line(text.as_ref()), tone }
+    }
+}
+
+/// Where reports go, and whether they may have colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    colour_out: bool,
+    colour_err: bool,
+}
+
+impl Report {
+    /// A report for the terminals and the wishes in `env`.
+    pub fn new(env: &Environment) -> Self {
+        let wanted = env.get("NO_COLOR").is_none() && env.text("TERM") != Some("dumb");
+        let terminals = env.terminals();
+        Self { colour_out: wanted && terminals.stdout, colour_err: wanted && terminals.stderr }
+    }
+
+    /// One or more lines of data; `false` once nobody reads them any more.
+    pub fn data(self, text: &str) -> bool {
+        let mut out = std::io::stdout().lock();
+        let whole = text.is_empty() || text.ends_with('\n');
+        let written = out.write_all(text.as_bytes());
+        let ended = if whole { Ok(()) } else { out.write_all(b"\n") };
+        written.and(ended).and_then(|()| out.flush()).is_ok()
+    }
+
+    /// Bytes exactly as they are; `false` once nobody reads them any more.
+    pub fn raw(self, bytes: &[u8]) -> bool {
+        let mut out = std::io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush()).is_ok()
+    }
+
+    /// One JSON document, readable.
+    pub fn json(self, value: &serde_json::Value) -> bool {
+        self.data(&format!("{value:#}"))
+    }
+
+    /// A word to the person, which is not data.
+    pub fn talk(self, text: &str) {
+        drop(writeln!(std::io::stderr().lock(), "{text}"));
+    }
+
+    /// A warning to the person.
+    pub fn warn(self, text: &str) {
+        let label = self.label("warning:", Tone::Warn);
+        self.talk(&format!("{label} {text}"));
+    }
+
+    /// What went wrong, what caused it, and what to do.
+    pub fn error(self, error: &dyn Error, hint: Option<&str>) {
+        let label = self.label("error:", Tone::Bad);
+        self.talk(&format!("{label} {}", explain(error, hint)));
+    }
+
+    fn label(self, text: &str, tone: Tone) -> String {
+        if self.colour_err { painted(text, tone) } else { text.to_owned() }
+    }
+
+    fn out(self, cell: &Cell) -> String {
+        if self.colour_out { painted(&cell.text, cell.tone) } else { cell.text.clone() }
+    }
+
+    /// Cells side by side, one blank between them.
+    pub fn line(self, cells: &[Cell]) -> String {
+        cells.iter().map(|cell| self.out(cell)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// A table with a heading, its columns as wide as they must be.
+    pub fn table(self, heading: &[&str], rows: &[Vec<Cell>]) -> String {
+        let heading: Vec<Cell> = heading.iter().map(|text| Cell::toned(text, Tone::Faint)).collect();
+        let all: Vec<&[Cell]> = std::iter::once(&heading[..]).chain(rows.iter().map(Vec::as_slice)).collect();
+        let widths: Vec<usize> = (0..heading.len())
+            .map(|n| all.iter().filter_map(|row| row.get(n)).map(|cell| width(&cell.text)).max().unwrap_or(0))
+            .collect();
+        all.iter().fold(String::new(), |mut text, row| {
+            text.push_str(&self.row(row, &widths));
+            text.push('\n');
+            text
+        })
+    }
+
+    fn row(self, row: &[Cell], widths: &[usize]) -> String {
+        let mut text = String::new();
+        for (n, (cell, wide)) in row.iter().zip(widths).enumerate() {
+            text.push_str(&self.out(cell));
+            if n + 1 < row.len() {
+                text.push_str(&" ".repeat(wide - width(&cell.text) + 2));
+            }
+        }
+        text.trim_end().to_owned()
+    }
+
+    /// Every setting, its value and where it came from.
+    pub fn settings(self, shown: &[Shown]) -> bool {
+        let rows: Vec<Vec<Cell>> = shown
+            .iter()
+            .map(|setting| {
+                let value = if setting.value.is_empty() { "-" } else { &setting.value };
+                vec![
+                    Cell::plain(setting.key),
+                    Cell::plain(value),
+                    Cell::toned(setting.origin.to_string(), Tone::Faint),
+                ]
+            })
+            .collect();
+        self.data(&self.table(&["SETTING", "VALUE", "FROM"], &rows))
+    }
+
+    /// Why there is no configuration.
+    pub fn config_error(self, error: &ConfigError) {
+        self.error(error, error.hint().as_deref());
+    }
+}
+
+fn painted(text: &str, tone: Tone) -> String {
+    let style = tone.style();
+    if tone == Tone::Plain { text.to_owned() } else { format!("{style}{text}{style:#}") }
+}
+
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// An error with its causes and a hint, one a line.
+fn explain(error: &dyn Error, hint: Option<&str>) -> String {
+    let mut text = printable(&error.to_string());
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text += "\n  caused by: ";
+        text += &printable(&source.to_string());
+        cause = source.source();
+    }
+    if let Some(hint) = hint {
+        text += "\n  hint: ";
+        text += &printable(hint);
+    }
+    text
+}
+
+/// A text in which nothing can steer a terminal: control characters and direction marks are escaped, line
+/// breaks and tabs stay.
+pub fn printable(text: &str) -> String {
+    escape(text, |c| matches!(c, '\n' | '\t'))
+}
+
+/// Same, on one line.
+pub fn one_line(text: &str) -> String {
+    escape(text, |_| false)
+}
+
+fn escape(text: &str, keep: impl Fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let steers =
+            c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        if steers && !keep(c) { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DULL: Report = Report { colour_out: false, colour_err: false };
+
+    #[test]
+    fn nothing_an_agent_writes_steers_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\r\n\tc\u{202e}"), "a\\u{1b}[2Jb\\r\n\tc\\u{202e}");
+        assert_eq!(one_line("a\nb"), "a\\nb");
+        assert_eq!(one_line("schön 漢"), "schön 漢");
+    }
+
+    #[test]
+    fn columns_stand_below_each_other_and_lines_do_not_end_in_blanks() {
+        let rows = vec![
+            vec![Cell::plain("marie"), Cell::toned("running", Tone::Good)],
+            vec![Cell::plain("a"), Cell::plain("")],
+        ];
+        assert_eq!(DULL.table(&["WORKER", "STATUS"], &rows), "WORKER  STATUS\nmarie   running\na\n");
+    }
+
+    #[test]
+    fn an_error_tells_what_and_why_and_what_to_do() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("could not claim `x`")]
+        struct Outer(#[source] std::io::Error);
+        let error = Outer(std::io::Error::other("no\x07 space"));
+        assert_eq!(
+            explain(&error, Some("make room")),
+            "could not claim `x`\n  caused by: no\\u{7} space\n  hint: make room"
+        );
+    }
+
+    #[test]
+    fn colours_are_for_terminals_only() {
+        let loud = Report { colour_out: true, colour_err: true };
+        assert!(loud.line(&[Cell::toned("x", Tone::Bad)]).contains("\x1b["));
+        assert_eq!(DULL.line(&[Cell::toned("x", Tone::Bad), Cell::plain("y")]), "x y");
+    }
+}
