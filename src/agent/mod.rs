@@ -1,1 +1,40 @@
-//! To come.
+//! One run of the Claude CLI: what it is told, what it says, and what came of it.
+//!
+//! A run is one process. We give it [`argv::arguments`] and [`env::environment`], write [`message`] lines into its
+//! standard input, read NDJSON from its standard output and judge it once, at its end:
+//!
+//! ```text
+//! bytes ─ lines::LineSplitter ─ stream::parse ─ StreamEvent ─ evidence::Evidence ─┐
+//!                                 how the process ended, who ended it, stderr ─ verdict::judge ─ Judgement
+//! ```
+//!
+//! Invariants:
+//! - the prompt never stands in an argument: it goes through standard input;
+//! - nothing is decided by what a person would read: only fields, exit statuses and the order of lines count;
+//! - the last result line decides. A run that answered is done, whatever happened to its process afterwards;
+//! - what is not the task's fault is a [`verdict::Verdict::Wait`], which names the remedy in words that can be
+//!   typed;
+//! - memory is bounded, whatever the agent prints.
+//!
+//! The modules named here are pure: bytes and values in, values out. They deliberately do not know about processes,
+//! files, clocks, retries or how a task is filed.
+
+pub mod argv;
+pub mod echo;
+pub mod env;
+pub mod evidence;
+pub mod lines;
+pub mod message;
+pub mod remedy;
+pub mod stream;
+pub mod verdict;
+pub mod version;
+
+mod wire;
+
+pub use argv::{Invocation, SessionStart};
+pub use env::RunEnv;
+pub use evidence::Evidence;
+pub use lines::{Line, LineSplitter};
+pub use stream::StreamEvent;
+pub use verdict::{EndedBy, Ending, Exit, HoldCause, Judgement, Verdict};

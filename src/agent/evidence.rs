@@ -1,0 +1,211 @@
+//! What a run has said so far, as far as its verdict needs it.
+//!
+//! Invariants:
+//! - it is folded line by line and stays small, except for the last answer;
+//! - the order of lines counts: a wait for the API is over as soon as the API has answered;
+//! - the same lines give the same evidence, whether they are read as they come or afterwards from the file.
+//!
+//! It deliberately does not know how the process ended.
+
+use super::lines::Line;
+use super::stream::{
+    Assistant, Denial, Init, RateLimit, ResultLine, Retry, StreamEvent, ToolResult, ToolUse, parse,
+};
+use super::verdict::HoldCause;
+use crate::task::Tokens;
+
+/// The tools whose fate is followed at once; more than an agent ever asks for together.
+const OPEN_TOOLS_MAX: usize = 64;
+
+/// The denials that are kept: the first few say it all.
+const DENIALS_MAX: usize = 16;
+
+/// What a run has said.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// The last beginning of a turn.
+    pub init: Option<Init>,
+    /// The last end of a turn.
+    pub last_result: Option<ResultLine>,
+    /// What the CLI said in the model's place in this turn.
+    pub assistant_error: Option<String>,
+    /// The wait for the API that has not ended yet.
+    pub open_retry: Option<Retry>,
+    /// The rate limit, as the API last told it.
+    pub rate_limit: Option<RateLimit>,
+    /// The tools that were denied.
+    pub denials: Vec<Denial>,
+    /// The tools that are at work, oldest first.
+    pub open_tools: Vec<ToolUse>,
+    /// What all turns of this process used.
+    pub tokens: Tokens,
+    /// Lines that were events of the CLI.
+    pub messages: u64,
+    /// Lines that were not.
+    pub garbage: u64,
+    /// Lines that were too long to be read.
+    pub oversized: u64,
+    /// Whether the stream ends in the middle of a line.
+    pub is_torn: bool,
+}
+
+impl Evidence {
+    /// The evidence of a whole stream.
+    pub fn of(stream: &[u8]) -> Self {
+        let (mut evidence, mut lines) = (Self::default(), super::LineSplitter::default());
+        lines.push(stream, |line| {
+            evidence.read(line);
+        });
+        evidence.is_torn = lines.torn_bytes() > 0;
+        evidence
+    }
+
+    /// Takes a line into account, and gives back what it said.
+    pub fn read(&mut self, line: Line<'_>) -> StreamEvent {
+        match line {
+            Line::Whole(bytes) => {
+                let event = parse(bytes);
+                self.observe(&event);
+                event
+            }
+            Line::Oversized { .. } => {
+                self.oversized += 1;
+                StreamEvent::Garbage
+            }
+        }
+    }
+
+    /// Takes an event into account.
+    pub fn observe(&mut self, event: &StreamEvent) {
+        match event {
+            StreamEvent::Garbage => self.garbage += 1,
+            StreamEvent::Init(_)
+            | StreamEvent::Assistant(_)
+            | StreamEvent::ToolResults(_)
+            | StreamEvent::Retry(_)
+            | StreamEvent::RateLimit(_)
+            | StreamEvent::PermissionDenied(_)
+            | StreamEvent::Result(_)
+            | StreamEvent::Partial
+            | StreamEvent::ControlResponse(_)
+            | StreamEvent::Other => self.messages += 1,
+        }
+        match event {
+            StreamEvent::Init(init) => self.begin_turn(init),
+            StreamEvent::Assistant(said) => self.hear(said),
+            StreamEvent::ToolResults(results) => self.close_tools(results),
+            StreamEvent::Retry(retry) => self.open_retry = Some(retry.clone()),
+            StreamEvent::RateLimit(limit) => self.rate_limit = Some(limit.clone()),
+            StreamEvent::PermissionDenied(denial) => self.deny(denial),
+            StreamEvent::Result(result) => self.end_turn(result),
+            StreamEvent::Partial => self.open_retry = None,
+            StreamEvent::ControlResponse(_) | StreamEvent::Other | StreamEvent::Garbage => {}
+        }
+    }
+
+    /// Whether the run need not go on, since the CLI waits for what no wait can mend: a login, or a payment.
+    pub fn hopeless(&self) -> Option<HoldCause> {
+        let retry = self.open_retry.as_ref()?;
+        let cause = HoldCause::of(retry.status, None, retry.error.as_deref())?;
+        matches!(cause, HoldCause::Auth | HoldCause::Billing).then_some(cause)
+    }
+
+    /// The good answer, if the last turn ended with one.
+    pub fn answer(&self) -> Option<&str> {
+        let result = self.last_result.as_ref()?;
+        (!result.is_error && result.subtype == "success")
+            .then(|| result.answer.as_deref().unwrap_or_default())
+    }
+
+    fn begin_turn(&mut self, init: &Init) {
+        self.init = Some(init.clone());
+        self.assistant_error = None;
+        self.open_tools.clear();
+    }
+
+    fn hear(&mut self, said: &Assistant) {
+        self.open_retry = None;
+        if said.error.is_some() {
+            self.assistant_error.clone_from(&said.error);
+        }
+        let room = OPEN_TOOLS_MAX.saturating_sub(self.open_tools.len());
+        self.open_tools.extend(said.tools.iter().take(room).cloned());
+    }
+
+    fn close_tools(&mut self, results: &[ToolResult]) {
+        self.open_tools.retain(|tool| !results.iter().any(|result| result.id == tool.id));
+    }
+
+    fn deny(&mut self, denial: &Denial) {
+        let known = self.denials.iter().any(|seen| seen == denial);
+        if !known && self.denials.len() < DENIALS_MAX {
+            self.denials.push(denial.clone());
+        }
+    }
+
+    fn end_turn(&mut self, result: &ResultLine) {
+        self.open_retry = None;
+        self.open_tools.clear();
+        self.tokens = self.tokens.plus(result.tokens);
+        for denial in &result.denials {
+            self.deny(denial);
+        }
+        self.last_result = Some(result.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(lines: &[&str]) -> Evidence {
+        Evidence::of(lines.iter().map(|line| format!("{line}\n")).collect::<String>().as_bytes())
+    }
+
+    const INIT: &str = r#"{"type":"system","subtype":"init","session_id":"s","model":"m","tools":["Bash"]}"#;
+    const RETRY: &str = r#"{"type":"system","subtype":"api_retry","attempt":1,"max_retries":2,"retry_delay_ms":500,"error_status":401,"error":"authentication_failed"}"#;
+    const TOOL: &str = r#"{"type":"assistant","message":{"content":[{"type":"tool_use","id":"t1","name":"Bash","input":{}}]}}"#;
+    const ANSWERED: &str =
+        r#"{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"t1"}]}}"#;
+
+    #[test]
+    fn a_wait_is_over_when_the_api_answers() {
+        assert_eq!(after(&[INIT, RETRY]).hopeless(), Some(HoldCause::Auth));
+        for answer in [r#"{"type":"stream_event"}"#, TOOL, r#"{"type":"result","subtype":"success"}"#] {
+            let evidence = after(&[INIT, RETRY, answer]);
+            assert!(evidence.open_retry.is_none() && evidence.hopeless().is_none(), "{answer}");
+        }
+        let limited = RETRY.replace("401", "429").replace("authentication_failed", "rate_limit");
+        let evidence = after(&[INIT, &limited]);
+        assert!(evidence.open_retry.is_some() && evidence.hopeless().is_none(), "a limit passes by itself");
+    }
+
+    #[test]
+    fn tools_are_open_until_they_answer() {
+        assert_eq!(after(&[INIT, TOOL]).open_tools[0].name, "Bash");
+        assert!(after(&[INIT, TOOL, ANSWERED]).open_tools.is_empty());
+    }
+
+    #[test]
+    fn tokens_add_up_over_turns_and_denials_are_counted_once() {
+        let denied =
+            r#"{"type":"system","subtype":"permission_denied","tool_name":"Write","tool_use_id":"t"}"#;
+        let result = r#"{"type":"result","subtype":"success","result":"a","usage":{"input_tokens":3,"output_tokens":2},"permission_denials":[{"tool_name":"Write","tool_use_id":"t"}]}"#;
+        let evidence = after(&[INIT, denied, result, INIT, result]);
+        assert_eq!((evidence.tokens.input, evidence.tokens.output), (6, 4));
+        assert_eq!(evidence.denials.len(), 1);
+        assert_eq!(evidence.answer(), Some("a"));
+    }
+
+    #[test]
+    fn a_torn_line_is_no_event() {
+        let evidence = Evidence::of(b"{\"type\":\"result\",\"subtype\":\"success\",\"result\":\"a\"}");
+        assert!(evidence.is_torn && evidence.last_result.is_none() && evidence.messages == 0);
+    }
+
+    #[test]
+    fn what_is_not_json_is_counted_apart() {
+        let evidence = after(&["oops", INIT]);
+        assert_eq!((evidence.garbage, evidence.messages), (1, 1));
+    }
+}

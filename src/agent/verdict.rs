@@ -1,0 +1,425 @@
+//! What came of a run.
+//!
+//! Invariants:
+//! - a good result is the verdict, whoever ended the process afterwards and however;
+//! - an end without a result line is never a success, whatever the exit status;
+//! - an API failure is told by status and kind, and comes as a `success` with `is_error`;
+//! - what is not the task's fault is a [`Verdict::Wait`], and is never charged.
+//!
+//! It deliberately does not know the task, its retries, or what happens next.
+
+use std::time::Duration;
+
+use super::evidence::Evidence;
+use super::remedy;
+use super::stream::ResultLine;
+use crate::clock::Timestamp;
+use crate::task::outcome::head;
+use crate::task::{AttemptOutcome, ErrorCode, Tokens};
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// With an exit status.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+/// Who ended a run, where it was one of us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The wall-clock limit.
+    Timeout,
+    /// Nothing was heard for too long.
+    Silence,
+    /// The worker stops, or an operator interrupted the run: it will go on later.
+    Stop,
+    /// An operator cancelled the task.
+    Cancel,
+    /// It printed too much.
+    OutputLimit,
+    /// It used too much memory.
+    MemoryLimit,
+    /// It waited for what no wait can mend ([`Evidence::hopeless`]).
+    HopelessWait,
+    /// It stayed after its last result.
+    HangAfterResult,
+}
+
+/// How a run ended, as far as it is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ending<'a> {
+    /// Unknown for an adopted run.
+    pub exit: Option<Exit>,
+    /// Nobody of us: it ended by itself or was killed by another.
+    pub ended_by: Option<EndedBy>,
+    /// The end of what it wrote to standard error; shown to people, never decided by.
+    pub stderr_tail: &'a str,
+}
+
+/// Why a worker must wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HoldCause {
+    /// Nobody is logged in, or the key is refused.
+    Auth,
+    /// There is no credit.
+    Billing,
+    /// Too many requests.
+    RateLimit,
+    /// The API, or the way to it, is down.
+    Outage,
+    /// The CLI is missing, too old or refuses its arguments, or the model does not exist.
+    Configuration,
+}
+
+/// Until when to wait, where the API said so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until this moment.
+    At(Timestamp),
+    /// For this long.
+    After(Duration),
+}
+
+/// Whether a run was interrupted on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interruption {
+    /// By one of us, for a reason that is not the task's.
+    Asked,
+    /// It crashed, or was killed by nobody of us.
+    Crashed,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// It answered.
+    Done {
+        /// The whole answer.
+        answer: String,
+    },
+    /// The task's own fault, or one that this task met.
+    Failed {
+        /// Why, as a code.
+        code: ErrorCode,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Not the task's fault: it goes back uncharged, and the worker holds.
+    Wait {
+        /// What the worker waits for.
+        cause: HoldCause,
+        /// Until when, where the API said so.
+        until: Option<Until>,
+        /// What happened, in words.
+        reason: String,
+        /// What a person can do about it.
+        remedy: String,
+    },
+    /// It was cut short, and its session can go on.
+    Interrupted {
+        /// By whom.
+        cause: Interruption,
+        /// How, in words.
+        reason: String,
+    },
+    /// An operator cancelled it.
+    Cancelled {
+        /// How it ended, in words.
+        reason: String,
+    },
+    /// The conversation that was to go on is not there: nothing ran.
+    SessionGone {
+        /// What the CLI said.
+        reason: String,
+    },
+}
+
+impl Verdict {
+    /// Whether the attempt counts against `max_retries`.
+    pub const fn is_charged(&self) -> bool {
+        match self {
+            Self::Failed { .. } | Self::Interrupted { cause: Interruption::Crashed, .. } => true,
+            Self::Done { .. }
+            | Self::Wait { .. }
+            | Self::Interrupted { cause: Interruption::Asked, .. }
+            | Self::Cancelled { .. }
+            | Self::SessionGone { .. } => false,
+        }
+    }
+
+    /// How the attempt is recorded.
+    pub const fn attempt_outcome(&self) -> AttemptOutcome {
+        match self {
+            Self::Done { .. } => AttemptOutcome::Completed,
+            Self::Failed { code: ErrorCode::E003, .. } => AttemptOutcome::TimedOut,
+            Self::Failed { .. } => AttemptOutcome::Failed,
+            Self::Wait { .. } => AttemptOutcome::Deferred,
+            Self::Interrupted { cause: Interruption::Asked, .. } => AttemptOutcome::Interrupted,
+            Self::Interrupted { cause: Interruption::Crashed, .. } => AttemptOutcome::Crashed,
+            Self::Cancelled { .. } => AttemptOutcome::Cancelled,
+            Self::SessionGone { .. } => AttemptOutcome::NotStarted,
+        }
+    }
+}
+
+/// A verdict, with what the run used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// What came of it.
+    pub verdict: Verdict,
+    /// What the session cost so far, in US dollars: over all its runs, so the difference is this run's.
+    pub cost_usd: Option<f64>,
+    /// What this run used.
+    pub tokens: Tokens,
+    /// The conversation, as the CLI calls it.
+    pub session_id: Option<String>,
+    /// The turns of the last message.
+    pub num_turns: Option<u32>,
+    /// The model that answered.
+    pub model: Option<String>,
+    /// The time spent in API calls, in milliseconds.
+    pub api_ms: Option<u64>,
+}
+
+/// Judges a run that has ended.
+pub fn judge(evidence: &Evidence, ending: &Ending<'_>) -> Judgement {
+    let (init, result) = (evidence.init.as_ref(), evidence.last_result.as_ref());
+    Judgement {
+        verdict: verdict(evidence, ending),
+        cost_usd: result.and_then(|result| result.cost_usd),
+        tokens: evidence.tokens,
+        session_id: result
+            .and_then(|result| result.session_id.clone())
+            .or_else(|| init.and_then(|init| init.session_id.clone())),
+        num_turns: result.and_then(|result| result.num_turns),
+        model: init.and_then(|init| init.model.clone()),
+        api_ms: result.and_then(|result| result.api_ms),
+    }
+}
+
+fn verdict(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
+    if let Some(answer) = evidence.answer() {
+        return answered(evidence, answer);
+    }
+    if ending.ended_by == Some(EndedBy::Cancel) {
+        return Verdict::Cancelled { reason: "cancelled by an operator".to_owned() };
+    }
+    match &evidence.last_result {
+        Some(result) if is_aborted(result) => unfinished(evidence, ending),
+        Some(result) => refused(evidence, result),
+        None => unfinished(evidence, ending),
+    }
+}
+
+/// A good result: done, unless something that was asked for is missing from it.
+fn answered(evidence: &Evidence, answer: &str) -> Verdict {
+    let denied: Vec<&str> = evidence.denials.iter().map(|denial| denial.tool.as_str()).collect();
+    let wants_shape = evidence.init.as_ref().is_some_and(|init| init.wants_structured_output);
+    let has_shape = evidence.last_result.as_ref().is_some_and(|result| result.has_structured_output);
+    if !denied.is_empty() {
+        failed(ErrorCode::E005, remedy::denied(&denied))
+    } else if wants_shape && !has_shape {
+        failed(ErrorCode::E006, "the model gave no answer of the shape that was asked for")
+    } else {
+        Verdict::Done { answer: answer.to_owned() }
+    }
+}
+
+/// Whether the result says that somebody interrupted the turn.
+fn is_aborted(result: &ResultLine) -> bool {
+    result.terminal_reason.as_deref().is_some_and(|reason| reason.starts_with("aborted"))
+}
+
+/// A bad result that the run came to by itself.
+fn refused(evidence: &Evidence, result: &ResultLine) -> Verdict {
+    if result.subtype == "error_during_execution" && evidence.init.is_none() {
+        return Verdict::SessionGone { reason: said(result) };
+    }
+    if let Some(limit) = limit(result, evidence.assistant_error.as_deref()) {
+        return failed(ErrorCode::E004, format!("{limit}: {}", said(result)));
+    }
+    if result.stop_reason.as_deref() == Some("refusal") {
+        return failed(ErrorCode::E006, format!("the model refused: {}", said(result)));
+    }
+    let error = evidence.assistant_error.as_deref();
+    match HoldCause::of(result.api_error_status, result.api_error_type.as_deref(), error) {
+        Some(cause) => wait(evidence, cause, said(result)),
+        None => failed(ErrorCode::E006, said(result)),
+    }
+}
+
+/// The limit that a bad result says was reached.
+fn limit(result: &ResultLine, error: Option<&str>) -> Option<&'static str> {
+    match (result.subtype.as_str(), result.terminal_reason.as_deref()) {
+        ("error_max_turns", _) | (_, Some("max_turns")) => Some("the limit of turns was reached"),
+        ("error_max_budget_usd", _) | (_, Some("budget_exhausted")) => Some("the limit of costs was reached"),
+        (_, Some("prompt_too_long")) => Some("the conversation is too long for the model"),
+        _ if result.api_error_status == Some(413) => Some("the request is too large for the API"),
+        _ if error == Some("max_output_tokens") => Some("the answer is longer than the model may print"),
+        _ => None,
+    }
+}
+
+/// No result, or one that says no more than that the turn was cut short: who cut it?
+fn unfinished(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
+    match ending.ended_by {
+        Some(EndedBy::Stop) => Verdict::Interrupted {
+            cause: Interruption::Asked,
+            reason: "interrupted on request, before it was finished".to_owned(),
+        },
+        Some(EndedBy::Cancel) => Verdict::Cancelled { reason: "cancelled by an operator".to_owned() },
+        Some(EndedBy::OutputLimit) => failed(ErrorCode::E004, "it printed more than it may"),
+        Some(EndedBy::MemoryLimit) => failed(ErrorCode::E004, "it used more memory than it may"),
+        Some(EndedBy::Timeout) => pending_cause(evidence)
+            .unwrap_or_else(|| failed(ErrorCode::E003, "the time limit was reached before it was finished")),
+        Some(EndedBy::Silence) => pending_cause(evidence).unwrap_or_else(|| silent(evidence)),
+        Some(EndedBy::HopelessWait | EndedBy::HangAfterResult) | None => {
+            pending_cause(evidence).unwrap_or_else(|| ended_by_itself(evidence, ending))
+        }
+    }
+}
+
+/// The failure of the API that the run had met and not got over when it ended.
+fn pending_cause(evidence: &Evidence) -> Option<Verdict> {
+    if let Some(retry) = &evidence.open_retry {
+        let cause = HoldCause::of(retry.status, None, retry.error.as_deref())?;
+        let status = retry.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
+        let error = retry.error.as_deref().unwrap_or("unknown");
+        return Some(wait(evidence, cause, format!("the API failed: {status}, {error}")));
+    }
+    let error = evidence.assistant_error.as_deref()?;
+    let cause = HoldCause::of(None, None, Some(error))?;
+    Some(wait(evidence, cause, format!("the API failed: {error}")))
+}
+
+/// Nothing was heard: a tool that says nothing is the task's, a model that says nothing is not.
+fn silent(evidence: &Evidence) -> Verdict {
+    match evidence.open_tools.first() {
+        Some(tool) => failed(
+            ErrorCode::E003,
+            format!(
+                "nothing was heard for too long while the tool {} was at work: {}",
+                tool.name, tool.brief
+            ),
+        ),
+        None => wait(evidence, HoldCause::Outage, "nothing was heard from the API for too long".to_owned()),
+    }
+}
+
+/// Nobody of us ended it, and there is no result.
+fn ended_by_itself(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
+    // A CLI that does not like its arguments, its prompt or its user says so on standard error and ends with a small
+    // status, before it prints anything of its own. A status above 128 stands for a signal.
+    let refused_to_start = evidence.init.is_none() && evidence.last_result.is_none();
+    let reason = with_stderr(how_it_ended(evidence, ending.exit), ending.stderr_tail);
+    match ending.exit {
+        Some(Exit::Code(1..=128)) if refused_to_start => wait(evidence, HoldCause::Configuration, reason),
+        Some(Exit::Code(_) | Exit::Signal(_)) | None => {
+            Verdict::Interrupted { cause: Interruption::Crashed, reason }
+        }
+    }
+}
+
+fn how_it_ended(evidence: &Evidence, exit: Option<Exit>) -> String {
+    let how = match exit {
+        Some(Exit::Code(code)) => format!("the agent ended with exit status {code}"),
+        Some(Exit::Signal(signal)) => format!("the agent was ended by signal {signal}"),
+        None => "the agent ended".to_owned(),
+    };
+    let what = if evidence.is_torn {
+        "in the middle of a line"
+    } else if evidence.init.is_none() {
+        "before it began"
+    } else {
+        "without a result"
+    };
+    format!("{how} {what}")
+}
+
+fn failed(code: ErrorCode, reason: impl Into<String>) -> Verdict {
+    Verdict::Failed { code, reason: reason.into() }
+}
+
+fn wait(evidence: &Evidence, cause: HoldCause, reason: String) -> Verdict {
+    let until = if cause == HoldCause::RateLimit { lifted(evidence) } else { None };
+    Verdict::Wait { cause, until, reason, remedy: remedy::remedy(cause).to_owned() }
+}
+
+/// When the rate limit is lifted, as far as the API said.
+fn lifted(evidence: &Evidence) -> Option<Until> {
+    let told = evidence.rate_limit.as_ref().filter(|limit| limit.is_rejected);
+    let at = told.and_then(|limit| limit.resets_at).and_then(|at| Timestamp::from_second(at).ok());
+    let delay = evidence.open_retry.as_ref().map(|retry| Duration::from_millis(retry.delay_ms));
+    at.map(Until::At).or(delay.map(Until::After))
+}
+
+/// What the CLI says went wrong, for people.
+fn said(result: &ResultLine) -> String {
+    let text = result.answer.as_deref().or(result.errors.first().map(String::as_str)).unwrap_or_default();
+    let text = one_line(text);
+    if text.is_empty() { format!("the agent failed ({})", one_line(&result.subtype)) } else { text }
+}
+
+fn with_stderr(reason: String, stderr: &str) -> String {
+    let tail = one_line(stderr);
+    if tail.is_empty() { reason } else { format!("{reason}: {tail}") }
+}
+
+/// A text on one line, at most 500 bytes of it.
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    head(&words.join(" "), 500).to_owned()
+}
+
+impl HoldCause {
+    /// What a failure of the API is, by its status, its kind, and what the CLI calls it; `None` if it is the request
+    /// that was wrong.
+    pub fn of(status: Option<u16>, kind: Option<&str>, error: Option<&str>) -> Option<Self> {
+        match (status, kind, error) {
+            (Some(402), _, _) | (_, _, Some("billing_error")) | (_, Some("billing_error"), _) => {
+                Some(Self::Billing)
+            }
+            (Some(401 | 403), _, _) | (_, _, Some("authentication_failed")) => Some(Self::Auth),
+            (Some(429), _, _) | (_, _, Some("rate_limit")) => Some(Self::RateLimit),
+            (Some(404), _, _) | (_, _, Some("model_not_found")) => Some(Self::Configuration),
+            (Some(408 | 500..), _, _)
+            | (_, Some("overloaded_error"), _)
+            | (None, _, Some("server_error" | "overloaded" | "unknown")) => Some(Self::Outage),
+            (Some(_) | None, _, _) => None,
+        }
+    }
+
+    /// The cause in a few words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Billing => "billing",
+            Self::RateLimit => "rate limit",
+            Self::Outage => "outage",
+            Self::Configuration => "configuration",
+        }
+    }
+
+    /// The code that operators know it by.
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            Self::Auth | Self::Billing | Self::Configuration => ErrorCode::E005,
+            Self::RateLimit | Self::Outage => ErrorCode::E006,
+        }
+    }
+
+    /// Whether it passes without a person.
+    pub const fn passes_by_itself(self) -> bool {
+        match self {
+            Self::RateLimit | Self::Outage => true,
+            Self::Auth | Self::Billing | Self::Configuration => false,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;
