@@ -189,7 +189,7 @@ fn findings(part: Part, snapshot: &Snapshot) -> Vec<Finding> {
 fn worker(snapshot: &Snapshot) -> Vec<Finding> {
     let mut found = liveness(snapshot);
     found.extend(snapshot.hold.as_ref().map(held));
-    found.extend(stance(snapshot.status, snapshot.hold.is_some()));
+    found.extend(stance(snapshot));
     found
 }
 
@@ -215,16 +215,10 @@ fn held(hold: &Hold) -> Finding {
         | HoldCause::Configuration
         | HoldCause::Disk => Verdict::Failing,
     };
-    let mut reason = format!("{}: {}", hold.cause.as_str(), hold.reason);
-    if let Some(code) = hold.error_code {
-        reason = format!("{code} {reason}");
-    }
-    if let Some(until) = hold.until {
-        reason.push_str(&format!("; next try at {until}"));
-    }
-    if let Some(remedy) = &hold.remedy {
-        reason.push_str(&format!("; {remedy}"));
-    }
+    let code = hold.error_code.map_or_else(String::new, |code| format!("{code} "));
+    let until = hold.until.map_or_else(String::new, |until| format!("; next try at {until}"));
+    let remedy = hold.remedy.as_ref().map_or_else(String::new, |remedy| format!("; {remedy}"));
+    let reason = format!("{code}{}: {}{until}{remedy}", hold.cause.as_str(), hold.reason);
     Finding { verdict, reason }
 }
 
@@ -233,7 +227,8 @@ fn hold_of(snapshot: &Snapshot, cause: HoldCause) -> Option<Finding> {
 }
 
 /// What the status itself says: an operator's wish is no illness, and a hold has already been named.
-fn stance(status: WorkerStatus, named: bool) -> Option<Finding> {
+fn stance(snapshot: &Snapshot) -> Option<Finding> {
+    let status = snapshot.status;
     match status {
         WorkerStatus::Running => None,
         WorkerStatus::Starting
@@ -243,7 +238,7 @@ fn stance(status: WorkerStatus, named: bool) -> Option<Finding> {
         | WorkerStatus::Recovering => {
             Some(Finding { verdict: Verdict::Ok, reason: format!("the worker is {status}") })
         }
-        WorkerStatus::Degraded if named => None,
+        WorkerStatus::Degraded if snapshot.hold.is_some() => None,
         WorkerStatus::Degraded => {
             Some(Finding { verdict: Verdict::Degraded, reason: "the worker is degraded".to_owned() })
         }
@@ -304,8 +299,8 @@ mod tests {
         Snapshot::healthy("2026-01-02T03:04:05Z".parse().unwrap())
     }
 
-    fn hold(cause: HoldCause) -> Option<Hold> {
-        Some(Hold { cause, reason: "so it is".to_owned(), remedy: None, until: None, error_code: None })
+    fn hold(cause: HoldCause) -> Hold {
+        Hold { cause, reason: "so it is".to_owned(), remedy: None, until: None, error_code: None }
     }
 
     fn verdict(part: Part, change: impl FnOnce(&mut Snapshot)) -> (Verdict, String) {
@@ -335,7 +330,7 @@ mod tests {
             (HoldCause::RateLimit, 200),
         ] {
             let (verdict, reasons) = verdict(Part::All, |snapshot| {
-                snapshot.hold = hold(cause);
+                snapshot.hold = Some(hold(cause));
                 snapshot.status = WorkerStatus::Degraded;
             });
             assert_eq!(verdict.http_status(), expected, "{cause:?}");
@@ -367,7 +362,8 @@ mod tests {
 
     #[test]
     fn a_lost_lock_and_a_failed_check_are_503_where_they_belong() {
-        let rows: [(Part, fn(&mut Snapshot)); 4] = [
+        type Row = (Part, fn(&mut Snapshot));
+        let rows: [Row; 4] = [
             (Part::Worker, |snapshot| snapshot.lock_held = false),
             (Part::Queue, |snapshot| snapshot.queue = Check::Failing("gone".to_owned())),
             (Part::Artifacts, |snapshot| snapshot.artifacts = Check::Failing("gone".to_owned())),
@@ -385,9 +381,9 @@ mod tests {
 
     #[test]
     fn a_full_disk_shows_in_artifacts_and_a_missing_agent_in_the_registry() {
-        let disk = |part| verdict(part, |snapshot| snapshot.hold = hold(HoldCause::Disk)).0;
+        let disk = |part| verdict(part, |snapshot| snapshot.hold = Some(hold(HoldCause::Disk))).0;
         assert_eq!((disk(Part::Artifacts), disk(Part::Registry)), (Verdict::Failing, Verdict::Ok));
-        let agent = |part| verdict(part, |snapshot| snapshot.hold = hold(HoldCause::Configuration)).0;
+        let agent = |part| verdict(part, |snapshot| snapshot.hold = Some(hold(HoldCause::Configuration))).0;
         assert_eq!((agent(Part::Artifacts), agent(Part::Registry)), (Verdict::Ok, Verdict::Failing));
     }
 
@@ -427,7 +423,8 @@ mod tests {
     #[test]
     fn the_queue_tells_its_depth() {
         let mut snapshot = healthy();
-        snapshot.queues = QueueDepths { inbox: 1, pending: 2, staged: 4, active: 8, ..QueueDepths::default() };
+        snapshot.queues =
+            QueueDepths { inbox: 1, pending: 2, staged: 4, active: 8, ..QueueDepths::default() };
         let answer = answer(Part::Queue, &snapshot).unwrap();
         assert_eq!(answer.body["depth"], 7);
         assert_eq!(answer.body["queues"]["active"], 8);

@@ -8,8 +8,11 @@
 //! It deliberately does not know who wrote the text or where it goes.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 const MASK: &str = "[redacted]";
+/// How long a token must be to count even where a letter stands before its prefix.
+const GLUED_LEAST: usize = 16;
 
 /// Tokens that are known by how they begin: the prefix, and how many more characters make it one.
 const PREFIXES: [(&str, usize); 10] = [
@@ -26,8 +29,14 @@ const PREFIXES: [(&str, usize); 10] = [
 ];
 
 /// Header or variable names after which a value is a secret, in lowercase.
-const NAMES: [&str; 6] =
-    ["authorization", "x-api-key", "anthropic_api_key", "anthropic_auth_token", "aws_secret_access_key", "bearer"];
+const NAMES: [&str; 6] = [
+    "authorization",
+    "x-api-key",
+    "anthropic_api_key",
+    "anthropic_auth_token",
+    "aws_secret_access_key",
+    "bearer",
+];
 
 /// `text` with every secret we know the look of masked.
 pub fn redact(text: &str) -> Cow<'_, str> {
@@ -52,14 +61,17 @@ pub fn redact(text: &str) -> Cow<'_, str> {
 }
 
 /// The part to hide of a secret whose mark begins at `at`.
-fn secret_at(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
-    if text.as_bytes()[..at].last().is_some_and(|before| is_token(*before) && *before != b'_') {
-        return None;
+fn secret_at(text: &str, at: usize) -> Option<Range<usize>> {
+    let glued = text.as_bytes()[..at].last().is_some_and(u8::is_ascii_alphanumeric);
+    if !glued && let Some(found) = by_name(text, at) {
+        return Some(found);
     }
-    by_prefix(text, at).or_else(|| by_name(text, at))
+    let found = by_prefix(text, at)?;
+    // What follows a letter may be a word (`risk-ant-hill`), or the `n` of an escaped line break.
+    if glued && found.len() < GLUED_LEAST { None } else { Some(found) }
 }
 
-fn by_prefix(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
+fn by_prefix(text: &str, at: usize) -> Option<Range<usize>> {
     let rest = &text[at..];
     let (prefix, least) = PREFIXES.iter().find(|(prefix, _)| rest.starts_with(prefix))?;
     let start = at + prefix.len();
@@ -67,20 +79,22 @@ fn by_prefix(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
     (end - start >= *least).then_some(start..end)
 }
 
-fn by_name(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
+fn by_name(text: &str, at: usize) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let name = NAMES.iter().find(|name| {
         bytes[at..].get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name.as_bytes()))
     })?;
     let after = at + name.len();
     let gap = bytes[after..].iter().take_while(|c| b" \t:=\"'\\".contains(c)).count();
-    if gap == 0 {
+    let says_value = bytes[after..after + gap].iter().any(|c| b":=".contains(c));
+    if gap == 0 || !(says_value || *name == "bearer") {
         return None;
     }
     let mut start = after + gap;
     // `Authorization: Basic dXNlcjpwYXNz` has the scheme first and the secret behind it.
     for scheme in ["bearer ", "basic ", "token "] {
-        if bytes[start..].get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme.as_bytes())) {
+        if bytes[start..].get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme.as_bytes()))
+        {
             start += scheme.len();
         }
     }
@@ -124,6 +138,8 @@ mod tests {
             ("ANTHROPIC_API_KEY=abc123 claude", "ANTHROPIC_API_KEY=[redacted] claude"),
             ("export AWS_SECRET_ACCESS_KEY='wJalr/K7+x'", "export AWS_SECRET_ACCESS_KEY='[redacted]'"),
             ("Bearer eyJhbGciOi.eyJzdWIi.sig", "Bearer [redacted]"),
+            (r"\nsk-ant-api03-0123456789abcdef", r"\nsk-ant-[redacted]"),
+            ("--key-ghp_0123456789abcdef", "--key-ghp_[redacted]"),
             ("MY_sk-ant-api03-AbCd", "MY_sk-ant-[redacted]"),
             ("üñ sk-ant-abcd ü", "üñ sk-ant-[redacted] ü"),
         ] {

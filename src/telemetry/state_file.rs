@@ -268,7 +268,8 @@ mod tests {
         for broken in ["", "{", "[]", "null", "{\"status\":7}", "{\"status\":\"on fire\"}"] {
             assert_eq!(State::parse(broken.as_bytes()).status, WorkerStatus::Starting, "{broken}");
         }
-        let state = State::parse(br#"{"status":"paused","recovery_count":"many","running":5,"hold":{"cause":"?"}}"#);
+        let state =
+            State::parse(br#"{"status":"paused","recovery_count":"many","running":5,"hold":{"cause":"?"}}"#);
         assert_eq!((state.status, state.recovery_count), (WorkerStatus::Paused, 0));
         assert_eq!((state.running, state.hold), (vec![], None));
     }

@@ -3,8 +3,8 @@
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
 use super::MetricsError;
@@ -39,7 +39,12 @@ impl Registrar {
         self.add(name, IntCounter::new(name, help))
     }
 
-    pub(super) fn counters(&self, name: &str, help: &str, label: &str) -> Result<IntCounterVec, MetricsError> {
+    pub(super) fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+    ) -> Result<IntCounterVec, MetricsError> {
         self.add(name, IntCounterVec::new(Opts::new(name, help), &[label]))
     }
 
@@ -59,7 +64,12 @@ impl Registrar {
         self.add(name, IntGauge::new(name, help))
     }
 
-    pub(super) fn int_gauges(&self, name: &str, help: &str, label: &str) -> Result<IntGaugeVec, MetricsError> {
+    pub(super) fn int_gauges(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+    ) -> Result<IntGaugeVec, MetricsError> {
         self.add(name, IntGaugeVec::new(Opts::new(name, help), &[label]))
     }
 

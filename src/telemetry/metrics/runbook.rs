@@ -30,8 +30,7 @@ pub struct Runbook {
 
 impl Runbook {
     pub(super) fn new(registry: &Registrar) -> Result<Self, MetricsError> {
-        let runs =
-            registry.counters("agent_runs_total", "Tasks that ended, by how they ended.", "status")?;
+        let runs = registry.counters("agent_runs_total", "Tasks that ended, by how they ended.", "status")?;
         for end in ENDS {
             runs.with_label_values(&[end.as_str()]).reset();
         }

@@ -48,7 +48,9 @@ impl SupervisorMetrics {
                 .gauge("agent_worker_loop_lag_seconds", "How long ago the supervisor's loop last turned.")?,
             registry,
         };
-        workers.iter().for_each(|worker| metrics.admit(worker));
+        for worker in workers {
+            metrics.admit(worker);
+        }
         Ok(metrics)
     }
 

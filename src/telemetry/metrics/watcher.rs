@@ -58,7 +58,8 @@ impl Counts {
             restarts: count("agent_worker_restarts_total", "How often this worker was recovered.")?,
             pipe_dropped: count("agent_worker_pipe_dropped_total", "Events that no reader took in time.")?,
             tokens,
-            cost: registry.float_counter("agent_worker_cost_usd_total", "What agents cost, in US dollars.")?,
+            cost: registry
+                .float_counter("agent_worker_cost_usd_total", "What agents cost, in US dollars.")?,
         })
     }
 }
