@@ -1,0 +1,194 @@
+//! A log file that is opened again when it was rotated away, or when somebody asks for it.
+//!
+//! Invariants:
+//! - it looks at its path at most once a second, on the boot clock;
+//! - an error is never the writer's problem: the line is lost here (stderr has it) and the file is tried again;
+//! - it appends only, so a file that is truncated in place (`copytruncate`) goes on from its start.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nix::fcntl::OFlag;
+
+use crate::clock::{SharedClock, Ticks};
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Readable by the operators' group.
+const MODE: u32 = 0o640;
+const DIR_MODE: u32 = 0o750;
+
+#[derive(Debug)]
+pub(super) struct LogFile {
+    path: PathBuf,
+    clock: SharedClock,
+    reopen: Arc<AtomicBool>,
+    file: Option<File>,
+    looked: Option<Ticks>,
+}
+
+impl LogFile {
+    pub(super) fn new(path: PathBuf, clock: SharedClock, reopen: Arc<AtomicBool>) -> Self {
+        Self { path, clock, reopen, file: None, looked: None }
+    }
+
+    /// Opens the file at the path, and keeps the one it has where that fails.
+    pub(super) fn open(&mut self) -> io::Result<()> {
+        if let Some(dir) = self.path.parent() {
+            fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir)?;
+        }
+        // Without O_NONBLOCK a named pipe in the file's place would stop us here.
+        let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+        let file =
+            File::options().append(true).create(true).mode(MODE).custom_flags(flags).open(&self.path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        self.file = Some(file);
+        Ok(())
+    }
+
+    fn look(&mut self) {
+        let asked = self.reopen.swap(false, Ordering::AcqRel);
+        let now = self.clock.ticks();
+        let due = self.looked.is_none_or(|looked| now.since(looked) >= LOOK_EVERY);
+        if due {
+            self.looked = Some(now);
+        }
+        if asked || (due && !self.is_current()) {
+            // Kept as it is on failure; the next look tries again.
+            self.open().ok();
+        }
+    }
+
+    fn is_current(&self) -> bool {
+        let of = |found: fs::Metadata| (found.dev(), found.ino());
+        let here = self.file.as_ref().and_then(|file| file.metadata().ok()).map(of);
+        here.is_some() && here == fs::metadata(&self.path).ok().map(of)
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.look();
+        if let Some(file) = &mut self.file {
+            // A full disk must not end the thread that writes.
+            file.write_all(line).ok();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests rotate files as logrotate does")]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[derive(Debug, Default)]
+    struct HandClock(Mutex<Duration>);
+
+    impl crate::clock::Clock for HandClock {
+        fn wall(&self) -> crate::clock::Timestamp {
+            crate::clock::Timestamp::UNIX_EPOCH
+        }
+
+        fn ticks(&self) -> Ticks {
+            Ticks(*self.0.lock().unwrap())
+        }
+    }
+
+    struct World {
+        dir: tempfile::TempDir,
+        clock: Arc<HandClock>,
+        reopen: Arc<AtomicBool>,
+        log: LogFile,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let clock = Arc::new(HandClock::default());
+            let reopen = Arc::new(AtomicBool::new(false));
+            let path = dir.path().join("logs/marie.log");
+            let shared: SharedClock = Arc::<HandClock>::clone(&clock);
+            Self { log: LogFile::new(path, shared, Arc::clone(&reopen)), dir, clock, reopen }
+        }
+
+        fn say(&mut self, line: &str) {
+            self.log.write_all(line.as_bytes()).unwrap();
+        }
+
+        fn text(&self, name: &str) -> String {
+            fs::read_to_string(self.dir.path().join("logs").join(name)).unwrap_or_default()
+        }
+
+        fn rotate(&self) {
+            let logs = self.dir.path().join("logs");
+            fs::rename(logs.join("marie.log"), logs.join("marie.log.1")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_rotated_file_is_noticed_within_a_second() {
+        let mut world = World::new();
+        world.say("one\n");
+        world.rotate();
+        world.say("two\n");
+        *world.clock.0.lock().unwrap() += LOOK_EVERY;
+        world.say("three\n");
+        assert_eq!(
+            (world.text("marie.log.1").as_str(), world.text("marie.log").as_str()),
+            ("one\ntwo\n", "three\n")
+        );
+    }
+
+    #[test]
+    fn a_signal_reopens_at_once() {
+        let mut world = World::new();
+        world.say("one\n");
+        world.rotate();
+        world.reopen.store(true, Ordering::Release);
+        world.say("two\n");
+        assert_eq!(world.text("marie.log"), "two\n");
+    }
+
+    #[test]
+    fn a_truncated_file_goes_on_from_its_start() {
+        let mut world = World::new();
+        world.say("one\n");
+        File::create(world.dir.path().join("logs/marie.log")).unwrap();
+        world.say("two\n");
+        assert_eq!(world.text("marie.log"), "two\n");
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_an_error_at_first_and_tried_again_later() {
+        let mut world = World::new();
+        let blocker = world.dir.path().join("logs");
+        fs::write(&blocker, "in the way").unwrap();
+        assert!(world.log.open().is_err());
+        world.say("lost\n");
+        fs::remove_file(&blocker).unwrap();
+        *world.clock.0.lock().unwrap() += LOOK_EVERY;
+        world.say("kept\n");
+        assert_eq!(world.text("marie.log"), "kept\n");
+    }
+
+    #[test]
+    fn a_pipe_in_its_place_is_refused_and_does_not_block() {
+        let mut world = World::new();
+        let logs = world.dir.path().join("logs");
+        fs::create_dir(&logs).unwrap();
+        nix::unistd::mkfifo(&logs.join("marie.log"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(world.log.open().is_err());
+    }
+}

@@ -1,0 +1,262 @@
+//! The log: structured lines to stderr and to `<log-dir>/<worker>.log`.
+//!
+//! Invariants:
+//! - one event is one line (in `bracket` style, one head line and indented `key: value` lines), whatever the
+//!   text in it: control and direction characters are escaped, lengths are capped, secrets are masked;
+//! - logging never blocks the loop that works: each output has its own thread and a bounded queue, and what
+//!   does not fit is counted ([`LogHandle::dropped`]);
+//! - a file that cannot be written costs a warning and nothing else; it is tried again.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | `record` | one event with the fields of the spans around it |
+//! | `style` | the three ways in which a record is written (pure) |
+//! | `file` | a file that is opened again when it was rotated away |
+//!
+//! It deliberately does not know who reads it; facts that a program needs belong into the journal.
+
+mod file;
+mod record;
+mod style;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+use tracing::{Event, Subscriber, span};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Registry, reload};
+
+use crate::clock::SharedClock;
+use crate::task::WorkerName;
+
+use file::LogFile;
+use record::{Fields, Record};
+
+/// How many lines may wait for one output.
+const LINES_WAITING: usize = 8192;
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line, for programs.
+    #[default]
+    Json,
+    /// Short lines, for a person in front of a terminal.
+    Pretty,
+    /// `[ts] [LEVEL] [agent:x] message` with indented `key: value` lines, for the runbooks' scripts.
+    Bracket,
+}
+
+impl std::str::FromStr for LogFormat {
+    type Err = LogError;
+
+    fn from_str(text: &str) -> Result<Self, LogError> {
+        match text {
+            "json" => Ok(Self::Json),
+            "pretty" => Ok(Self::Pretty),
+            "bracket" => Ok(Self::Bracket),
+            other => Err(LogError::Format(other.escape_debug().to_string())),
+        }
+    }
+}
+
+/// What is logged, how and where to.
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// A level (`INFO`, `debug`) or a filter such as `info,agent_worker::spool=debug`.
+    pub level: String,
+    /// The log file; `None` for stderr alone.
+    pub file: Option<PathBuf>,
+    /// Whether the pretty style may use colours on stderr (a terminal, and no `NO_COLOR`).
+    pub color: bool,
+}
+
+/// Why the log could not be set up or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// Not a level and not a filter.
+    #[error("`{text}` is not a log level: it is one of error, warn, info, debug, trace, off")]
+    Level {
+        /// What was given.
+        text: String,
+        /// What the filter's parser said.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// Not a format.
+    #[error("`{0}` is not a log format: it is one of json, pretty, bracket")]
+    Format(String),
+    /// A log is already installed in this process.
+    #[error("a log is already installed in this process")]
+    Installed(#[source] tracing::subscriber::SetGlobalDefaultError),
+    /// The log has ended.
+    #[error("the log has already ended")]
+    Ended(#[source] reload::Error),
+}
+
+/// Holds the log open. Dropping it writes out what waits, so it belongs into `main`.
+#[must_use = "dropping it ends the log"]
+#[derive(Debug)]
+pub struct LogHandle {
+    filter: reload::Handle<EnvFilter, Registry>,
+    reopen: Arc<AtomicBool>,
+    dropped: Vec<ErrorCounter>,
+    _guards: Vec<WorkerGuard>,
+}
+
+impl LogHandle {
+    /// Opens the log file again at the next line: logrotate's signal.
+    pub fn reopen(&self) {
+        self.reopen.store(true, Ordering::Release);
+    }
+
+    /// Changes what is logged from now on.
+    pub fn set_level(&self, level: &str) -> Result<(), LogError> {
+        self.filter.reload(filter(level)?).map_err(LogError::Ended)
+    }
+
+    /// How many lines were dropped because an output was too slow.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.iter().map(|counter| counter.dropped_lines() as u64).sum()
+    }
+}
+
+/// Sets up the log of this process, once.
+pub fn install(
+    options: &LogOptions,
+    worker: Option<&WorkerName>,
+    clock: SharedClock,
+) -> Result<LogHandle, LogError> {
+    let (subscriber, handle, complaint) = build(options, worker, clock, std::io::stderr())?;
+    tracing::subscriber::set_global_default(subscriber).map_err(LogError::Installed)?;
+    if let (Some(error), Some(path)) = (complaint, &options.file) {
+        let path = path.display();
+        tracing::warn!(%path, %error, "could not open the log file; logging to stderr alone and trying again");
+    }
+    Ok(handle)
+}
+
+type Built<S> = (S, LogHandle, Option<std::io::Error>);
+
+fn build<W: Write + Send + 'static>(
+    options: &LogOptions,
+    worker: Option<&WorkerName>,
+    clock: SharedClock,
+    stderr: W,
+) -> Result<Built<impl Subscriber + Send + Sync + use<W>>, LogError> {
+    let (filter, reload) = reload::Layer::new(filter(&options.level)?);
+    let reopen = Arc::new(AtomicBool::new(false));
+    let (stderr, guard) = output(stderr, "log-stderr");
+    let (mut guards, mut dropped) = (vec![guard], vec![stderr.error_counter()]);
+    let mut complaint = None;
+    let file = options.file.as_deref().map(|path| {
+        let (log_file, error) = open_file(path, &clock, &reopen);
+        complaint = error;
+        let (file, guard) = output(log_file, "log-file");
+        guards.push(guard);
+        dropped.push(file.error_counter());
+        file
+    });
+    let layer = Lines {
+        format: options.format,
+        color: options.color,
+        worker: worker.map(ToString::to_string),
+        clock,
+        stderr,
+        file,
+    };
+    let handle = LogHandle { filter: reload, reopen, dropped, _guards: guards };
+    Ok((Registry::default().with(filter).with(layer), handle, complaint))
+}
+
+fn open_file(
+    path: &Path,
+    clock: &SharedClock,
+    reopen: &Arc<AtomicBool>,
+) -> (LogFile, Option<std::io::Error>) {
+    let mut file = LogFile::new(path.to_owned(), Arc::clone(clock), Arc::clone(reopen));
+    let error = file.open().err();
+    (file, error)
+}
+
+fn output<W: Write + Send + 'static>(to: W, thread: &str) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LINES_WAITING)
+        .thread_name(thread)
+        .finish(to)
+}
+
+fn filter(level: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::builder()
+        .parse(level.trim())
+        .map_err(|source| LogError::Level { text: level.escape_debug().to_string(), source })
+}
+
+/// The layer that turns events into lines.
+struct Lines {
+    format: LogFormat,
+    color: bool,
+    worker: Option<String>,
+    clock: SharedClock,
+    stderr: NonBlocking,
+    file: Option<NonBlocking>,
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+    fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().replace(fields);
+        }
+    }
+
+    fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(fields) = span.extensions_mut().get_mut::<Fields>()
+        {
+            values.record(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        if let Some(worker) = &self.worker {
+            fields.set("worker", worker.as_str().into());
+        }
+        for span in
+            context.event_scope(event).into_iter().flat_map(tracing_subscriber::registry::Scope::from_root)
+        {
+            if let Some(of_span) = span.extensions().get::<Fields>() {
+                fields.take_in(of_span);
+            }
+        }
+        event.record(&mut fields);
+        self.write(&fields.into_record(self.clock.wall(), *event.metadata().level()));
+    }
+}
+
+impl Lines {
+    fn write(&self, record: &Record) {
+        let plain = style::line(self.format, record);
+        // `NonBlocking` never fails and never blocks: a full queue counts as dropped.
+        if let Some(file) = &self.file {
+            file.clone().write_all(plain.as_bytes()).ok();
+        }
+        let shown =
+            if self.color && self.format == LogFormat::Pretty { style::colored(record) } else { plain };
+        self.stderr.clone().write_all(shown.as_bytes()).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests;

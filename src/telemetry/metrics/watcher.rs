@@ -1,0 +1,253 @@
+//! One worker's metrics.
+
+use std::time::Duration;
+
+use prometheus::{Counter, Gauge, IntCounter, IntCounterVec, IntGaugeVec};
+
+use crate::task::Tokens;
+use crate::telemetry::state_file::{HoldCause, QueueDepths};
+
+use super::registry::Registrar;
+use super::{MetricsError, Runbook};
+
+const TOKEN_KINDS: [&str; 4] = ["input", "output", "cache_read", "cache_write"];
+
+/// One worker's metrics. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registrar,
+    runbook: Runbook,
+    counts: Counts,
+    levels: Levels,
+}
+
+#[derive(Clone, Debug)]
+struct Counts {
+    claims: IntCounter,
+    retries: IntCounter,
+    recoveries: IntCounter,
+    adoptions: IntCounter,
+    restarts: IntCounter,
+    pipe_dropped: IntCounter,
+    tokens: IntCounterVec,
+    cost: Counter,
+}
+
+#[derive(Clone, Debug)]
+struct Levels {
+    queue: IntGaugeVec,
+    held: IntGaugeVec,
+    oldest_pending: Gauge,
+    heartbeat_age: Gauge,
+    loop_lag: Gauge,
+}
+
+impl Counts {
+    fn new(registry: &Registrar) -> Result<Self, MetricsError> {
+        let tokens =
+            registry.counters("agent_worker_tokens_total", "Tokens as the API counted them.", "kind")?;
+        for kind in TOKEN_KINDS {
+            tokens.with_label_values(&[kind]).reset();
+        }
+        let count = |name: &str, help: &str| registry.counter(name, help);
+        Ok(Self {
+            claims: count("agent_worker_claims_total", "Tasks moved into active/.")?,
+            retries: count("agent_worker_retries_total", "Tasks put back to be tried again.")?,
+            recoveries: count("agent_worker_recoveries_total", "Tasks found after a crash and dealt with.")?,
+            adoptions: count("agent_worker_adoptions_total", "Living agents taken up by a new watcher.")?,
+            restarts: count("agent_worker_restarts_total", "How often this worker was recovered.")?,
+            pipe_dropped: count("agent_worker_pipe_dropped_total", "Events that no reader took in time.")?,
+            tokens,
+            cost: registry
+                .float_counter("agent_worker_cost_usd_total", "What agents cost, in US dollars.")?,
+        })
+    }
+}
+
+impl Levels {
+    fn new(registry: &Registrar) -> Result<Self, MetricsError> {
+        let held = "1 while the worker does not claim for this cause (outage: the breaker is open).";
+        let levels = Self {
+            queue: registry.int_gauges("agent_worker_queue_depth", "Task files, by place.", "state")?,
+            held: registry.int_gauges("agent_worker_held", held, "cause")?,
+            oldest_pending: registry.gauge(
+                "agent_worker_oldest_pending_age_seconds",
+                "How long the oldest waiting task has waited.",
+            )?,
+            heartbeat_age: registry
+                .gauge("agent_worker_heartbeat_age_seconds", "How long ago the heartbeat was written.")?,
+            loop_lag: registry
+                .gauge("agent_worker_loop_lag_seconds", "How long ago the work loop last turned.")?,
+        };
+        levels.set_queues(&QueueDepths::default());
+        levels.set_hold(None);
+        Ok(levels)
+    }
+
+    fn set_queues(&self, depths: &QueueDepths) {
+        for (place, depth) in depths.by_place() {
+            self.queue.with_label_values(&[place]).set(i64::try_from(depth).unwrap_or(i64::MAX));
+        }
+    }
+
+    fn set_hold(&self, cause: Option<HoldCause>) {
+        for each in HoldCause::ALL {
+            self.held.with_label_values(&[each.as_str()]).set(i64::from(cause == Some(each)));
+        }
+    }
+}
+
+impl Metrics {
+    /// All metrics at 0, for a program of this `version`.
+    pub fn new(version: &str) -> Result<Self, MetricsError> {
+        let registry = Registrar::new(version)?;
+        Ok(Self {
+            runbook: Runbook::new(&registry)?,
+            counts: Counts::new(&registry)?,
+            levels: Levels::new(&registry)?,
+            registry,
+        })
+    }
+
+    /// The text of a scrape, in Prometheus' format.
+    pub fn render(&self) -> String {
+        self.registry.render()
+    }
+
+    /// The metrics that the runbooks ask for.
+    pub const fn runbook(&self) -> &Runbook {
+        &self.runbook
+    }
+
+    /// A task was claimed.
+    pub fn claimed(&self) {
+        self.counts.claims.inc();
+    }
+
+    /// A task was put back to be tried again.
+    pub fn retried(&self) {
+        self.counts.retries.inc();
+    }
+
+    /// A task was found after a crash and dealt with.
+    pub fn recovered(&self) {
+        self.counts.recoveries.inc();
+    }
+
+    /// A living agent was taken up.
+    pub fn adopted(&self) {
+        self.counts.adoptions.inc();
+    }
+
+    /// The worker has been recovered `times` in its life (`recovery_count`); a smaller number than before is
+    /// ignored, since a counter never falls.
+    pub fn set_restarts(&self, times: u64) {
+        self.counts.restarts.inc_by(times.saturating_sub(self.counts.restarts.get()));
+    }
+
+    /// `count` events were dropped because no reader took them.
+    pub fn pipe_dropped(&self, count: u64) {
+        self.counts.pipe_dropped.inc_by(count);
+    }
+
+    /// An attempt used `tokens`.
+    pub fn used(&self, tokens: Tokens) {
+        let counts = [tokens.input, tokens.output, tokens.cache_read, tokens.cache_write];
+        for (kind, count) in TOKEN_KINDS.iter().zip(counts) {
+            self.counts.tokens.with_label_values(&[kind]).inc_by(count);
+        }
+    }
+
+    /// An attempt cost `usd`; what is not a positive number is ignored, since a counter never falls.
+    pub fn spent(&self, usd: f64) {
+        if usd.is_finite() && usd > 0.0 {
+            self.counts.cost.inc_by(usd);
+        }
+    }
+
+    /// How many tasks lie where.
+    pub fn set_queues(&self, depths: &QueueDepths) {
+        self.levels.set_queues(depths);
+    }
+
+    /// How long the oldest waiting task has waited; zero without one.
+    pub fn set_oldest_pending(&self, age: Duration) {
+        self.levels.oldest_pending.set(age.as_secs_f64());
+    }
+
+    /// How long ago the heartbeat was written.
+    pub fn set_heartbeat_age(&self, age: Duration) {
+        self.levels.heartbeat_age.set(age.as_secs_f64());
+    }
+
+    /// How long ago the work loop last turned.
+    pub fn set_loop_lag(&self, lag: Duration) {
+        self.levels.loop_lag.set(lag.as_secs_f64());
+    }
+
+    /// Why the worker does not claim; `None` when it does.
+    pub fn set_hold(&self, cause: Option<HoldCause>) {
+        self.levels.set_hold(cause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::TaskState;
+
+    #[test]
+    fn every_runbook_name_is_there_at_zero_from_the_start() {
+        let text = Metrics::new("1.2.3").unwrap().render();
+        for line in [
+            "active_tasks 0",
+            "task_failed_total 0",
+            "agent_execution_duration_seconds_bucket{le=\"0.1\"} 0",
+            "agent_execution_duration_seconds_bucket{le=\"7200\"} 0",
+            "agent_execution_duration_seconds_count 0",
+            "agent_runs_total{status=\"COMPLETED\"} 0",
+            "agent_runs_total{status=\"FAILED\"} 0",
+            "agent_runs_total{status=\"TIMEOUT\"} 0",
+            "agent_runs_total{status=\"CANCELLED\"} 0",
+            "external_api_request_duration_seconds_count 0",
+            "agent_worker_queue_depth{state=\"pending\"} 0",
+            "agent_worker_held{cause=\"rate_limit\"} 0",
+            "agent_worker_tokens_total{kind=\"cache_write\"} 0",
+            "agent_worker_cost_usd_total 0",
+            "agent_worker_build_info{version=\"1.2.3\"} 1",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
+        }
+        assert!(text.contains("process_open_fds "));
+    }
+
+    #[test]
+    fn what_happens_is_counted() {
+        let metrics = Metrics::new("1").unwrap();
+        metrics.runbook().run_ended(TaskState::Timeout);
+        metrics.runbook().run_ended(TaskState::Running);
+        metrics.spent(0.25);
+        metrics.spent(-1.0);
+        metrics.spent(f64::NAN);
+        metrics.set_restarts(3);
+        metrics.set_restarts(2);
+        metrics.set_hold(Some(HoldCause::Auth));
+        let text = metrics.render();
+        for line in [
+            "agent_runs_total{status=\"TIMEOUT\"} 1",
+            "agent_worker_cost_usd_total 0.25",
+            "agent_worker_restarts_total 3",
+            "agent_worker_held{cause=\"auth\"} 1",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
+        }
+        assert!(!text.contains("RUNNING"));
+    }
+
+    #[test]
+    fn two_in_one_process_do_not_meet() {
+        let (one, other) = (Metrics::new("1").unwrap(), Metrics::new("1").unwrap());
+        one.claimed();
+        assert!(other.render().contains("agent_worker_claims_total 0"));
+    }
+}

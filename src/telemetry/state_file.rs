@@ -1,0 +1,298 @@
+//! `workers/<w>/state.json`: what the worker is doing and how often it crashed.
+//!
+//! Invariants:
+//! - only whoever holds the worker's lock writes it, so reading, changing and replacing needs no lock here;
+//! - fields of others are kept through a rewrite (the runbooks overwrite the file);
+//! - each of our fields is read by itself: a broken one, or a broken file, is as good as absent and never an
+//!   error;
+//! - a file that says nothing is never read as `stopped`, which would hide a crash.
+//!
+//! It deliberately does not know what follows from a status.
+
+use std::path::Path;
+use std::{fs, io};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+use crate::os::durable::{self, Durability};
+use crate::task::{ErrorCode, RunId, TaskName, TaskState};
+
+/// The longest file that is read as a state, in bytes.
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What a worker is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerStatus {
+    /// Taking its lock and cleaning up; also what an unreadable file reads as.
+    #[default]
+    Starting,
+    /// At work.
+    Running,
+    /// Takes no new tasks, by an operator's word.
+    Paused,
+    /// Takes no new tasks and lets the running ones finish.
+    Draining,
+    /// Ended on purpose.
+    Stopped,
+    /// Its tasks are being recovered after a crash.
+    Recovering,
+    /// Alive, and unable to claim.
+    Degraded,
+}
+
+impl WorkerStatus {
+    /// The word written into files and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+            Self::Recovering => "recovering",
+            Self::Degraded => "degraded",
+        }
+    }
+}
+
+impl std::fmt::Display for WorkerStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What keeps a worker from claiming, though it wants to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldCause {
+    /// The API refused who we are.
+    Auth,
+    /// The account cannot pay.
+    Billing,
+    /// A limit that ends by itself at a known moment.
+    RateLimit,
+    /// The API is down or unreachable; the breaker is open.
+    Outage,
+    /// The agent is missing, too old or wrongly configured.
+    Configuration,
+    /// The disk is full or fails.
+    Disk,
+}
+
+impl HoldCause {
+    /// Every cause.
+    pub const ALL: [Self; 6] =
+        [Self::Auth, Self::Billing, Self::RateLimit, Self::Outage, Self::Configuration, Self::Disk];
+
+    /// The word written into files, labels and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Billing => "billing",
+            Self::RateLimit => "rate_limit",
+            Self::Outage => "outage",
+            Self::Configuration => "configuration",
+            Self::Disk => "disk",
+        }
+    }
+}
+
+/// Why a worker holds, and what would end it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The kind of trouble.
+    pub cause: HoldCause,
+    /// What happened, in words.
+    pub reason: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// When the worker tries again by itself, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// The code operators know it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<ErrorCode>,
+}
+
+/// One task that the worker has in `active/`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningTask {
+    /// The task's name.
+    pub task: TaskName,
+    /// This life of it.
+    pub run_id: RunId,
+    /// Which start of an agent, counted from 1.
+    pub attempt: u32,
+    /// How far it has come.
+    pub state: TaskState,
+    /// The agent's process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// When this attempt began, RFC 3339.
+    pub started_at: Timestamp,
+    /// When the agent last said anything, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_sign_at: Option<Timestamp>,
+    /// What the submitter called it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+}
+
+/// How many tasks lie where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueueDepths {
+    /// In the inbox, for any worker.
+    pub inbox: u64,
+    /// In `pending/`.
+    pub pending: u64,
+    /// In `staged/`.
+    pub staged: u64,
+    /// In `active/`.
+    pub active: u64,
+    /// In `completed/`.
+    pub completed: u64,
+    /// In `failed/`.
+    pub failed: u64,
+    /// In `cancelled/`.
+    pub cancelled: u64,
+}
+
+impl QueueDepths {
+    /// Each depth with the name of its place.
+    pub const fn by_place(&self) -> [(&'static str, u64); 7] {
+        [
+            ("inbox", self.inbox),
+            ("pending", self.pending),
+            ("staged", self.staged),
+            ("active", self.active),
+            ("completed", self.completed),
+            ("failed", self.failed),
+            ("cancelled", self.cancelled),
+        ]
+    }
+}
+
+/// The file in memory.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct State {
+    /// What the worker is doing.
+    pub status: WorkerStatus,
+    /// When it last crashed, in seconds since 1970.
+    pub last_crash: Option<f64>,
+    /// How often it was recovered.
+    pub recovery_count: u64,
+    /// What keeps it from claiming.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    /// What it has in `active/`.
+    pub running: Vec<RunningTask>,
+    /// How many tasks lie where.
+    pub queues: QueueDepths,
+    /// When this was written, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Timestamp>,
+    /// Fields of others, in their order.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
+}
+
+impl State {
+    /// A state from the bytes of its file; whatever cannot be understood is as good as absent.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let Ok(Value::Object(mut fields)) = serde_json::from_slice(bytes) else { return Self::default() };
+        Self {
+            status: take(&mut fields, "status"),
+            last_crash: take(&mut fields, "last_crash"),
+            recovery_count: take(&mut fields, "recovery_count"),
+            hold: take(&mut fields, "hold"),
+            running: take(&mut fields, "running"),
+            queues: take(&mut fields, "queues"),
+            updated_at: take(&mut fields, "updated_at"),
+            others: fields,
+        }
+    }
+
+    /// Reads the file at `path`.
+    pub fn read(path: &Path) -> Self {
+        let usable = fs::symlink_metadata(path).is_ok_and(|it| it.is_file() && it.len() <= MAX_BYTES);
+        if !usable {
+            return Self::default();
+        }
+        fs::read(path).map(|bytes| Self::parse(&bytes)).unwrap_or_default()
+    }
+
+    /// Replaces the file at `path`.
+    pub fn write(&self, path: &Path, durability: Durability) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec_pretty(self)?;
+        bytes.push(b'\n');
+        durable::write_atomic(path, &bytes, durability)
+    }
+}
+
+/// Reads the state at `path`, lets `change` have its way, and replaces the file. For the holder of the lock.
+pub fn update(path: &Path, durability: Durability, change: impl FnOnce(&mut State)) -> io::Result<State> {
+    let mut state = State::read(path);
+    change(&mut state);
+    state.write(path, durability)?;
+    Ok(state)
+}
+
+fn take<T: DeserializeOwned + Default>(fields: &mut Map<String, Value>, name: &str) -> T {
+    fields.shift_remove(name).and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_runbook_wrote_is_understood_and_fields_of_others_stay() {
+        let state = State::parse(
+            br#"{"zeta":[1,{"b":2,"a":1}],"status":"recovering","last_crash":1735.25,"recovery_count":3,"alpha":null}"#,
+        );
+        assert_eq!(state.status, WorkerStatus::Recovering);
+        assert_eq!((state.last_crash, state.recovery_count), (Some(1735.25), 3));
+        let written = serde_json::to_string(&state).unwrap();
+        assert!(written.contains(r#""zeta":[1,{"b":2,"a":1}],"alpha":null"#), "{written}");
+        assert_eq!(State::parse(written.as_bytes()), state);
+    }
+
+    #[test]
+    fn a_broken_file_or_field_is_as_good_as_absent() {
+        for broken in ["", "{", "[]", "null", "{\"status\":7}", "{\"status\":\"on fire\"}"] {
+            assert_eq!(State::parse(broken.as_bytes()).status, WorkerStatus::Starting, "{broken}");
+        }
+        let state =
+            State::parse(br#"{"status":"paused","recovery_count":"many","running":5,"hold":{"cause":"?"}}"#);
+        assert_eq!((state.status, state.recovery_count), (WorkerStatus::Paused, 0));
+        assert_eq!((state.running, state.hold), (vec![], None));
+    }
+
+    #[test]
+    fn an_update_changes_only_what_it_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        durable::write_atomic(&path, br#"{"recovery_count":2,"note":"mine"}"#, Durability::None).unwrap();
+        update(&path, Durability::None, |state| state.status = WorkerStatus::Stopped).unwrap();
+        let state = State::read(&path);
+        assert_eq!((state.status, state.recovery_count), (WorkerStatus::Stopped, 2));
+        assert_eq!(state.others["note"], "mine");
+    }
+
+    #[test]
+    fn every_word_is_written_as_it_is_said() {
+        for cause in HoldCause::ALL {
+            assert_eq!(serde_json::to_value(cause).unwrap(), cause.as_str());
+        }
+        for word in ["starting", "running", "paused", "draining", "stopped", "recovering", "degraded"] {
+            let status: WorkerStatus = serde_json::from_value(word.into()).unwrap();
+            assert_eq!(status.as_str(), word);
+        }
+    }
+}
