@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
-use crate::operator::{Desk, list, show, submit, wait};
+use crate::operator::{Desk, list, show, status, submit, wait};
 
 use super::parse;
 
@@ -37,6 +37,8 @@ Data goes to stdout, talk to stderr. Exit codes: 0, 64 usage, 65 data (an unknow
 pub enum Verb {
     /// Hand in a task
     Submit(Box<submit::SubmitArgs>),
+    /// One screen that tells everything
+    Status(status::StatusArgs),
     /// The tasks of all workers
     List(list::ListArgs),
     /// Everything about one task
@@ -55,6 +57,7 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
     let desk = Desk::new(Path::new(root), SystemClock::shared(), env.clone());
     let done = match &parsed.verb {
         Verb::Submit(args) => submit::run(&desk, args),
+        Verb::Status(args) => status::run(&desk, args),
         Verb::List(args) => list::run(&desk, args),
         Verb::Show(args) => show::run(&desk, args),
         Verb::Wait(args) => wait::run(&desk, args),

@@ -15,6 +15,7 @@ pub mod list;
 mod look;
 pub mod report;
 pub mod show;
+pub mod status;
 pub mod submit;
 mod vigil;
 pub mod wait;
