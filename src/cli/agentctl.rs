@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
-use crate::operator::{Desk, list, show, status, submit, wait};
+use crate::operator::{Desk, list, logs, show, status, submit, wait};
 
 use super::parse;
 
@@ -43,6 +43,8 @@ pub enum Verb {
     List(list::ListArgs),
     /// Everything about one task
     Show(show::ShowArgs),
+    /// What an agent is doing, or what a worker logs
+    Logs(logs::LogsArgs),
     /// Wait until tasks have ended
     Wait(wait::WaitArgs),
 }
@@ -60,6 +62,7 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
         Verb::Status(args) => status::run(&desk, args),
         Verb::List(args) => list::run(&desk, args),
         Verb::Show(args) => show::run(&desk, args),
+        Verb::Logs(args) => logs::run(&desk, args),
         Verb::Wait(args) => wait::run(&desk, args),
     };
     done.unwrap_or_else(|error| {

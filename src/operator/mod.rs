@@ -12,11 +12,14 @@ mod desk;
 mod error;
 mod find;
 pub mod list;
+pub mod logs;
 mod look;
 pub mod report;
 pub mod show;
 pub mod status;
+mod stream_view;
 pub mod submit;
+mod tail;
 mod vigil;
 pub mod wait;
 

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use crate::clock::Timestamp;
 use crate::config::Exit;
 use crate::os::holder::{Holder, Role};
+use crate::os::process::identity::boot_id;
 use crate::task::{Place, TaskFile, WorkerName};
+use crate::telemetry::heartbeat::Heartbeat;
+use crate::telemetry::state_file::{State, WorkerStatus};
 
 use super::desk::{Desk, spoken};
 use super::error::OperatorError;
@@ -34,11 +37,11 @@ struct WorkerView {
     name: WorkerName,
     /// Who holds its lock; `None`: nobody.
     held_by: Option<Role>,
-    /// `state.json` as it stands there.
-    state: Value,
+    /// `state.json`; `None` before the first start.
+    state: Option<State>,
     /// Seconds since the last beat.
     beat_s: Option<u64>,
-    pid: Option<i64>,
+    pid: Option<i32>,
     depths: Vec<(Place, usize)>,
     running: Vec<Running>,
 }
@@ -93,22 +96,22 @@ fn view(desk: &Desk, name: WorkerName) -> Result<WorkerView, OperatorError> {
         .into_iter()
         .map(|place| Ok((place, look::depth(&desk.layout, Some(&name), place)?)))
         .collect::<Result<_, OperatorError>>()?;
-    let beat = read_json(&desk.layout.heartbeat(&name));
-    let beat_at: Option<Timestamp> = beat["timestamp"].as_str().and_then(|text| text.parse().ok());
+    let beat = Heartbeat::read(&desk.layout.heartbeat(&name));
+    let state = desk.layout.state(&name);
     Ok(WorkerView {
         held_by: held_by(desk, &name),
-        state: read_json(&desk.layout.state(&name)),
-        beat_s: beat_at.map(|at| desk.age_s(at)),
-        pid: beat["pid"].as_i64(),
+        state: state.exists().then(|| State::read(&state)),
+        beat_s: beat.as_ref().map(|beat| beat_age_s(desk, beat)),
+        pid: beat.map(|beat| beat.pid),
         depths,
         running: running(desk, &name)?,
         name,
     })
 }
 
-/// A file that others write: whatever cannot be read is as good as absent.
-fn read_json(path: &std::path::Path) -> Value {
-    std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or(Value::Null)
+/// The boot clock tells it exactly; a beat of another boot only has its time of day.
+fn beat_age_s(desk: &Desk, beat: &Heartbeat) -> u64 {
+    beat.age(desk.clock.ticks(), &boot_id()).map_or_else(|| desk.age_s(beat.timestamp), |age| age.as_secs())
 }
 
 /// Who holds the worker's lock. The lock is the fact; the role is what its mirror says, a watcher unless it
@@ -155,19 +158,16 @@ fn latest_failures(desk: &Desk, workers: &[WorkerName]) -> Result<Vec<Seen>, Ope
 
 impl WorkerView {
     /// What it is doing, in a word: a file that says `running` while nobody holds the lock is a crash.
-    fn word(&self) -> (String, Tone) {
-        let status = self.state["status"].as_str();
-        match (self.held_by, status) {
-            (None, Some("stopped")) => ("stopped".to_owned(), Tone::Warn),
-            (None, None) => ("never started".to_owned(), Tone::Faint),
-            (None, Some(_)) => ("dead".to_owned(), Tone::Bad),
+    fn word(&self) -> (&'static str, Tone) {
+        match (self.held_by, self.state.as_ref().map(|state| state.status)) {
+            (None, None) => ("never started", Tone::Faint),
+            (None, Some(WorkerStatus::Stopped)) => ("stopped", Tone::Warn),
+            (None, Some(_)) => ("dead", Tone::Bad),
             (Some(Role::Recovery | Role::Supervisor | Role::Operator), _) => {
-                ("held for recovery".to_owned(), Tone::Warn)
+                ("held for recovery", Tone::Warn)
             }
-            (Some(Role::Watcher), Some("running")) => ("running".to_owned(), Tone::Good),
-            (Some(Role::Watcher), Some("degraded")) => ("degraded".to_owned(), Tone::Bad),
-            (Some(Role::Watcher), Some(other)) => (other.to_owned(), Tone::Warn),
-            (Some(Role::Watcher), None) => ("alive".to_owned(), Tone::Good),
+            (Some(Role::Watcher), None) => ("alive", Tone::Good),
+            (Some(Role::Watcher), Some(status)) => (status.as_str(), tone_of(status)),
         }
     }
 
@@ -176,14 +176,34 @@ impl WorkerView {
     }
 
     /// Why it takes no tasks, and what to do.
-    fn trouble(&self) -> Option<(String, Option<String>)> {
-        let hold = &self.state["hold"];
-        let reason = hold["reason"].as_str().or_else(|| hold["cause"].as_str())?;
-        let until =
-            hold["until"].as_str().map(|until| format!(" (tries again at {until})")).unwrap_or_default();
-        let code = hold["error_code"].as_str().map(|code| format!("{code} ")).unwrap_or_default();
-        self.is_alive()
-            .then(|| (format!("{code}{reason}{until}"), hold["remedy"].as_str().map(str::to_owned)))
+    fn trouble(&self) -> Option<(String, Option<&str>)> {
+        let hold = self.state.as_ref()?.hold.as_ref().filter(|_| self.is_alive())?;
+        let until = hold.until.map(|until| format!(" (tries again at {until:.0})")).unwrap_or_default();
+        let code = hold.error_code.map(|code| format!("{code} ")).unwrap_or_default();
+        let cause = hold.cause.as_str();
+        Some((format!("{code}{cause}: {}{until}", hold.reason), hold.remedy.as_deref()))
+    }
+
+    /// Whether it left without a word.
+    fn has_died(&self) -> bool {
+        let said = self.state.as_ref().map(|state| state.status);
+        self.held_by.is_none() && said.is_some_and(|status| status != WorkerStatus::Stopped)
+    }
+
+    fn crashes(&self) -> u64 {
+        self.state.as_ref().map_or(0, |state| state.recovery_count)
+    }
+}
+
+const fn tone_of(status: WorkerStatus) -> Tone {
+    match status {
+        WorkerStatus::Running => Tone::Good,
+        WorkerStatus::Degraded => Tone::Bad,
+        WorkerStatus::Starting
+        | WorkerStatus::Paused
+        | WorkerStatus::Draining
+        | WorkerStatus::Stopped
+        | WorkerStatus::Recovering => Tone::Warn,
     }
 }
 
@@ -211,7 +231,7 @@ fn worker_table(desk: &Desk, workers: &[WorkerView]) -> String {
             let beat = worker.beat_s.map_or_else(|| "-".to_owned(), |s| format!("{} ago", spoken(s)));
             let mut row = vec![Cell::plain(worker.name.as_str()), Cell::toned(word, tone), Cell::plain(beat)];
             row.extend(worker.depths.iter().map(|(place, depth)| depth_cell(*place, *depth)));
-            row.push(Cell::plain(worker.state["recovery_count"].as_u64().unwrap_or(0).to_string()));
+            row.push(Cell::plain(worker.crashes().to_string()));
             row
         })
         .collect();
@@ -292,10 +312,8 @@ fn next_steps(desk: &Desk, screen: &Screen) -> String {
     if nobody {
         steps.push(format!("supervisor up --root {root}"));
     }
-    for worker in screen.workers.iter().filter(|worker| !nobody && worker.held_by.is_none()) {
-        if worker.state["status"].as_str().is_some_and(|status| status != "stopped") {
-            steps.push(format!("supervisor recover {} --dry-run --root {root}", worker.name));
-        }
+    for worker in screen.workers.iter().filter(|worker| !nobody && worker.has_died()) {
+        steps.push(format!("supervisor recover {} --dry-run --root {root}", worker.name));
     }
     if let Some(running) = screen.workers.iter().find_map(|worker| worker.running.first()) {
         steps.push(format!("agentctl logs -f {}", running.seen.full_name()));
@@ -338,9 +356,9 @@ fn worker_json(desk: &Desk, worker: &WorkerView) -> Value {
         "alive": worker.is_alive(),
         "held_by": worker.held_by,
         "status": worker.word().0,
-        "hold": worker.state.get("hold"),
-        "last_crash": worker.state.get("last_crash"),
-        "recovery_count": worker.state["recovery_count"].as_u64().unwrap_or(0),
+        "hold": worker.state.as_ref().and_then(|state| state.hold.as_ref()),
+        "last_crash": worker.state.as_ref().and_then(|state| state.last_crash),
+        "recovery_count": worker.crashes(),
         "heartbeat_age_s": worker.beat_s,
         "pid": worker.pid,
         "depths": depths,
