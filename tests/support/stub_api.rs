@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 pub enum Scenario {
     /// It says a text.
     Text(String),
-    /// It says the last text that it was sent, by the user or as the system's reminder.
+    /// It says the last text that it was sent by the user.
     Echo,
     /// It asks for a tool, and when that has answered says a closing word.
     Tool {
@@ -112,19 +112,26 @@ pub struct Request {
 }
 
 impl Request {
-    /// All texts of the last message.
+    /// The last text that a user wrote: the CLI's own reminders, which stand between tags, are passed over.
     pub fn last_text(&self) -> String {
-        let content = self.body["messages"].as_array().and_then(|m| m.last()).map(|m| &m["content"]);
-        let Some(content) = content else { return String::new() };
-        let blocks = content.as_array().map(Vec::as_slice).unwrap_or_default();
-        let texts: Vec<&str> = blocks.iter().filter_map(|block| block["text"].as_str()).collect();
-        content.as_str().map_or_else(|| texts.join("\n"), str::to_owned)
+        let messages = self.body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let texts = messages.iter().filter(|message| message["role"] == "user").flat_map(texts_of);
+        let plain = texts.filter(|text| !text.trim_start().starts_with('<'));
+        plain.last().unwrap_or_default()
     }
 
     /// Whether a tool has answered since the user last spoke.
     fn has_tool_result(&self) -> bool {
         self.body.to_string().contains("\"tool_result\"")
     }
+}
+
+/// The texts of a message: its content is one, or blocks of which some are.
+fn texts_of(message: &Value) -> Vec<String> {
+    let content = &message["content"];
+    let blocks = content.as_array().map(Vec::as_slice).unwrap_or_default();
+    let texts = content.as_str().into_iter().chain(blocks.iter().filter_map(|block| block["text"].as_str()));
+    texts.map(str::to_owned).collect()
 }
 
 #[derive(Debug)]
