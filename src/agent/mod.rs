@@ -16,17 +16,25 @@
 //!   typed;
 //! - memory is bounded, whatever the agent prints.
 //!
-//! The modules named here are pure: bytes and values in, values out. They deliberately do not know about processes,
-//! files, clocks, retries or how a task is filed.
+//! The modules named here are pure: bytes and values in, values out; so are [`course`], which says when a run is
+//! to be ended and how, and [`disposition`], which says what becomes of its task. Thin are [`child`], which starts
+//! the process, [`tail`] and [`replay`], which read its output, and [`transcript`]. None of them knows how a task is
+//! filed.
 
 pub mod argv;
+pub mod child;
+pub mod course;
+pub mod disposition;
 pub mod echo;
 pub mod env;
 pub mod evidence;
 pub mod lines;
 pub mod message;
 pub mod remedy;
+pub mod replay;
 pub mod stream;
+pub mod tail;
+pub mod transcript;
 pub mod verdict;
 pub mod version;
 

@@ -14,17 +14,9 @@ use super::evidence::Evidence;
 use super::remedy;
 use super::stream::ResultLine;
 use crate::clock::Timestamp;
+pub use crate::os::process::Exit;
 use crate::task::outcome::head;
 use crate::task::{AttemptOutcome, ErrorCode, Tokens};
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// With an exit status.
-    Code(i32),
-    /// By a signal.
-    Signal(i32),
-}
 
 /// Who ended a run, where it was one of us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,13 @@
 //! The command line of `agentctl`.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::{Parser, Subcommand};
 
+use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
+use crate::operator::{Desk, list, logs, show, status, submit, wait};
 
 use super::parse;
 
@@ -31,12 +34,39 @@ Data goes to stdout, talk to stderr. Exit codes: 0, 64 usage, 65 data (an unknow
 
 /// The verbs of `agentctl`.
 #[derive(Debug, Subcommand)]
-pub enum Verb {}
+pub enum Verb {
+    /// Hand in a task
+    Submit(Box<submit::SubmitArgs>),
+    /// One screen that tells everything
+    Status(status::StatusArgs),
+    /// The tasks of all workers
+    List(list::ListArgs),
+    /// Everything about one task
+    Show(show::ShowArgs),
+    /// What an agent is doing, or what a worker logs
+    Logs(logs::LogsArgs),
+    /// Wait until tasks have ended
+    Wait(wait::WaitArgs),
+}
 
 /// Runs `agentctl` with `args`, the program first.
-pub fn run(args: &[OsString], _env: &Environment) -> Exit {
-    match Agentctl::try_parse_from(args) {
-        Err(error) => parse::refuse(&error),
-        Ok(parsed) => match parsed.verb {},
-    }
+pub fn run(args: &[OsString], env: &Environment) -> Exit {
+    let parsed = match Agentctl::try_parse_from(args) {
+        Ok(parsed) => parsed,
+        Err(error) => return parse::refuse(&error),
+    };
+    let root = parsed.root.as_deref().filter(|root| !root.is_empty()).unwrap_or("/shared");
+    let desk = Desk::new(Path::new(root), SystemClock::shared(), env.clone());
+    let done = match &parsed.verb {
+        Verb::Submit(args) => submit::run(&desk, args),
+        Verb::Status(args) => status::run(&desk, args),
+        Verb::List(args) => list::run(&desk, args),
+        Verb::Show(args) => show::run(&desk, args),
+        Verb::Logs(args) => logs::run(&desk, args),
+        Verb::Wait(args) => wait::run(&desk, args),
+    };
+    done.unwrap_or_else(|error| {
+        desk.report.error(&error, error.hint().as_deref());
+        error.exit()
+    })
 }

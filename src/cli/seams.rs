@@ -14,9 +14,13 @@ pub(super) fn watch(config: WatcherConfig, env: &Environment) -> Exit {
     absent(&format!("the watcher of {}", config.worker), env)
 }
 
-// SEAM: crate::agent::echo::run(args) -> Exit
-pub(super) fn echo_agent(_args: &[OsString]) -> Exit {
-    Exit::Unavailable
+/// The agent's own exit code is not one of ours: it is what the CLI's would have been.
+pub(super) fn echo_agent(args: &[OsString]) -> Exit {
+    let args: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    match crate::agent::echo::run(&args, std::io::stdin().lock(), std::io::stdout().lock()) {
+        0 => Exit::Done,
+        _ => Exit::TaskFailed,
+    }
 }
 
 // SEAM: crate::supervisor::up::run(config, env.clone(), SystemClock::shared()) -> Exit

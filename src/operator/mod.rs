@@ -1,5 +1,28 @@
 //! The verbs of `agentctl`, one a file, and how things read to a person.
+//!
+//! Invariants:
+//! - looking takes no lock and changes nothing; what was seen may have moved on a moment later;
+//! - data goes to stdout, talk to stderr, and only [`report`] prints;
+//! - everything that is printed from a file or an agent is escaped first, unless the lines were asked for raw.
+//!
+//! It deliberately does not know how a task is run: it sees files, locks and streams as anybody could.
 
+mod conclusion;
+mod desk;
+mod error;
+mod find;
+pub mod list;
+pub mod logs;
+mod look;
 pub mod report;
+pub mod show;
+pub mod status;
+mod stream_view;
+pub mod submit;
+mod tail;
+mod vigil;
+pub mod wait;
 
+pub use desk::Desk;
+pub use error::OperatorError;
 pub use report::Report;

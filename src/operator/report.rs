@@ -128,6 +128,11 @@ impl Report {
         cells.iter().map(|cell| self.out(cell)).collect::<Vec<_>>().join(" ")
     }
 
+    /// A text of several lines in one tone; whoever made it has escaped it.
+    pub(super) fn text(self, text: &str, tone: Tone) -> String {
+        if self.colour_out { painted(text, tone) } else { text.to_owned() }
+    }
+
     /// A table with a heading, its columns as wide as they must be.
     pub fn table(self, heading: &[&str], rows: &[Vec<Cell>]) -> String {
         let heading: Vec<Cell> = heading.iter().map(|text| Cell::toned(text, Tone::Faint)).collect();

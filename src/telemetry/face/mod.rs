@@ -5,7 +5,7 @@
 //! - a request head has 5 s in all and 8 KiB, a request body is never read, a connection lives at most a minute;
 //! - at most 64 connections are open; a new one takes the place of the one that has been idle longest, so that
 //!   half-open connections keep nobody out;
-//! - no request, however it is formed, ends the thread, and errors of `accept(2)` are waited out;
+//! - no request, however it is formed, ends the thread, and errors of `accept(2)` are met: by closing an idle connection, else by waiting;
 //! - a port that is taken is an error of [`Face::start`], which says who may have it; the work goes on without.
 //!
 //! | module | what it is for |

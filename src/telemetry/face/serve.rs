@@ -17,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::errno::Errno;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -80,15 +81,22 @@ async fn accept(listener: &TcpListener, source: &Arc<dyn FaceSource>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => admit(&seats, stream, source),
-            Err(error) => {
-                tracing::debug!(%error, "could not accept a connection; trying again");
-                // Out of descriptors is the likely cause, and the idle ones hold some.
-                end(lock(&seats).oldest());
-                time::sleep(ACCEPT_PAUSE).await;
-            }
+            Err(error) => recover(&seats, &error).await,
         }
         // A connection that is new gets its turn before more are accepted and could push it out.
         tokio::task::yield_now().await;
+    }
+}
+
+/// Out of descriptors: the connection that has been idle longest gives its own. Anything else is waited out.
+async fn recover(seats: &Seats, error: &io::Error) {
+    tracing::debug!(%error, "could not accept a connection; trying again");
+    let scarce =
+        [Errno::EMFILE, Errno::ENFILE].map(|errno| Some(errno as i32)).contains(&error.raw_os_error());
+    let idle = if scarce { lock(seats).oldest() } else { None };
+    match idle {
+        Some(connection) => connection.abort(),
+        None => time::sleep(ACCEPT_PAUSE).await,
     }
 }
 

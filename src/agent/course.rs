@@ -1,0 +1,284 @@
+//! The course of one run: how long it may take, how long it may be silent, and how it is ended. Pure.
+//!
+//! | phase | ends by | then |
+//! |---|---|---|
+//! | working | the first result line | answered: stdin is closed |
+//! | working | a limit, a stop, a cancel | ending: interrupt, then TERM, then KILL |
+//! | answered | the exit, a new turn | gone, working again |
+//! | answered | 10 s without a sign | ending: TERM, then KILL |
+//! | ending | the exit | gone |
+
+use std::time::Duration;
+
+use super::verdict::EndedBy;
+use crate::clock::Ticks;
+
+/// Between a result and the moment at which an agent that does not exit hangs.
+pub const AFTER_RESULT: Duration = Duration::from_secs(10);
+/// Between an interrupt and `SIGTERM`: the CLI answers an interrupt in a tenth of a second.
+const INTERRUPT: Duration = Duration::from_secs(2);
+/// Between `SIGTERM` and `SIGKILL`: the CLI needs up to 1.5 s to end its tools.
+const TERMINATE: Duration = Duration::from_secs(5);
+
+/// The limits of one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Wall clock of the attempt.
+    pub wall: Duration,
+    /// Without a line.
+    pub silence: Duration,
+    /// Bytes of output.
+    pub output: u64,
+}
+
+/// What is to be done to the agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Ask it, in its own words, to stop.
+    Interrupt,
+    /// Tell it that nothing more will be said.
+    CloseStdin,
+    /// `SIGTERM`, and `SIGCONT` so that a stopped one hears it.
+    Terminate,
+    /// `SIGKILL`.
+    Kill,
+    /// Tell people that the limit is near.
+    Warn(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Interrupted,
+    Terminated,
+    Killed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Working,
+    Answered,
+    Ending { by: EndedBy, step: Step, since: Ticks },
+}
+
+/// One run's course.
+#[derive(Clone, Debug)]
+pub struct Course {
+    limits: Limits,
+    began: Ticks,
+    sign: Ticks,
+    bytes: u64,
+    warned: usize,
+    phase: Phase,
+}
+
+/// The shares of the wall-clock limit at which people are warned: 5/6 and 11/12.
+const WARNINGS: [(u32, u32); 2] = [(5, 6), (11, 12)];
+
+impl Course {
+    /// A run that begins.
+    pub const fn new(limits: Limits, began: Ticks) -> Self {
+        Self { limits, began, sign: began, bytes: 0, warned: 0, phase: Phase::Working }
+    }
+
+    /// The agent printed something.
+    pub fn heard(&mut self, bytes: u64, now: Ticks) -> Vec<Order> {
+        self.sign = now;
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > self.limits.output { self.end(EndedBy::OutputLimit, now) } else { Vec::new() }
+    }
+
+    /// A turn began: what looked like the end was none.
+    pub fn turn_began(&mut self) {
+        if self.phase == Phase::Answered {
+            self.phase = Phase::Working;
+        }
+    }
+
+    /// A result line came.
+    pub fn answered(&mut self, now: Ticks) -> Vec<Order> {
+        self.sign = now;
+        if self.phase == Phase::Working {
+            self.phase = Phase::Answered;
+        }
+        vec![Order::CloseStdin]
+    }
+
+    /// Ends the run; the first who does gives the reason.
+    pub fn end(&mut self, by: EndedBy, now: Ticks) -> Vec<Order> {
+        match self.phase {
+            Phase::Ending { .. } => Vec::new(),
+            Phase::Working => {
+                self.phase = Phase::Ending { by, step: Step::Interrupted, since: now };
+                vec![Order::Interrupt]
+            }
+            Phase::Answered => {
+                // It has answered: what it is asked to end is not its work any more.
+                self.phase = Phase::Ending { by, step: Step::Terminated, since: now };
+                vec![Order::CloseStdin, Order::Terminate]
+            }
+        }
+    }
+
+    /// Ends the run without any grace.
+    pub fn kill(&mut self, by: EndedBy, now: Ticks) -> Vec<Order> {
+        let by = self.ended_by().unwrap_or(by);
+        self.phase = Phase::Ending { by, step: Step::Killed, since: now };
+        vec![Order::Kill]
+    }
+
+    /// Time passed.
+    pub fn tick(&mut self, now: Ticks) -> Vec<Order> {
+        match self.phase {
+            Phase::Working => self.watch_limits(now),
+            Phase::Answered if now.since(self.sign) >= AFTER_RESULT => {
+                self.end(EndedBy::HangAfterResult, now)
+            }
+            Phase::Answered => Vec::new(),
+            Phase::Ending { by, step, since } => self.escalate((by, step, since), now),
+        }
+    }
+
+    /// Who ended it, if it was one of us.
+    pub const fn ended_by(&self) -> Option<EndedBy> {
+        match self.phase {
+            Phase::Ending { by, .. } => Some(by),
+            Phase::Working | Phase::Answered => None,
+        }
+    }
+
+    /// When the agent last gave a sign of life.
+    pub const fn last_sign(&self) -> Ticks {
+        self.sign
+    }
+
+    /// When the next thing happens by itself.
+    pub fn next_moment(&self) -> Ticks {
+        match self.phase {
+            Phase::Working => {
+                let silence = self.sign.plus(self.limits.silence);
+                let wall = self.began.plus(self.limits.wall);
+                let warning = WARNINGS.get(self.warned).map_or(wall, |share| self.share(*share));
+                silence.min(wall).min(warning)
+            }
+            Phase::Answered => self.sign.plus(AFTER_RESULT),
+            Phase::Ending { step: Step::Interrupted, since, .. } => since.plus(INTERRUPT),
+            Phase::Ending { step: Step::Terminated, since, .. } => since.plus(TERMINATE),
+            Phase::Ending { step: Step::Killed, since, .. } => since.plus(Duration::from_secs(1)),
+        }
+    }
+
+    fn share(&self, (part, whole): (u32, u32)) -> Ticks {
+        self.began.plus(self.limits.wall * part / whole)
+    }
+
+    fn watch_limits(&mut self, now: Ticks) -> Vec<Order> {
+        if now.since(self.began) >= self.limits.wall {
+            return self.end(EndedBy::Timeout, now);
+        }
+        if now.since(self.sign) >= self.limits.silence {
+            return self.end(EndedBy::Silence, now);
+        }
+        let mut orders = Vec::new();
+        while let Some(share) = WARNINGS.get(self.warned).filter(|share| now >= self.share(**share)) {
+            let (spent, limit) = (self.limits.wall * share.0 / share.1, self.limits.wall);
+            orders.push(Order::Warn(format!(
+                "Execution time: {}s of {}s limit",
+                spent.as_secs(),
+                limit.as_secs()
+            )));
+            self.warned += 1;
+        }
+        orders
+    }
+
+    fn escalate(&mut self, (by, step, since): (EndedBy, Step, Ticks), now: Ticks) -> Vec<Order> {
+        if now < self.next_moment() {
+            return Vec::new();
+        }
+        let (step, order) = match step {
+            Step::Interrupted => (Step::Terminated, Order::Terminate),
+            Step::Terminated | Step::Killed => (Step::Killed, Order::Kill),
+        };
+        let since = if now > since { now } else { since };
+        self.phase = Phase::Ending { by, step, since };
+        vec![order]
+    }
+}
+
+/// The longest that an ending takes until `SIGKILL`; with the sweep after it, a tree is gone within 15 s.
+pub const LONGEST_ENDING: Duration = Duration::from_secs(7);
+const _: () = assert!(INTERRUPT.as_secs() + TERMINATE.as_secs() == LONGEST_ENDING.as_secs());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Ticks {
+        Ticks(Duration::from_secs(seconds))
+    }
+
+    fn course() -> Course {
+        let limits = Limits { wall: Duration::from_mins(2), silence: Duration::from_mins(1), output: 1000 };
+        Course::new(limits, at(0))
+    }
+
+    #[test]
+    fn a_run_is_asked_then_told_then_killed() {
+        let mut course = course();
+        course.heard(1, at(100));
+        assert_eq!(course.tick(at(120)), [Order::Interrupt]);
+        assert_eq!(course.ended_by(), Some(EndedBy::Timeout));
+        assert_eq!(course.tick(at(121)), []);
+        assert_eq!(course.tick(at(122)), [Order::Terminate]);
+        assert_eq!(course.tick(at(127)), [Order::Kill]);
+        assert_eq!(course.tick(at(128)), [Order::Kill], "again, while it is still there");
+    }
+
+    #[test]
+    fn silence_is_counted_from_the_last_line() {
+        let mut course = course();
+        course.heard(1, at(50));
+        assert!(!course.tick(at(109)).contains(&Order::Interrupt));
+        assert_eq!(course.tick(at(110)).last(), Some(&Order::Interrupt));
+        assert_eq!(course.ended_by(), Some(EndedBy::Silence));
+    }
+
+    #[test]
+    fn people_are_warned_at_five_sixths_and_eleven_twelfths() {
+        let mut course = course();
+        course.heard(1, at(99));
+        assert_eq!(course.next_moment(), at(100));
+        assert_eq!(course.tick(at(100)), [Order::Warn("Execution time: 100s of 120s limit".to_owned())]);
+        assert_eq!(course.tick(at(101)), []);
+        assert_eq!(course.tick(at(110)), [Order::Warn("Execution time: 110s of 120s limit".to_owned())]);
+    }
+
+    #[test]
+    fn an_agent_that_hangs_after_its_result_is_ended() {
+        let mut course = course();
+        assert_eq!(course.answered(at(5)), [Order::CloseStdin]);
+        assert_eq!(course.tick(at(14)), []);
+        assert_eq!(course.tick(at(15)), [Order::CloseStdin, Order::Terminate]);
+        assert_eq!(course.ended_by(), Some(EndedBy::HangAfterResult));
+        assert_eq!(course.tick(at(20)), [Order::Kill]);
+    }
+
+    #[test]
+    fn a_turn_after_the_first_result_is_work_again() {
+        let mut course = course();
+        course.answered(at(5));
+        course.turn_began();
+        course.heard(1, at(6));
+        assert_eq!(course.tick(at(30)), [], "the limits of a working run hold again");
+    }
+
+    #[test]
+    fn too_much_output_ends_it_and_the_first_reason_stays() {
+        let mut course = course();
+        assert_eq!(course.heard(1001, at(1)), [Order::Interrupt]);
+        assert_eq!(course.end(EndedBy::Stop, at(2)), []);
+        assert_eq!(course.ended_by(), Some(EndedBy::OutputLimit));
+        assert_eq!(course.kill(EndedBy::Stop, at(3)), [Order::Kill]);
+        assert_eq!(course.ended_by(), Some(EndedBy::OutputLimit));
+    }
+}

@@ -1,0 +1,189 @@
+//! What becomes of a task after a verdict on its attempt. Pure; the watcher and recovery ask the same rule.
+//!
+//! | verdict | charged | then |
+//! |---|---|---|
+//! | done | - | completed |
+//! | failed, a code that is retried | yes | pending with a backoff, until the budget is used up; then failed |
+//! | failed, another code | yes | failed |
+//! | not the task's fault | no | pending; the worker holds |
+//! | the agent or its watcher died | yes | pending, at once after a first crash; past the budget failed |
+//! | ended by an operator or a shutdown | no | pending |
+//! | cancelled by an operator | no | cancelled |
+//! | its session is gone | no | pending |
+
+use super::verdict::{HoldCause, Interruption, Judgement, Until, Verdict};
+use crate::clock::Timestamp;
+use crate::task::retry::{backoff, crash_backoff, is_exhausted};
+use crate::task::{AttemptOutcome, ErrorCode, Outcome, Requeue, TaskFile, TaskState, Usage};
+
+/// What the rule depends on besides verdict and task.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// How often a task may be charged before it fails for good, where it does not say so itself.
+    pub max_retries: u32,
+    /// Now.
+    pub now: Timestamp,
+    /// 0 to 1, for the backoff.
+    pub jitter: f64,
+}
+
+/// Why a worker should not start another task for now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Holding {
+    /// The kind of fault.
+    pub cause: HoldCause,
+    /// What happened.
+    pub reason: String,
+    /// What a person can do about it.
+    pub remedy: String,
+    /// Until when, where that was told.
+    pub until: Option<Timestamp>,
+}
+
+/// What becomes of the task.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Disposition {
+    /// It ends.
+    Conclude {
+        /// How.
+        outcome: Outcome,
+        /// The whole answer.
+        answer: Option<String>,
+        /// What the attempt used.
+        usage: Usage,
+    },
+    /// It goes back to the queue.
+    Requeue {
+        /// What is recorded.
+        entry: Requeue,
+        /// Whether the worker should hold.
+        hold: Option<Holding>,
+    },
+}
+
+/// What becomes of `task` after `judgement` on its open attempt.
+pub fn dispose(judgement: &Judgement, task: &TaskFile, terms: &Terms) -> Disposition {
+    let usage = usage(judgement, task);
+    match &judgement.verdict {
+        Verdict::Done { answer } => Disposition::Conclude {
+            outcome: Outcome::completed(answer, output_path(task)),
+            answer: Some(answer.clone()),
+            usage,
+        },
+        Verdict::Failed { code, reason } => failed(*code, reason, usage, task, terms),
+        Verdict::Wait { cause, until, reason, remedy } => {
+            let entry = uncharged(AttemptOutcome::Deferred, reason, Some(cause.code()), usage);
+            let until = until.and_then(|until| moment(until, terms.now));
+            let (reason, remedy) = (reason.clone(), remedy.clone());
+            Disposition::Requeue { entry, hold: Some(Holding { cause: *cause, reason, remedy, until }) }
+        }
+        Verdict::Interrupted { cause: Interruption::Crashed, reason } => crash(reason, usage, task, terms),
+        Verdict::Interrupted { cause: Interruption::Asked, reason } => Disposition::Requeue {
+            entry: uncharged(AttemptOutcome::Interrupted, reason, None, usage),
+            hold: None,
+        },
+        Verdict::Cancelled { reason } => {
+            let outcome = Outcome {
+                state: TaskState::Cancelled,
+                error_code: None,
+                failure_reason: Some(reason.clone()),
+                result: None,
+                output: None,
+            };
+            Disposition::Conclude { outcome, answer: None, usage }
+        }
+        Verdict::SessionGone { reason } => Disposition::Requeue {
+            entry: uncharged(AttemptOutcome::NotStarted, reason, None, usage),
+            hold: None,
+        },
+    }
+}
+
+fn moment(until: Until, now: Timestamp) -> Option<Timestamp> {
+    match until {
+        Until::At(at) => Some(at),
+        Until::After(pause) => later(now, pause),
+    }
+}
+
+/// What becomes of `task` when its open attempt died with nothing heard.
+pub fn after_crash(reason: &str, task: &TaskFile, terms: &Terms) -> Disposition {
+    crash(reason, Usage::default(), task, terms)
+}
+
+fn failed(code: ErrorCode, reason: &str, usage: Usage, task: &TaskFile, terms: &Terms) -> Disposition {
+    let charges = charges_after(task);
+    if !code.is_retried() || is_exhausted(charges, budget(task, terms)) {
+        return Disposition::Conclude { outcome: Outcome::failed(code, reason), answer: None, usage };
+    }
+    let outcome = if code == ErrorCode::E003 { AttemptOutcome::TimedOut } else { AttemptOutcome::Failed };
+    let pause = backoff(charges, terms.jitter);
+    let entry = Requeue {
+        outcome,
+        charged: true,
+        reason: reason.to_owned(),
+        error_code: Some(code),
+        retry_at: later(terms.now, pause),
+        usage,
+    };
+    Disposition::Requeue { entry, hold: None }
+}
+
+fn crash(reason: &str, usage: Usage, task: &TaskFile, terms: &Terms) -> Disposition {
+    let charges = charges_after(task);
+    if is_exhausted(charges, budget(task, terms)) {
+        let mut outcome = Outcome::failed(ErrorCode::E008, format!("{reason}; it was tried {charges} times"));
+        outcome.error_code = None;
+        return Disposition::Conclude { outcome, answer: None, usage };
+    }
+    let pause = crash_backoff(charges, terms.jitter);
+    let entry = Requeue {
+        outcome: AttemptOutcome::Crashed,
+        charged: true,
+        reason: reason.to_owned(),
+        error_code: None,
+        retry_at: if pause.is_zero() { None } else { later(terms.now, pause) },
+        usage,
+    };
+    Disposition::Requeue { entry, hold: None }
+}
+
+fn uncharged(outcome: AttemptOutcome, reason: &str, code: Option<ErrorCode>, usage: Usage) -> Requeue {
+    Requeue { outcome, charged: false, reason: reason.to_owned(), error_code: code, retry_at: None, usage }
+}
+
+/// The charges once the open attempt is charged too, as the record will count them.
+fn charges_after(task: &TaskFile) -> u32 {
+    let record = &task.record;
+    let charged = record.attempts.iter().filter(|attempt| attempt.charged).count() + 1;
+    record.retry_count.unwrap_or(0).max(u32::try_from(charged).unwrap_or(u32::MAX))
+}
+
+fn budget(task: &TaskFile, terms: &Terms) -> u32 {
+    task.spec.max_retries.unwrap_or(terms.max_retries)
+}
+
+fn later(now: Timestamp, pause: std::time::Duration) -> Option<Timestamp> {
+    now.checked_add(jiff::SignedDuration::try_from(pause).ok()?).ok()
+}
+
+fn output_path(task: &TaskFile) -> Option<String> {
+    task.record.run_id.map(|run| format!("artifacts/{run}/output.txt"))
+}
+
+/// What the attempt itself used: the CLI counts cost over the whole session, so what earlier attempts of the
+/// same session cost is taken off.
+fn usage(judgement: &Judgement, task: &TaskFile) -> Usage {
+    let record = &task.record;
+    let session = record.open_attempt().map(|it| it.session_id);
+    let before: f64 = record
+        .attempts
+        .iter()
+        .filter(|it| !it.is_open() && Some(it.session_id) == session)
+        .filter_map(|it| it.cost_usd)
+        .sum();
+    Usage {
+        cost_usd: judgement.cost_usd.map(|total| (total - before).max(0.0)),
+        tokens: Some(judgement.tokens),
+    }
+}

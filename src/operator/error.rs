@@ -1,0 +1,128 @@
+//! Why a verb could not do what it was asked for, and with which code it ends.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::config::Exit;
+use crate::task::ParseError;
+
+/// The error of a verb.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// No task of that name.
+    #[error("no task `{name}` under `{}`", .root.display())]
+    UnknownTask {
+        /// What was asked for.
+        name: String,
+        /// Where it was looked for.
+        root: PathBuf,
+        /// What was most likely meant.
+        near: Option<String>,
+    },
+    /// Several tasks of that name.
+    #[error("`{name}` is the name of several tasks: {}", .full.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// `worker/task` of each.
+        full: Vec<String>,
+    },
+    /// No worker of that name.
+    #[error("no worker `{name}` under `{}`", .root.display())]
+    UnknownWorker {
+        /// What was asked for.
+        name: String,
+        /// Where it was looked for.
+        root: PathBuf,
+        /// What was most likely meant.
+        near: Option<String>,
+    },
+    /// The root is not one.
+    #[error("`{}` is not laid out: there is no `tasks` folder in it", .root.display())]
+    NotLaidOut {
+        /// The root.
+        root: PathBuf,
+    },
+    /// What was handed in is no task.
+    #[error("{what} is not a task")]
+    NotATask {
+        /// Where it came from.
+        what: String,
+        /// What is wrong with it.
+        source: ParseError,
+    },
+    /// A live task has that name already.
+    #[error("there is a task `{name}` already: `{}`", .path.display())]
+    Taken {
+        /// The name.
+        name: String,
+        /// Where the other one is.
+        path: PathBuf,
+    },
+    /// The command line contradicts itself or lacks something.
+    #[error("{why}")]
+    Wish {
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The kernel refused.
+    #[error("could not {doing} `{}`", .path.display())]
+    Io {
+        /// What was attempted.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl OperatorError {
+    /// A refusal of the kernel's: `doing` is a verb such as `read`.
+    pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+
+    /// How the program ends.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::UnknownTask { .. }
+            | Self::Ambiguous { .. }
+            | Self::UnknownWorker { .. }
+            | Self::NotATask { .. }
+            | Self::Taken { .. } => Exit::Data,
+            Self::NotLaidOut { .. } => Exit::Unavailable,
+            Self::Wish { .. } => Exit::Usage,
+            Self::Io { source, .. } => Exit::of_io(source),
+        }
+    }
+
+    /// Whether the same command may succeed later.
+    pub fn is_transient(&self) -> bool {
+        self.exit() == Exit::TryAgain
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let meant = |near: &Option<String>| near.as_ref().map(|near| format!("did you mean `{near}`?"));
+        match self {
+            Self::UnknownTask { near, .. } => {
+                meant(near).or_else(|| Some("`agentctl list` shows all tasks".to_owned()))
+            }
+            Self::UnknownWorker { near, .. } => {
+                meant(near).or_else(|| Some("a worker is made by starting its watcher".to_owned()))
+            }
+            Self::Ambiguous { full, .. } => full.first().map(|one| format!("say which, such as `{one}`")),
+            Self::NotLaidOut { root } => Some(format!(
+                "`supervisor up --root {}` lays it out and starts working; --root or SHARED_ROOT names another",
+                root.display()
+            )),
+            Self::Taken { .. } => Some("give another --id, or none".to_owned()),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("are you in the group that may work on this root?".to_owned())
+            }
+            Self::NotATask { .. } | Self::Wish { .. } | Self::Io { .. } => None,
+        }
+    }
+}

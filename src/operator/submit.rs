@@ -1,0 +1,343 @@
+//! `agentctl submit`: hands in tasks.
+//!
+//! Invariants:
+//! - what the watcher would refuse is refused here, before anything is written;
+//! - a task appears whole and durable, or not at all: written beside, synced, renamed without replacing;
+//! - fields we do not know go in as they were written.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::config::{Exit, parse_duration};
+use crate::os::durable;
+use crate::task::{FileName, ParseError, Place, Spec, TaskFile, TaskName, WorkerName};
+
+use super::conclusion::{answer, exit_of, mourn, wait_for, warn_if_nobody_works};
+use super::desk::Desk;
+use super::error::OperatorError;
+use super::vigil::Vigil;
+use super::{find, look};
+
+/// How many names are tried for a file whose own is taken.
+const NAMES: u32 = 1000;
+
+/// What to hand in.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Prints the task's name.
+
+Examples:
+  agentctl submit 'say hello'
+  agentctl submit 'say hello' --worker marie --wait
+  git diff | agentctl submit - --priority 5
+  agentctl submit --file nightly.json --in 2h
+  agentctl submit 'summarise the input' --input '{\"rows\":[1,2,3]}'")]
+pub struct SubmitArgs {
+    /// What the agent is asked to do; `-` reads it from stdin
+    #[arg(value_name = "PROMPT", required_unless_present_any = ["file", "input"])]
+    pub prompt: Option<String>,
+    /// A task file; `-` reads one from stdin; can be repeated
+    #[arg(long, short, value_name = "FILE", conflicts_with = "prompt")]
+    pub file: Vec<PathBuf>,
+    /// Only this worker may take it
+    #[arg(long, short, value_name = "NAME")]
+    pub worker: Option<String>,
+    /// The task's name [default: made from the prompt, or the file's name]
+    #[arg(long, value_name = "NAME")]
+    pub id: Option<TaskName>,
+    /// Higher first
+    #[arg(long, short, value_name = "N", allow_negative_numbers = true)]
+    pub priority: Option<i32>,
+    /// The wall-clock limit of one attempt
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// How many charged failures it may have and still be tried again
+    #[arg(long, value_name = "N")]
+    pub max_retries: Option<u32>,
+    /// Where the agent works, below one of the watcher's --workdir-root
+    #[arg(long, value_name = "DIR")]
+    pub workdir: Option<PathBuf>,
+    /// Not before this moment, such as 2026-01-31T06:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = moment, conflicts_with = "after")]
+    pub at: Option<Timestamp>,
+    /// Not before this time has passed
+    #[arg(long = "in", id = "after", value_name = "TIME", value_parser = parse_duration)]
+    pub after: Option<Duration>,
+    /// Any JSON, handed to the prompt
+    #[arg(long, value_name = "JSON")]
+    pub input: Option<String>,
+    /// Wait until it has ended, print its answer, and end like `agentctl wait`
+    #[arg(long)]
+    pub wait: bool,
+    /// Show what would be written, and where
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Reads a moment: RFC 3339, or without an offset in the local time zone.
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let local = || {
+        let civil: jiff::civil::DateTime = text.parse()?;
+        civil.to_zoned(jiff::tz::TimeZone::system()).map(|zoned| zoned.timestamp())
+    };
+    text.parse().or_else(|_| local()).map_err(|_: jiff::Error| {
+        "takes a moment such as 2026-01-31T06:00:00Z or 2026-01-31T06:00".to_owned()
+    })
+}
+
+/// A task that is ready to be written.
+struct Ready {
+    task: TaskFile,
+    file: FileName,
+    /// Whether another name would do as well.
+    can_be_renamed: bool,
+    dir: PathBuf,
+    worker: Option<WorkerName>,
+}
+
+/// Hands in tasks.
+pub fn run(desk: &Desk, args: &SubmitArgs) -> Result<Exit, OperatorError> {
+    look::check_root(&desk.layout)?;
+    if args.file.len() > 1 && args.id.is_some() {
+        return Err(OperatorError::Wish { why: "one --id cannot name several files" });
+    }
+    let tasks = read_tasks(args)?;
+    // All are checked before the first is written.
+    let ready: Vec<Ready> =
+        tasks.into_iter().map(|(task, from)| prepare(desk, args, task, &from)).collect::<Result<_, _>>()?;
+    if args.dry_run {
+        for ready in &ready {
+            show(desk, ready);
+        }
+        return Ok(Exit::Done);
+    }
+    let mut called = Vec::new();
+    for ready in ready {
+        let file = write(&ready)?;
+        let name = ready.task.name(&file);
+        desk.report.data(name.as_str());
+        let place = ready.worker.as_ref().map_or("inbox", WorkerName::as_str);
+        desk.report.talk(&format!("submitted to {place}: {}", ready.dir.join(file.as_str()).display()));
+        warn_if_nobody_works(desk, ready.worker.as_ref().or(ready.task.spec.worker.as_ref()));
+        called.push(name);
+    }
+    if args.wait { wait_for_all(desk, &called) } else { Ok(Exit::Done) }
+}
+
+/// The tasks and where each came from, which is also where a name can come from.
+fn read_tasks(args: &SubmitArgs) -> Result<Vec<(TaskFile, PathBuf)>, OperatorError> {
+    if args.file.is_empty() {
+        let prompt = match args.prompt.as_deref() {
+            Some("-") => Some(text_from_stdin()?),
+            other => other.map(str::to_owned),
+        };
+        return Ok(vec![(TaskFile::new(Spec { prompt, ..Spec::default() }), PathBuf::new())]);
+    }
+    args.file.iter().map(|path| Ok((read_task(path)?, path.clone()))).collect()
+}
+
+fn read_task(path: &Path) -> Result<TaskFile, OperatorError> {
+    let bytes = if path == Path::new("-") {
+        bytes_from_stdin()?
+    } else {
+        std::fs::read(path).map_err(OperatorError::io("read", path))?
+    };
+    let mut task = parse(&bytes, &format!("`{}`", path.display()))?;
+    // A task that was filed before starts a new life.
+    task.forget_record();
+    Ok(task)
+}
+
+fn parse(bytes: &[u8], what: &str) -> Result<TaskFile, OperatorError> {
+    TaskFile::parse(bytes).map_err(|source| OperatorError::NotATask { what: what.to_owned(), source })
+}
+
+fn text_from_stdin() -> Result<String, OperatorError> {
+    String::from_utf8(bytes_from_stdin()?).map_err(|_| OperatorError::NotATask {
+        what: "stdin".to_owned(),
+        source: ParseError::Invalid("not UTF-8".to_owned()),
+    })
+}
+
+fn bytes_from_stdin() -> Result<Vec<u8>, OperatorError> {
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes).map_err(OperatorError::io("read", Path::new("stdin")))?;
+    Ok(bytes)
+}
+
+/// Puts the flags into the task, checks it as the watcher will, and finds it a name and a folder.
+fn prepare(desk: &Desk, args: &SubmitArgs, mut task: TaskFile, from: &Path) -> Result<Ready, OperatorError> {
+    apply_flags(desk, args, &mut task.spec)?;
+    let worker = args.worker.as_deref().map(|called| find::worker(desk, called)).transpose()?;
+    if worker.is_some() {
+        task.spec.worker.clone_from(&worker);
+    }
+    let what = if from.as_os_str().is_empty() { "this".to_owned() } else { format!("`{}`", from.display()) };
+    let task = parse(&task.to_bytes(), &what)?;
+    let file = file_name(&task.spec, from);
+    let dir = worker.as_ref().map_or_else(|| desk.layout.tasks(), |w| desk.layout.place(w, Place::Pending));
+    if let Some(id) = &task.spec.id {
+        refuse_taken(desk, worker.as_ref(), id)?;
+    }
+    let can_be_renamed = args.id.is_none();
+    Ok(Ready { task, file, can_be_renamed, dir, worker })
+}
+
+fn apply_flags(desk: &Desk, args: &SubmitArgs, spec: &mut Spec) -> Result<(), OperatorError> {
+    let input = args.input.as_deref().map(serde_json::from_str).transpose().map_err(|error| {
+        OperatorError::NotATask {
+            what: "`--input`".to_owned(),
+            source: ParseError::Malformed(error.to_string()),
+        }
+    })?;
+    let soon = args.after.and_then(|after| desk.clock.wall().checked_add(after).ok());
+    let timeout_s = args.timeout.map(|limit| u32::try_from(limit.as_secs()).unwrap_or(u32::MAX));
+    let workdir = args.workdir.as_ref().map(|dir| desk.env.absolute(dir).display().to_string());
+    or_keep(&mut spec.input, input);
+    or_keep(&mut spec.id, args.id.clone());
+    or_keep(&mut spec.priority, args.priority);
+    or_keep(&mut spec.timeout_s, timeout_s);
+    or_keep(&mut spec.max_retries, args.max_retries);
+    or_keep(&mut spec.workdir, workdir);
+    or_keep(&mut spec.not_before, args.at.or(soon));
+    Ok(())
+}
+
+fn or_keep<T>(field: &mut Option<T>, flag: Option<T>) {
+    if flag.is_some() {
+        *field = flag;
+    }
+}
+
+/// The name of the file: that of the one handed in, else the task's, else one made from the prompt.
+fn file_name(spec: &Spec, from: &Path) -> FileName {
+    let given = from.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+    let named = || format!("{}.json", spec.id.as_ref()?).parse().ok();
+    given.or_else(named).unwrap_or_else(|| made_up(spec.prompt.as_deref().unwrap_or("task"), Uuid::new_v4()))
+}
+
+/// `say-hello-3f9a2c.json`: the first words of the prompt, and something to tell two of them apart.
+fn made_up(prompt: &str, salt: Uuid) -> FileName {
+    let plain: String = prompt
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' })
+        .collect();
+    let mut slug = String::new();
+    for word in plain.split_whitespace().take(4).filter(|word| word.len() <= 20) {
+        slug += word;
+        slug.push('-');
+    }
+    let slug = if slug.is_empty() { "task-" } else { &slug };
+    let salt = salt.simple().to_string();
+    let name = format!("{slug}{}.json", &salt[..6]);
+    #[expect(clippy::expect_used, reason = "letters, digits and hyphens with .json at the end")]
+    name.parse().expect("a file name")
+}
+
+/// A name that was given is not given twice among what waits and runs.
+fn refuse_taken(desk: &Desk, worker: Option<&WorkerName>, id: &TaskName) -> Result<(), OperatorError> {
+    let Ok(file) = format!("{id}.json").parse::<FileName>() else { return Ok(()) };
+    let workers = match worker {
+        Some(worker) => vec![worker.clone()],
+        None => look::workers(&desk.layout)?,
+    };
+    let live = look::all_places(&workers)
+        .into_iter()
+        .filter(|(_, place)| !Place::TERMINAL.contains(place))
+        .find_map(|(worker, place)| look::entry(&desk.layout, worker.as_ref(), place, &file));
+    match live {
+        Some(entry) => Err(OperatorError::Taken { name: id.to_string(), path: entry.path }),
+        None => Ok(()),
+    }
+}
+
+fn show(desk: &Desk, ready: &Ready) {
+    desk.report.talk(&format!("would write {}", ready.dir.join(ready.file.as_str()).display()));
+    desk.report.raw(&ready.task.to_bytes());
+}
+
+/// Writes a task so that it appears whole, and returns the name it got.
+fn write(ready: &Ready) -> Result<FileName, OperatorError> {
+    let temp = durable::beside(&ready.dir.join(ready.file.as_str()));
+    let written = durable::write_new(&temp, &ready.task.to_bytes(), None)
+        .and_then(|()| durable::sync_file(&temp))
+        .map_err(OperatorError::io("write", &temp))
+        .and_then(|()| publish(ready, &temp));
+    if written.is_err() {
+        drop(durable::remove_if_there(&temp));
+    }
+    let file = written?;
+    durable::sync_dir(&ready.dir).map_err(OperatorError::io("sync", &ready.dir))?;
+    Ok(file)
+}
+
+fn publish(ready: &Ready, temp: &Path) -> Result<FileName, OperatorError> {
+    let numbered = (2..NAMES).map(|n| ready.file.numbered(n));
+    for file in std::iter::once(ready.file.clone()).chain(numbered) {
+        let target = ready.dir.join(file.as_str());
+        match durable::rename_noreplace(temp, &target) {
+            Ok(()) => return Ok(file),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && ready.can_be_renamed => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(OperatorError::Taken { name: file.stem().to_owned(), path: target });
+            }
+            Err(error) => return Err(OperatorError::io("write", &target)(error)),
+        }
+    }
+    let path = ready.dir.join(ready.file.as_str());
+    Err(OperatorError::Taken { name: ready.file.stem().to_owned(), path })
+}
+
+fn wait_for_all(desk: &Desk, called: &[TaskName]) -> Result<Exit, OperatorError> {
+    let mut vigil = Vigil::start()?;
+    let mut exit = Exit::Done;
+    for name in called {
+        let Some(seen) = wait_for(desk, &mut vigil, name.as_str(), None)? else { continue };
+        let own = exit_of(seen.state()).unwrap_or(Exit::Internal);
+        if own == Exit::Done {
+            desk.report.data(&super::report::printable(&answer(desk, &seen).unwrap_or_default()));
+        } else {
+            mourn(desk, &seen);
+        }
+        exit = if exit == Exit::Done { own } else { exit };
+    }
+    Ok(exit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_made_from_the_first_words() {
+        for (prompt, expected) in [
+            ("Say hello!", "say-hello-000000.json"),
+            ("../../etc/passwd", "etc-passwd-000000.json"),
+            ("漢字", "task-000000.json"),
+            ("one two three four five six", "one-two-three-four-000000.json"),
+        ] {
+            assert_eq!(made_up(prompt, Uuid::nil()).as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn a_file_keeps_its_name_and_a_prompt_gets_its_id() {
+        let id = Spec { id: Some("t1".parse().unwrap()), ..Spec::default() };
+        assert_eq!(file_name(&id, Path::new("/x/nightly.json")).as_str(), "nightly.json");
+        assert_eq!(file_name(&id, Path::new("")).as_str(), "t1.json");
+        assert_eq!(file_name(&id, Path::new("-")).as_str(), "t1.json");
+        assert_eq!(file_name(&id, Path::new("/x/.hidden.json")).as_str(), "t1.json");
+    }
+
+    #[test]
+    fn moments_are_read_with_and_without_an_offset() {
+        assert_eq!(moment("2026-01-31T06:00:00Z").unwrap().to_string(), "2026-01-31T06:00:00Z");
+        assert!(moment("2026-01-31T06:00").is_ok());
+        assert!(moment("tomorrow").is_err());
+    }
+}

@@ -1,0 +1,59 @@
+//! Waiting until something under some folders changes: kernel events wake us at once, and a slow look of our own
+//! finds what they miss.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::Receiver;
+
+use crate::os::watch::{Hint, Hints};
+
+use super::error::OperatorError;
+
+/// How long events may be missed, as over NFS, before we look by ourselves.
+const SLOW_LOOK: Duration = Duration::from_secs(2);
+
+/// Somebody who waits for changes.
+#[derive(Debug)]
+pub(super) struct Vigil {
+    runtime: Runtime,
+    hints: Option<(Hints, Receiver<Hint>)>,
+    watched: Vec<PathBuf>,
+}
+
+impl Vigil {
+    /// Starts to listen to nothing yet. Without kernel events the slow look has to do.
+    pub(super) fn start() -> Result<Self, OperatorError> {
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(OperatorError::io("wait in", std::path::Path::new(".")))?;
+        Ok(Self { runtime, hints: Hints::start().ok(), watched: Vec::new() })
+    }
+
+    /// Listens to these files and folders too, as far as they exist. Whoever looks does so after this, or misses
+    /// what came between.
+    pub(super) fn listen(&mut self, paths: impl IntoIterator<Item = PathBuf>) {
+        let Some((hints, _)) = &mut self.hints else { return };
+        for path in paths {
+            if !self.watched.contains(&path) && hints.add(&path).is_ok() {
+                self.watched.push(path);
+            }
+        }
+    }
+
+    /// Waits for a change, at most `limit` and at most until the next slow look.
+    pub(super) fn wait(&mut self, limit: Option<Duration>) {
+        let limit = limit.map_or(SLOW_LOOK, |limit| limit.min(SLOW_LOOK));
+        let Some((_, told)) = &mut self.hints else {
+            self.runtime.block_on(tokio::time::sleep(limit));
+            return;
+        };
+        let woken = self.runtime.block_on(async { tokio::time::timeout(limit, told.recv()).await });
+        if woken.is_ok() {
+            // One look answers all that was told until now.
+            while told.try_recv().is_ok() {}
+        }
+    }
+}

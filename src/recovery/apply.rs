@@ -1,0 +1,156 @@
+//! Doing: a plan, action by action. It may be cut anywhere; the next survey carries on.
+
+use super::plan::{Action, Plan};
+use crate::os::process::ProcessId;
+use crate::spool::{Lease, Spool, StepError, Store};
+use crate::task::{ErrorCode, FileName, Place, TaskFile};
+
+/// What is not on the spool's disk.
+pub trait Hands {
+    /// Ends processes and proves them gone; what is left.
+    fn end(&self, file: &FileName, processes: &[ProcessId]) -> Vec<ProcessId>;
+    /// Removes a lock file, if still nobody holds it.
+    fn remove_lock(&self, path: &std::path::Path);
+    /// Empties the scratch of all runs but those of `living` tasks.
+    fn clear_scratch(&self, living: &[FileName]);
+    /// Notes what was done to a task, in the journal.
+    fn note(&self, action: &Action, task: Option<&TaskFile>);
+    /// Tells the person who looks on.
+    fn say(&self, line: &str);
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Tasks whose agents live: to be adopted.
+    pub living: Vec<FileName>,
+    /// Actions that were done.
+    pub done: usize,
+}
+
+/// Why recovery stopped before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The disk refused.
+    #[error("could not bring `{file}` home")]
+    Disk {
+        /// The task's file, or what else it was.
+        file: String,
+        /// Why.
+        #[source]
+        source: StepError,
+    },
+    /// A file that the plan was made from is not there any more, or is another.
+    #[error("`{0}` changed since the survey; recover again")]
+    Changed(FileName),
+    /// Processes that cannot be ended: they are in an uninterruptible wait.
+    #[error(
+        "{count} process(es) left by `{file}` cannot be ended; they wait in the kernel, most likely for a disk"
+    )]
+    Undying {
+        /// Their task.
+        file: FileName,
+        /// How many.
+        count: usize,
+    },
+}
+
+/// Does everything in `plan`. Whoever calls holds the worker's lock.
+pub fn apply<S: Store>(spool: &Spool<S>, plan: &Plan, hands: &impl Hands) -> Result<Applied, ApplyError> {
+    let mut applied = Applied::default();
+    for action in &plan.actions {
+        if !matches!(action, Action::ClearScratch | Action::RemoveTemp { .. }) {
+            hands.say(&action.to_string());
+        }
+        if let Action::Adopt { file, .. } = action {
+            applied.living.push(file.clone());
+        }
+        perform(spool, action, hands, &applied.living)?;
+        applied.done += 1;
+    }
+    Ok(applied)
+}
+
+fn perform<S: Store>(
+    spool: &Spool<S>,
+    action: &Action,
+    hands: &impl Hands,
+    living: &[FileName],
+) -> Result<(), ApplyError> {
+    match action {
+        Action::Adopt { .. } => Ok(()),
+        Action::End { file, processes, .. } => match hands.end(file, processes).len() {
+            0 => Ok(()),
+            count => Err(ApplyError::Undying { file: file.clone(), count }),
+        },
+        Action::File { file, .. } => {
+            with_task(spool, file, action, hands, |task| spool.file(file, task).map(drop))
+        }
+        Action::Conclude { file, outcome, answer, usage } => {
+            with_lease(spool, file, action, hands, |lease| {
+                spool.conclude(lease, outcome, *usage, answer.as_deref().map(str::as_bytes)).map(drop)
+            })
+        }
+        Action::Requeue { file, entry, .. } => {
+            with_lease(spool, file, action, hands, |lease| spool.requeue(lease, entry))
+        }
+        Action::PutBack { file } => with_task(spool, file, action, hands, |task| spool.put_back(file, task)),
+        Action::MoveBack { file } => {
+            let done = spool.move_back(file).map_err(|source| disk(file, source));
+            done.inspect(|()| hands.note(action, None))
+        }
+        Action::Reject { file, reason } => {
+            let done = spool.reject(Place::Active, file, ErrorCode::E002, reason);
+            done.map_err(|source| disk(file, source)).map(|_| hands.note(action, None))
+        }
+        Action::DropGhost { path } | Action::RemoveTemp { path } => spool
+            .drop_ghost(path)
+            .map_err(|source| ApplyError::Disk { file: path.display().to_string(), source }),
+        Action::RemoveLock { path } => {
+            hands.remove_lock(path);
+            Ok(())
+        }
+        Action::ClearScratch => {
+            hands.clear_scratch(living);
+            Ok(())
+        }
+    }
+}
+
+fn with_task<S: Store>(
+    spool: &Spool<S>,
+    file: &FileName,
+    action: &Action,
+    hands: &impl Hands,
+    act: impl FnOnce(&TaskFile) -> Result<(), StepError>,
+) -> Result<(), ApplyError> {
+    let task = read(spool, file)?;
+    act(&task).map_err(|source| disk(file, source))?;
+    hands.note(action, Some(&task));
+    Ok(())
+}
+
+fn with_lease<S: Store>(
+    spool: &Spool<S>,
+    file: &FileName,
+    action: &Action,
+    hands: &impl Hands,
+    act: impl FnOnce(&mut Lease) -> Result<(), StepError>,
+) -> Result<(), ApplyError> {
+    let task = read(spool, file)?;
+    let mut lease = Lease::of(spool.worker(), file, task).ok_or_else(|| ApplyError::Changed(file.clone()))?;
+    act(&mut lease).map_err(|source| disk(file, source))?;
+    hands.note(action, Some(&lease.task));
+    Ok(())
+}
+
+fn read<S: Store>(spool: &Spool<S>, file: &FileName) -> Result<TaskFile, ApplyError> {
+    let path = spool.path(Place::Active, file);
+    let changed = || ApplyError::Changed(file.clone());
+    let (bytes, _) = spool.store().read(&path, crate::spool::found::FILE_LIMIT).map_err(|_| changed())?;
+    TaskFile::parse(&bytes).map_err(|_| changed())
+}
+
+fn disk(file: &FileName, source: StepError) -> ApplyError {
+    ApplyError::Disk { file: file.to_string(), source }
+}

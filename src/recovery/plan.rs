@@ -1,0 +1,290 @@
+//! Deciding: from a survey to a list of actions that can be read before they are done. Pure.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::survey::{ActiveFile, Survey};
+use super::witness::{Liveness, Testimony};
+use crate::agent::disposition::{self, Disposition, Terms};
+use crate::clock::Timestamp;
+use crate::os::process::ProcessId;
+use crate::task::{
+    AttemptOutcome, FileName, Outcome, Requeue, RunId, TaskFile, TaskState, Usage, WorkerName,
+};
+
+/// What to do with a living agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LivingAgents {
+    /// Leave it, to be adopted by the next watcher.
+    Adopt,
+    /// End it, and queue its task uncharged.
+    End,
+}
+
+/// What a plan depends on besides the survey.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// How often a task may be charged before it fails for good, where it does not say so itself.
+    pub max_retries: u32,
+    /// What to do with living agents.
+    pub living: LivingAgents,
+    /// Now.
+    pub now: Timestamp,
+    /// 0 to 1, for the backoff.
+    pub jitter: f64,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// Leave the agent at work; the next watcher takes it up.
+    Adopt {
+        /// Its task.
+        file: FileName,
+        /// Its run.
+        run_id: RunId,
+        /// Its process, where it is known.
+        pid: Option<i32>,
+    },
+    /// End processes of the run that are left.
+    End {
+        /// Their task.
+        file: FileName,
+        /// Them.
+        pids: Vec<i32>,
+        #[serde(skip)]
+        /// Them, beyond a number.
+        processes: Vec<ProcessId>,
+    },
+    /// File a task whose outcome is recorded.
+    File {
+        /// Its file.
+        file: FileName,
+        /// Its state.
+        state: TaskState,
+    },
+    /// Record the outcome that nobody had recorded, and file the task.
+    Conclude {
+        /// Its file.
+        file: FileName,
+        #[serde(flatten)]
+        /// The outcome.
+        outcome: Outcome,
+        #[serde(skip)]
+        /// The whole answer.
+        answer: Option<String>,
+        #[serde(skip)]
+        /// What the attempt used.
+        usage: Usage,
+    },
+    /// Record the end of the attempt, and move the task back to pending.
+    Requeue {
+        /// Its file.
+        file: FileName,
+        /// Whether the attempt counts.
+        charged: bool,
+        /// Why.
+        reason: String,
+        #[serde(skip)]
+        /// All of it.
+        entry: Requeue,
+    },
+    /// Move a task back to pending, its record as it is: it was recorded before.
+    PutBack {
+        /// Its file.
+        file: FileName,
+    },
+    /// Move a file back to pending untouched: it was taken and never started.
+    MoveBack {
+        /// Its file.
+        file: FileName,
+    },
+    /// Move what is no task to failed.
+    Reject {
+        /// Its file.
+        file: FileName,
+        /// Why.
+        reason: String,
+    },
+    /// Remove the second home of a task.
+    DropGhost {
+        /// The name that goes; the task stays elsewhere.
+        path: PathBuf,
+    },
+    /// Remove a temporary file.
+    RemoveTemp {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Remove a lock file that nobody holds.
+    RemoveLock {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Empty the scratch of runs that are over.
+    ClearScratch,
+}
+
+/// What recovery would do, or did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// For whom.
+    pub worker: WorkerName,
+    /// In this order.
+    pub actions: Vec<Action>,
+}
+
+impl Plan {
+    /// Whether the dead watcher left a task at work.
+    pub fn found_work(&self) -> bool {
+        self.actions.iter().any(|action| {
+            matches!(
+                action,
+                Action::Adopt { .. }
+                    | Action::File { .. }
+                    | Action::Conclude { .. }
+                    | Action::Requeue { .. }
+                    | Action::PutBack { .. }
+                    | Action::MoveBack { .. }
+            )
+        })
+    }
+}
+
+/// What to do about everything in `survey`.
+pub fn plan(worker: &WorkerName, survey: &Survey, policy: &Policy) -> Plan {
+    // Ghosts first: a task must not be queued beside its own second home.
+    let mut actions: Vec<_> =
+        survey.ghosts.iter().map(|path| Action::DropGhost { path: path.clone() }).collect();
+    actions.extend(survey.temps.iter().map(|path| Action::RemoveTemp { path: path.clone() }));
+    actions.extend(survey.active.iter().flat_map(|active| decide(active, policy)));
+    actions.extend(survey.stale_locks.iter().map(|path| Action::RemoveLock { path: path.clone() }));
+    actions.push(Action::ClearScratch);
+    Plan { worker: worker.clone(), actions }
+}
+
+/// What to do about one file in `active/`.
+pub fn decide(active: &ActiveFile, policy: &Policy) -> Vec<Action> {
+    let file = active.file.clone();
+    let task = match &active.task {
+        Err(reason) => return vec![Action::Reject { file, reason: reason.clone() }],
+        Ok(task) => task,
+    };
+    if active.filed.is_some() {
+        // Filed wins over worked.
+        return vec![Action::DropGhost { path: active.path.clone() }];
+    }
+    let record = &task.record;
+    if !active.believed || (record.attempts.is_empty() && record.outcome().is_none()) {
+        return vec![Action::MoveBack { file }];
+    }
+    if let Some(outcome) = record.outcome() {
+        return vec![Action::File { file, state: outcome.state }];
+    }
+    match &active.testimony {
+        Some(testimony) => interrupted(file, task, testimony, policy),
+        None => vec![Action::PutBack { file }],
+    }
+}
+
+/// What to do about an attempt that nobody recorded the end of.
+fn interrupted(file: FileName, task: &TaskFile, testimony: &Testimony, policy: &Policy) -> Vec<Action> {
+    let agent = task.record.open_attempt().and_then(super::witness::process_of);
+    if testimony.liveness == Liveness::Lives && policy.living == LivingAgents::Adopt {
+        let Some(run_id) = task.record.run_id else { return Vec::new() };
+        return vec![Action::Adopt { file, run_id, pid: agent.map(|it| it.pid) }];
+    }
+    let mut processes = testimony.strays.clone();
+    let ended_here = testimony.liveness == Liveness::Lives;
+    if ended_here {
+        processes.extend(agent);
+    }
+    let mut actions = Vec::new();
+    if !processes.is_empty() || ended_here {
+        let pids = processes.iter().map(|it| it.pid).collect();
+        actions.push(Action::End { file: file.clone(), pids, processes });
+    }
+    actions.push(match &testimony.heard {
+        Some(judgement) => {
+            let terms = Terms { max_retries: policy.max_retries, now: policy.now, jitter: policy.jitter };
+            from_disposition(file, disposition::dispose(judgement, task, &terms))
+        }
+        None if ended_here => requeue(file, uncharged("ended by the operator during recovery")),
+        None => crashed(file, task, policy),
+    });
+    actions
+}
+
+fn crashed(file: FileName, task: &TaskFile, policy: &Policy) -> Action {
+    let terms = Terms { max_retries: policy.max_retries, now: policy.now, jitter: policy.jitter };
+    from_disposition(file, disposition::after_crash("worker_crash", task, &terms))
+}
+
+fn uncharged(reason: &str) -> Requeue {
+    Requeue {
+        outcome: AttemptOutcome::Interrupted,
+        charged: false,
+        reason: reason.to_owned(),
+        error_code: None,
+        retry_at: None,
+        usage: Usage::default(),
+    }
+}
+
+fn from_disposition(file: FileName, disposition: Disposition) -> Action {
+    match disposition {
+        Disposition::Conclude { outcome, answer, usage } => Action::Conclude { file, outcome, answer, usage },
+        Disposition::Requeue { entry, .. } => requeue(file, entry),
+    }
+}
+
+fn requeue(file: FileName, entry: Requeue) -> Action {
+    Action::Requeue { file, charged: entry.charged, reason: entry.reason.clone(), entry }
+}
+
+impl fmt::Display for Action {
+    /// The runbook's lines where it has any.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Adopt { file, pid: Some(pid), .. } => {
+                write!(f, "Leaving {file} to its living agent (pid {pid}), to be adopted")
+            }
+            Self::Adopt { file, pid: None, .. } => {
+                write!(f, "Leaving {file} to its living agent, to be adopted")
+            }
+            Self::End { file, pids, .. } => {
+                write!(f, "Ending {} process(es) left by {file}: {pids:?}", pids.len())
+            }
+            Self::File { file, state } => write!(f, "Filing {file}: it was already {state}"),
+            Self::Conclude { file, outcome, .. } => {
+                write!(f, "Filing {file} as {}: its agent had come to an end", outcome.state)
+            }
+            Self::Requeue { file, charged, reason, .. } => {
+                let note = if *charged { "charged" } else { "not charged" };
+                write!(f, "Moving {file} back to pending ({reason}, {note})")
+            }
+            Self::PutBack { file } | Self::MoveBack { file } => write!(f, "Moving {file} back to pending"),
+            Self::Reject { file, reason } => write!(f, "Moving {file} to failed: {reason}"),
+            Self::DropGhost { path } => {
+                write!(f, "Removing the second home of a task: {}", path.display())
+            }
+            Self::RemoveTemp { path } => write!(f, "Removing a temporary file: {}", name(path)),
+            Self::RemoveLock { path } => write!(f, "Removing stale lock: {}", name(path)),
+            Self::ClearScratch => write!(f, "Clearing the scratch of runs that are over"),
+        }
+    }
+}
+
+fn name(path: &std::path::Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.actions.iter().try_for_each(|action| writeln!(f, "{action}"))
+    }
+}

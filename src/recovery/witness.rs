@@ -1,0 +1,96 @@
+//! What can be found out about an attempt that nobody recorded the end of.
+
+use std::collections::HashSet;
+
+use crate::agent::replay;
+use crate::agent::verdict::Judgement;
+use crate::layout::Layout;
+use crate::os::lock;
+use crate::os::process::ProcessId;
+use crate::os::process::tree::{self, Orphans, Signs};
+use crate::task::{Attempt, RunId};
+
+/// Whether the agent of an attempt lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    /// Its stream is locked, and nothing says that its process is gone.
+    Lives,
+    /// Its stream is free, or its process is provably gone.
+    Dead,
+}
+
+/// What is known of an open attempt.
+#[derive(Clone, Debug)]
+pub struct Testimony {
+    /// Whether its agent lives.
+    pub liveness: Liveness,
+    /// What its stream says, if the agent came to a result.
+    pub heard: Option<Judgement>,
+    /// Processes of the run that are left, the agent itself not counted while it lives.
+    pub strays: Vec<ProcessId>,
+}
+
+/// Looks at the world for an attempt.
+pub trait Witness {
+    /// What is known of attempt `attempt` of `run`.
+    fn testify(&self, run: RunId, attempt: &Attempt) -> Testimony;
+}
+
+/// The real world: flocks, `/proc` and the stream files.
+#[derive(Clone, Debug)]
+pub struct SystemWitness {
+    layout: Layout,
+}
+
+impl SystemWitness {
+    /// A witness for the runs under `layout`.
+    pub const fn new(layout: Layout) -> Self {
+        Self { layout }
+    }
+
+    fn heard(&self, run: RunId, number: u32) -> Option<Judgement> {
+        let paths = self.layout.run(&run);
+        let evidence = replay::read(&paths.stream(number)).ok()?;
+        evidence.last_result.is_some().then(|| replay::judge_stream(&evidence, &paths.stderr(number)))
+    }
+}
+
+impl Witness for SystemWitness {
+    fn testify(&self, run: RunId, attempt: &Attempt) -> Testimony {
+        let stream = self.layout.run(&run).stream(attempt.number);
+        let locked = lock::is_held(&stream).unwrap_or(false);
+        let agent = process_of(attempt);
+        // A stray that inherited the agent's stdout keeps the lock of an agent that is gone: if we can see
+        // that it is gone, it is. Over the border of a PID namespace only the lock speaks.
+        let gone = agent.as_ref().is_some_and(|it| it.is_alive() == Some(false));
+        let liveness = if locked && !gone { Liveness::Lives } else { Liveness::Dead };
+        let strays = match liveness {
+            Liveness::Lives => Vec::new(),
+            Liveness::Dead => strays(run, agent.as_ref()),
+        };
+        Testimony { liveness, heard: self.heard(run, attempt.number), strays }
+    }
+}
+
+/// The process that an attempt recorded.
+pub fn process_of(attempt: &Attempt) -> Option<ProcessId> {
+    Some(ProcessId {
+        pid: attempt.pid?,
+        start_ticks: attempt.start_ticks?,
+        boot_id: attempt.boot_id.clone()?,
+        pid_ns: attempt.pid_ns?,
+    })
+}
+
+/// The processes of a run that are left, by every sign that survives its watcher.
+pub fn strays(run: RunId, agent: Option<&ProcessId>) -> Vec<ProcessId> {
+    let others = HashSet::new();
+    let signs = Signs {
+        run: &run.to_string(),
+        agent,
+        own_pid: std::process::id().cast_signed(),
+        others: &others,
+        orphans: Orphans::Unknown,
+    };
+    tree::members(&tree::snapshot(), &signs)
+}

@@ -1,0 +1,341 @@
+//! What the worker decides: which task is next, when to hold, when to stop. No clock, no disk, no async.
+//!
+//! The shell tells what happened ([`Event`]) and does what comes back ([`Effect`]); nobody else decides.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::hold::Holds;
+use crate::agent::disposition::Holding;
+use crate::clock::{Ticks, Timestamp};
+use crate::spool::{Examined, Head, Identity, Queue};
+use crate::task::{FileName, Place, TaskName, WorkerName};
+
+/// How long a file that is no task yet may take to become one, counted from its last change.
+pub const SETTLE: Duration = Duration::from_secs(10);
+
+/// Both answers of the clock, at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// For moments that are written in files.
+    pub wall: Timestamp,
+    /// For durations.
+    pub ticks: Ticks,
+}
+
+/// What the operator wants of this worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// To work.
+    Run,
+    /// To stop: end the agents orderly, put back what did not finish.
+    Stop,
+    /// To stop at once: skip the rest of the grace.
+    StopNow,
+}
+
+/// How a run ended, as far as the worker cares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// Its file.
+    pub file: FileName,
+    /// Whether the worker should hold, and why.
+    pub hold: Option<Holding>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Somebody looked at a name in a queue.
+    Looked {
+        /// Where.
+        place: Place,
+        /// At what.
+        file: FileName,
+        /// What was there.
+        found: Examined,
+    },
+    /// A claim succeeded, or a living agent was adopted: a run is under way.
+    Running {
+        /// Its file.
+        file: FileName,
+        /// Its task.
+        name: TaskName,
+    },
+    /// A claim came to nothing, and the name should be looked at again if it is still there.
+    NotClaimed {
+        /// The file.
+        file: FileName,
+    },
+    /// A run ended, and its task is where it belongs.
+    RunEnded(Ended),
+    /// Something that concerns no single task makes starting impossible, or does so no longer.
+    Fault(Option<Holding>),
+    /// The operator, or a signal.
+    Asked(Wanted),
+    /// Time passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Claim this, and run it.
+    Claim {
+        /// Where it waits.
+        place: Place,
+        /// Its file.
+        file: FileName,
+    },
+    /// Look at this name again.
+    Look {
+        /// Where.
+        place: Place,
+        /// At what.
+        file: FileName,
+    },
+    /// File this as no task.
+    Reject {
+        /// Where it lies.
+        place: Place,
+        /// Its name.
+        file: FileName,
+        /// Why.
+        why: String,
+    },
+    /// Give this drop another name: its own is being worked on.
+    Aside {
+        /// Where it lies.
+        place: Place,
+        /// Its name.
+        file: FileName,
+    },
+    /// End all agents, orderly.
+    StopRuns,
+    /// End all agents at once.
+    KillRuns,
+    /// Nothing is running any more: leave.
+    Leave,
+}
+
+#[derive(Clone, Debug)]
+struct Unsettled {
+    identity: Option<Identity>,
+    since: Ticks,
+    why: String,
+}
+
+/// The worker's mind.
+#[derive(Debug)]
+pub struct Core {
+    worker: WorkerName,
+    slots: usize,
+    queue: Queue,
+    unsettled: HashMap<(Place, FileName), Unsettled>,
+    claiming: HashMap<FileName, TaskName>,
+    running: HashMap<FileName, TaskName>,
+    holds: Holds,
+    fault: Option<Holding>,
+    wanted: Wanted,
+    left: bool,
+}
+
+impl Core {
+    /// A worker that has seen nothing yet.
+    pub fn new(worker: WorkerName, slots: usize) -> Self {
+        Self {
+            worker,
+            slots: slots.max(1),
+            queue: Queue::default(),
+            unsettled: HashMap::new(),
+            claiming: HashMap::new(),
+            running: HashMap::new(),
+            holds: Holds::default(),
+            fault: None,
+            wanted: Wanted::Run,
+            left: false,
+        }
+    }
+
+    /// Takes in what happened, and says what to do.
+    pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Looked { place, file, found } => effects = self.looked((place, file), found, now),
+            Event::Running { file, name } => {
+                self.claiming.remove(&file);
+                self.running.insert(file, name);
+            }
+            Event::NotClaimed { file } => self.not_claimed(&file, &mut effects),
+            Event::RunEnded(ended) => self.run_ended(ended, now, &mut effects),
+            Event::Fault(fault) => self.fault = fault,
+            Event::Asked(wanted) => self.asked(wanted, &mut effects),
+            Event::Tick => self.settle(now, &mut effects),
+        }
+        self.claim(now, &mut effects);
+        self.leave(&mut effects);
+        effects
+    }
+
+    /// What waits.
+    pub const fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// How many tasks are being worked on.
+    pub fn active(&self) -> usize {
+        self.running.len() + self.claiming.len()
+    }
+
+    /// Why nothing is started now, if that is so.
+    pub fn hold(&self) -> Option<&Holding> {
+        self.fault.as_ref().or_else(|| self.holds.holding())
+    }
+
+    /// Until when nothing is started, where that is known.
+    pub fn held_until(&self) -> Option<Timestamp> {
+        self.holds.until()
+    }
+
+    /// What the operator wants.
+    pub const fn wanted(&self) -> Wanted {
+        self.wanted
+    }
+
+    /// Whether a task of this file name is being worked on.
+    pub fn is_live(&self, file: &FileName) -> bool {
+        self.running.contains_key(file) || self.claiming.contains_key(file)
+    }
+
+    /// When the next thing happens by itself.
+    pub fn next_moment(&self, now: Now) -> Option<Ticks> {
+        let settles = self.unsettled.values().map(|it| it.since.plus(SETTLE)).min();
+        let walls = [self.queue.next_due(), self.holds.until()].into_iter().flatten().min();
+        let due = walls.map(|at| {
+            let ahead = at.duration_since(now.wall);
+            now.ticks.plus(Duration::try_from(ahead).unwrap_or(Duration::ZERO))
+        });
+        settles.into_iter().chain(due).min()
+    }
+
+    fn looked(&mut self, slot: (Place, FileName), found: Examined, now: Now) -> Vec<Effect> {
+        let (place, file) = (slot.0, slot.1.clone());
+        if !matches!(found, Examined::Unsettled { .. }) {
+            self.unsettled.remove(&slot);
+        }
+        match found {
+            Examined::Task(head) => return self.found(*head, now),
+            Examined::Unsettled { identity, why } => {
+                self.queue.remove(place, &file);
+                let fresh = Unsettled { identity, since: now.ticks, why };
+                let known = self.unsettled.entry(slot).or_insert_with(|| fresh.clone());
+                if known.identity != fresh.identity {
+                    *known = fresh;
+                }
+            }
+            // In the inbox it is nobody's: the first worker that looks files it with its own.
+            Examined::Invalid { why } => {
+                self.queue.remove(place, &file);
+                return vec![Effect::Reject { place, file, why }];
+            }
+            Examined::Gone => {
+                self.queue.remove(place, &file);
+            }
+        }
+        Vec::new()
+    }
+
+    fn found(&mut self, head: Head, now: Now) -> Vec<Effect> {
+        if head.pinned.as_ref().is_some_and(|pinned| *pinned != self.worker) {
+            self.queue.remove(head.place, &head.file);
+            return Vec::new();
+        }
+        if self.is_live(&head.file) && head.place != Place::Inbox {
+            return vec![Effect::Aside { place: head.place, file: head.file }];
+        }
+        self.queue.put(head, now.wall);
+        Vec::new()
+    }
+
+    fn not_claimed(&mut self, file: &FileName, effects: &mut Vec<Effect>) {
+        self.claiming.remove(file);
+        effects.extend(Place::QUEUES.map(|place| Effect::Look { place, file: file.clone() }));
+    }
+
+    fn run_ended(&mut self, ended: Ended, now: Now, effects: &mut Vec<Effect>) {
+        self.running.remove(&ended.file);
+        self.claiming.remove(&ended.file);
+        match ended.hold {
+            Some(holding) => self.holds.begin(holding, now.wall),
+            None => self.holds.prove_over(),
+        }
+        // It may be back in pending, and a namesake may have waited for it.
+        effects.extend(Place::QUEUES.map(|place| Effect::Look { place, file: ended.file.clone() }));
+    }
+
+    fn asked(&mut self, wanted: Wanted, effects: &mut Vec<Effect>) {
+        match (self.wanted, wanted) {
+            (Wanted::Run, Wanted::Stop) => {
+                self.wanted = Wanted::Stop;
+                effects.push(Effect::StopRuns);
+            }
+            (_, Wanted::StopNow) | (Wanted::Stop | Wanted::StopNow, Wanted::Stop) => {
+                self.wanted = Wanted::StopNow;
+                effects.push(Effect::KillRuns);
+            }
+            (_, Wanted::Run) => {}
+        }
+    }
+
+    fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let due = |it: &Unsettled| now.ticks.since(it.since) >= SETTLE;
+        let over: Vec<_> = self.unsettled.extract_if(|_, it| due(it)).collect();
+        for ((place, file), it) in over {
+            effects.push(Effect::Reject { place, file, why: it.why });
+        }
+        // A name that may have changed without an event must be looked at before it is given up.
+        effects.extend(
+            self.unsettled.keys().map(|(place, file)| Effect::Look { place: *place, file: file.clone() }),
+        );
+    }
+
+    fn claim(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.wanted != Wanted::Run || self.fault.is_some() {
+            return;
+        }
+        while self.active() < self.slots && self.holds.lets_start(now.wall, self.active()) {
+            let (running, claiming) = (&self.running, &self.claiming);
+            let fits = |head: &Head| {
+                !running.contains_key(&head.file)
+                    && !claiming.contains_key(&head.file)
+                    && !running.values().chain(claiming.values()).any(|name| *name == head.name)
+                    && !has_live_namesake(&head.file, running, claiming)
+            };
+            let Some(head) = self.queue.next(now.wall, fits).cloned() else { return };
+            self.queue.remove(head.place, &head.file);
+            self.holds.started();
+            self.claiming.insert(head.file.clone(), head.name);
+            effects.push(Effect::Claim { place: head.place, file: head.file });
+        }
+    }
+
+    fn leave(&mut self, effects: &mut Vec<Effect>) {
+        if self.wanted != Wanted::Run && self.active() == 0 && !self.left {
+            self.left = true;
+            effects.push(Effect::Leave);
+        }
+    }
+}
+
+/// `x~2.json` waits while `x.json` is worked on.
+fn has_live_namesake(
+    file: &FileName,
+    running: &HashMap<FileName, TaskName>,
+    claiming: &HashMap<FileName, TaskName>,
+) -> bool {
+    file.base() != file.stem() && running.keys().chain(claiming.keys()).any(|it| it.base() == file.base())
+}
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

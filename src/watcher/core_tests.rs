@@ -1,0 +1,165 @@
+//! The decisions of the worker, each as a row of what happens and what follows.
+
+use super::*;
+use crate::agent::verdict::HoldCause;
+
+fn now(second: u64) -> Now {
+    let wall = Timestamp::from_second(1_000_000 + i64::try_from(second).unwrap()).unwrap();
+    Now { wall, ticks: Ticks(Duration::from_secs(second)) }
+}
+
+fn file(name: &str) -> FileName {
+    format!("{name}.json").parse().unwrap()
+}
+
+fn identity(inode: u64) -> Identity {
+    Identity { dev: 1, inode, size: 1, mtime_ns: 1 }
+}
+
+fn head(place: Place, name: &str) -> Head {
+    Head {
+        place,
+        file: file(name),
+        name: name.parse().unwrap(),
+        identity: identity(1),
+        priority: 0,
+        dropped_at: now(0).wall,
+        not_before: None,
+        pinned: None,
+    }
+}
+
+fn seen(place: Place, name: &str) -> Event {
+    Event::Looked { place, file: file(name), found: Examined::Task(Box::new(head(place, name))) }
+}
+
+fn core(slots: usize) -> Core {
+    Core::new("marie".parse().unwrap(), slots)
+}
+
+fn claim(place: Place, name: &str) -> Effect {
+    Effect::Claim { place, file: file(name) }
+}
+
+fn run(core: &mut Core, name: &str, second: u64) -> Vec<Effect> {
+    core.handle(Event::Running { file: file(name), name: name.parse().unwrap() }, now(second))
+}
+
+fn ended(name: &str, hold: Option<Holding>) -> Event {
+    Event::RunEnded(Ended { file: file(name), hold })
+}
+
+fn auth() -> Holding {
+    Holding { cause: HoldCause::Auth, reason: "r".to_owned(), remedy: "m".to_owned(), until: None }
+}
+
+#[test]
+fn a_task_is_claimed_as_soon_as_it_is_seen_and_there_is_a_slot() {
+    let mut core = core(1);
+    assert_eq!(core.handle(seen(Place::Inbox, "a"), now(1)), [claim(Place::Inbox, "a")]);
+    assert_eq!(core.handle(seen(Place::Pending, "b"), now(1)), [], "the slot is taken");
+    run(&mut core, "a", 1);
+    let effects = core.handle(ended("a", None), now(2));
+    assert!(effects.contains(&claim(Place::Pending, "b")), "{effects:?}");
+}
+
+#[test]
+fn a_task_pinned_to_another_is_left_alone() {
+    let mut core = core(5);
+    let mut pinned = head(Place::Inbox, "a");
+    pinned.pinned = Some("anga".parse().unwrap());
+    let event =
+        Event::Looked { place: Place::Inbox, file: file("a"), found: Examined::Task(Box::new(pinned)) };
+    assert_eq!(core.handle(event, now(1)), []);
+    assert!(core.queue().is_empty());
+}
+
+#[test]
+fn a_drop_under_a_live_name_steps_aside_at_once_and_waits() {
+    let mut core = core(5);
+    core.handle(seen(Place::Pending, "x"), now(1));
+    run(&mut core, "x", 1);
+    let aside = Effect::Aside { place: Place::Pending, file: file("x") };
+    assert_eq!(core.handle(seen(Place::Pending, "x"), now(2)), [aside]);
+    assert_eq!(core.handle(seen(Place::Pending, "x~2"), now(2)), [], "its namesake is at work");
+    let effects = core.handle(ended("x", None), now(3));
+    assert!(effects.contains(&claim(Place::Pending, "x~2")), "{effects:?}");
+}
+
+#[test]
+fn one_name_is_never_worked_on_twice_at_once() {
+    let mut core = core(5);
+    core.handle(seen(Place::Pending, "a"), now(1));
+    let mut same_id = head(Place::Pending, "b");
+    same_id.name = "a".parse().unwrap();
+    let event =
+        Event::Looked { place: Place::Pending, file: file("b"), found: Examined::Task(Box::new(same_id)) };
+    assert_eq!(core.handle(event, now(1)), []);
+}
+
+#[test]
+fn half_a_file_has_ten_seconds_from_its_last_change() {
+    let mut core = core(1);
+    let half = |inode| Event::Looked {
+        place: Place::Pending,
+        file: file("h"),
+        found: Examined::Unsettled { identity: Some(identity(inode)), why: "half".to_owned() },
+    };
+    core.handle(half(1), now(0));
+    core.handle(half(2), now(8));
+    let effects = core.handle(Event::Tick, now(11));
+    assert!(!effects.iter().any(|it| matches!(it, Effect::Reject { .. })), "it grew at 8 s: {effects:?}");
+    core.handle(half(2), now(12));
+    let reject = Effect::Reject { place: Place::Pending, file: file("h"), why: "half".to_owned() };
+    assert!(core.handle(Event::Tick, now(18)).contains(&reject));
+}
+
+#[test]
+fn a_fault_that_is_not_the_task_s_stops_claims_until_one_task_proves_it_over() {
+    let mut core = core(3);
+    core.handle(seen(Place::Pending, "a"), now(1));
+    run(&mut core, "a", 1);
+    let effects = core.handle(ended("a", Some(auth())), now(2));
+    assert!(!effects.iter().any(|it| matches!(it, Effect::Claim { .. })));
+    core.handle(seen(Place::Pending, "a"), now(2));
+    core.handle(seen(Place::Pending, "b"), now(2));
+    assert_eq!(core.hold().map(|it| it.cause), Some(HoldCause::Auth));
+    assert_eq!(core.handle(Event::Tick, now(18)), [claim(Place::Pending, "a")], "one tries");
+    run(&mut core, "a", 18);
+    let effects = core.handle(ended("a", None), now(19));
+    assert!(effects.contains(&claim(Place::Pending, "b")));
+    assert_eq!(core.hold(), None);
+}
+
+#[test]
+fn a_broken_disk_stops_claims_and_its_mending_starts_them() {
+    let mut core = core(1);
+    core.handle(Event::Fault(Some(auth())), now(1));
+    assert_eq!(core.handle(seen(Place::Pending, "a"), now(1)), []);
+    assert_eq!(core.handle(Event::Fault(None), now(2)), [claim(Place::Pending, "a")]);
+}
+
+#[test]
+fn a_stop_ends_the_runs_then_leaves_and_a_second_one_does_not_wait() {
+    let mut core = core(2);
+    core.handle(seen(Place::Pending, "a"), now(1));
+    run(&mut core, "a", 1);
+    assert_eq!(core.handle(Event::Asked(Wanted::Stop), now(2)), [Effect::StopRuns]);
+    assert_eq!(core.handle(seen(Place::Pending, "b"), now(2)), [], "nothing new is started");
+    assert_eq!(core.handle(Event::Asked(Wanted::Stop), now(3)), [Effect::KillRuns]);
+    assert!(core.handle(ended("a", None), now(4)).contains(&Effect::Leave));
+}
+
+#[test]
+fn an_idle_worker_leaves_at_once() {
+    assert_eq!(core(1).handle(Event::Asked(Wanted::Stop), now(1)), [Effect::StopRuns, Effect::Leave]);
+}
+
+#[test]
+fn a_failed_claim_is_looked_at_again() {
+    let mut core = core(1);
+    core.handle(seen(Place::Pending, "a"), now(1));
+    let effects = core.handle(Event::NotClaimed { file: file("a") }, now(1));
+    assert!(effects.contains(&Effect::Look { place: Place::Pending, file: file("a") }));
+    assert_eq!(core.active(), 0);
+}
