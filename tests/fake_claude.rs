@@ -14,12 +14,16 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use agent_worker::agent::verdict::judge;
 use agent_worker::agent::{
-    EndedBy, Ending, Evidence, Exit, HoldCause, Interruption, Invocation, SessionStart, Verdict, argv, message,
+    EndedBy, Ending, Evidence, Exit, HoldCause, Interruption, Invocation, SessionStart, Verdict, argv,
+    message,
 };
 use agent_worker::task::{ErrorCode, SessionId};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+
+/// What a verdict must be.
+type Check<'a> = &'a dyn Fn(&Verdict) -> bool;
 
 struct Run {
     child: Child,
@@ -102,7 +106,7 @@ fn each_script_gets_its_verdict() {
     assert_eq!(verdict_of("fake: result text=42; die"), done("42"));
     assert_eq!(verdict_of("fake: bad-utf8; garbage; flood n=500; succeed text=ok"), done("ok"));
     assert_eq!(verdict_of("fake: line bytes=3000000; succeed text=ok"), done("ok"));
-    let table: [(&str, &dyn Fn(&Verdict) -> bool); 14] = [
+    let table: [(&str, Check<'_>); 14] = [
         ("fake: fail turns", &failed(ErrorCode::E004)),
         ("fake: fail budget", &failed(ErrorCode::E004)),
         ("fake: fail long", &failed(ErrorCode::E004)),
@@ -127,7 +131,8 @@ fn each_script_gets_its_verdict() {
 #[test]
 fn an_interrupt_ends_the_turn_and_the_session_goes_on_where_the_script_says() {
     let (home, session) = (tempfile::tempdir().unwrap(), SessionId::mint());
-    let mut first = start(home.path(), session, SessionStart::New, "fake: say text=at work; hang | succeed text=after");
+    let mut first =
+        start(home.path(), session, SessionStart::New, "fake: say text=at work; hang | succeed text=after");
     first.until("at work");
     first.send(&message::interrupt("r1"));
     first.until("control_response");
@@ -137,7 +142,8 @@ fn an_interrupt_ends_the_turn_and_the_session_goes_on_where_the_script_says() {
     assert!(matches!(again, Verdict::Wait { cause: HoldCause::Configuration, .. }), "used once: {again:?}");
     let resumed = start(home.path(), session, SessionStart::Resume, &message::resume_message("a stop"));
     assert_eq!(resumed.end(None), done("after"));
-    let events: Vec<_> = log(home.path()).iter().map(|line| line["event"].as_str().unwrap().to_owned()).collect();
+    let events: Vec<_> =
+        log(home.path()).iter().map(|line| line["event"].as_str().unwrap().to_owned()).collect();
     assert_eq!(events, ["start", "message", "end", "start", "message", "end"]);
 }
 
@@ -167,7 +173,8 @@ fn term_is_heeded_with_143_unless_it_is_ignored() {
     kill(heeds.pid(), Signal::SIGTERM).unwrap();
     assert_eq!(heeds.child.wait().unwrap().code(), Some(143));
     let gate = home.path().join("gate");
-    let prompt = format!("fake: ignore-term; say text=at work; gate={}; succeed text=still here", gate.display());
+    let prompt =
+        format!("fake: ignore-term; say text=at work; gate={}; succeed text=still here", gate.display());
     let mut ignores = start(home.path(), SessionId::mint(), SessionStart::New, &prompt);
     ignores.until("at work");
     kill(ignores.pid(), Signal::SIGTERM).unwrap();
@@ -185,7 +192,8 @@ fn a_grandchild_is_left_behind_and_is_named_in_the_log() {
         let left = lines.iter().find(|line| line["event"] == "grandchild").unwrap();
         let pid = Pid::from_raw(i32::try_from(left["pid"].as_i64().unwrap()).unwrap());
         assert!(kill(pid, None).is_ok(), "{words}: it lives on");
-        assert_eq!(nix::unistd::getsid(Some(pid)).is_ok_and(|sid| sid != nix::unistd::getsid(None).unwrap()), true);
+        let mine = nix::unistd::getsid(None).unwrap();
+        assert_ne!(nix::unistd::getsid(Some(pid)).unwrap(), mine, "{words}: a session of its own");
         kill(pid, Signal::SIGKILL).unwrap();
     }
 }

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     fn after(lines: &[&str]) -> Evidence {
-        Evidence::of(lines.iter().map(|line| format!("{line}\n")).collect::<String>().as_bytes())
+        Evidence::of([lines.join("\n"), String::from("\n")].concat().as_bytes())
     }
 
     const INIT: &str = r#"{"type":"system","subtype":"init","session_id":"s","model":"m","tools":["Bash"]}"#;

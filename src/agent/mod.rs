@@ -45,4 +45,4 @@ pub use env::RunEnv;
 pub use evidence::Evidence;
 pub use lines::{Line, LineSplitter};
 pub use stream::StreamEvent;
-pub use verdict::{EndedBy, Ending, Exit, HoldCause, Judgement, Verdict};
+pub use verdict::{EndedBy, Ending, Exit, HoldCause, Interruption, Judgement, Until, Verdict};

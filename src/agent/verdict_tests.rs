@@ -8,7 +8,7 @@ const ABORTED: &str = r#"{"type":"result","subtype":"error_during_execution","is
 const TOOL: &str = r#"{"type":"assistant","message":{"content":[{"type":"tool_use","id":"t1","name":"Bash","input":{"command":"make"}}]}}"#;
 
 fn evidence(lines: &[&str]) -> Evidence {
-    Evidence::of(lines.iter().map(|line| format!("{line}\n")).collect::<String>().as_bytes())
+    Evidence::of([lines.join("\n"), String::from("\n")].concat().as_bytes())
 }
 
 fn ended(by: EndedBy) -> Ending<'static> {
@@ -118,9 +118,13 @@ fn a_torn_result_is_none() {
 #[test]
 fn a_rate_limit_waits_until_the_api_said() {
     let retry = r#"{"type":"system","subtype":"api_retry","attempt":1,"max_retries":2,"retry_delay_ms":3550,"error_status":429,"error":"rate_limit"}"#;
-    let until = |lines: &[&str]| match judge(&evidence(lines), &exited(1)).verdict {
-        Verdict::Wait { cause: HoldCause::RateLimit, until, .. } => until,
-        other => panic!("not a rate limit: {other:?}"),
+    let until = |lines: &[&str]| {
+        let Verdict::Wait { cause: HoldCause::RateLimit, until, .. } =
+            judge(&evidence(lines), &exited(1)).verdict
+        else {
+            panic!("not a rate limit")
+        };
+        until
     };
     assert_eq!(until(&[INIT, retry]), Some(Until::After(Duration::from_millis(3550))));
     let event =
