@@ -5,7 +5,7 @@
 #
 # SHARED_ROOT   the root of the queue (default: shared/ in the clone)
 # CLAUDE_BIN    the Claude CLI (default: the `claude` on PATH)
-# PROFILE       the cargo profile (default: quick; `release` for measuring)
+# PROFILE       the cargo profile (default: quick, which halves the build; `release` for a server)
 set -euo pipefail
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)

@@ -198,6 +198,9 @@ fn fields_of_others_go_in_as_they_were_written_and_forged_ones_do_not() {
         "{text}"
     );
     assert_eq!(root.run(&["submit", "--file", file]).out, "nightly~2\n", "a taken name is numbered");
+    std::fs::rename(root.path("tasks/nightly.json"), root.path("tasks/marie/completed/nightly.json"))
+        .unwrap();
+    assert_eq!(root.run(&["submit", "--file", file]).out, "nightly~3\n", "also one that an ended task has");
 }
 
 #[test]
@@ -292,6 +295,9 @@ fn a_task_is_found_by_id_and_told_from_another_workers() {
     assert_eq!(root.run(&["show", "report", "--json"]).json()["task"], "report");
     root.lay("tasks/anga/pending/twin.json", r#"{"prompt":"x"}"#);
     root.lay("tasks/marie/completed/twin.json", r#"{"prompt":"x"}"#);
+    assert_eq!(root.run(&["show", "twin", "--json"]).json()["worker"], "anga", "what lives is meant");
+    root.lay("tasks/anga/completed/twin.json", r#"{"prompt":"x"}"#);
+    std::fs::remove_file(root.path("tasks/anga/pending/twin.json")).unwrap();
     let both = root.run(&["show", "twin"]);
     assert_eq!(both.code, 65, "{both:?}");
     assert!(both.err.contains("anga/twin") && both.err.contains("marie/twin"), "{both:?}");
@@ -330,6 +336,22 @@ fn waiting_goes_on_until_the_task_is_filed() {
         .unwrap();
     let said = Said::from(waiting.wait_with_output().unwrap());
     assert_eq!((said.code, said.out.as_str()), (0, "marie/t COMPLETED\n"), "{said:?}");
+}
+
+#[test]
+fn a_task_is_followed_from_the_inbox_to_whoever_took_it() {
+    let root = Root::new();
+    root.lay("tasks/20260101.json", r#"{"id":"report","prompt":"x"}"#);
+    let waiting = root.start(&["wait", "inbox/report", "--timeout", "60s"]);
+    until_it_listens(&waiting);
+    std::fs::rename(root.path("tasks/20260101.json"), root.path("tasks/marie/active/20260101.json")).unwrap();
+    std::fs::rename(
+        root.path("tasks/marie/active/20260101.json"),
+        root.path("tasks/marie/cancelled/20260101.json"),
+    )
+    .unwrap();
+    let said = Said::from(waiting.wait_with_output().unwrap());
+    assert_eq!((said.code, said.out.as_str()), (130, "marie/report CANCELLED\n"), "{said:?}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub struct PlaceFlags {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Log")]
 pub struct LogFlags {
-    /// Where <worker>.log is written [default: /var/log/agents]
+    /// Where WORKER.log is written [default: /var/log/agents]
     #[arg(long, env = "LOG_DIR", value_name = "DIR", hide_env_values = true)]
     pub log_dir: Option<String>,
     /// error, warn, info, debug or trace [default: info]
@@ -52,7 +52,7 @@ pub struct AgentFlags {
     /// A directory below which a task's `workdir` may lie; can be repeated [default: none]
     #[arg(long, value_name = "DIR")]
     pub workdir_root: Vec<String>,
-    /// The agents' scratch [default: /tmp/<worker> for the root /shared, else below the root]
+    /// The agents' scratch [default: /tmp/WORKER for the root /shared, else below the root]
     #[arg(long, value_name = "DIR")]
     pub scratch_dir: Option<String>,
     /// A variable that agents inherit on top of the built-in list; can be repeated

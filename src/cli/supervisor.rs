@@ -109,7 +109,7 @@ pub struct RecoverFlags {
     /// End agents that are still alive, instead of leaving them to be adopted
     #[arg(long)]
     pub end_agents: bool,
-    /// The agents' scratch [default: /tmp/<worker> for the root /shared, else below the root]
+    /// The agents' scratch [default: /tmp/WORKER for the root /shared, else below the root]
     #[arg(long, value_name = "DIR")]
     pub scratch_dir: Option<String>,
     /// How long agents may take to stop before they are killed [default: 10s]

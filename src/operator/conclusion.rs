@@ -41,9 +41,10 @@ pub(super) fn wait_for(
     called: &str,
     deadline: Option<Ticks>,
 ) -> Result<Option<Seen>, OperatorError> {
+    let mut trail = find::Trail::new(called);
     loop {
         vigil.listen(folders(&desk.layout, &look::workers(&desk.layout)?));
-        let seen = find::find(desk, called)?;
+        let seen = trail.look(desk)?;
         if exit_of(seen.state()).is_some() {
             return Ok(Some(seen));
         }

@@ -1,7 +1,8 @@
 //! Finding one task by what a person calls it: its name, `worker/name`, `inbox/name`, or its file's name.
 //!
 //! First by the file `<name>.json` in every place, which costs a few `lstat`; only then by `id`, which reads the
-//! backlog. A live task wins over an ended one of the same worker, and the latest ended one over earlier ones.
+//! backlog. A live task wins over ended ones, and of those of one worker the latest; what several workers have
+//! must be called `worker/name`.
 
 use crate::config::nearest;
 use crate::task::{FileName, Place, WorkerName};
@@ -15,8 +16,41 @@ pub(super) fn find(desk: &Desk, called: &str) -> Result<Seen, OperatorError> {
     look::check_root(&desk.layout)?;
     match look_for(desk, called)? {
         Some(seen) => Ok(seen),
-        // A task on its way between two folders can be missed once, not twice.
-        None => look_for(desk, called)?.ok_or_else(|| unknown(desk, called)),
+        // A task on its way between two folders can be missed once, not twice; and it may have been taken out of
+        // the inbox.
+        None => look_for(desk, called.strip_prefix("inbox/").unwrap_or(called))?
+            .ok_or_else(|| unknown(desk, called)),
+    }
+}
+
+/// A task that is looked at again and again while it moves. Once it was seen it is called by its file, so that
+/// the backlog is not read each time.
+#[derive(Debug)]
+pub(super) struct Trail {
+    called: String,
+    seen_as: Option<String>,
+}
+
+impl Trail {
+    /// The trail of the task that `called` means.
+    pub(super) fn new(called: &str) -> Self {
+        Self { called: called.to_owned(), seen_as: None }
+    }
+
+    /// The task as it is now.
+    pub(super) fn look(&mut self, desk: &Desk) -> Result<Seen, OperatorError> {
+        let again = self.seen_as.as_deref().map(|name| look_for(desk, name)).transpose()?.flatten();
+        let seen = again.map_or_else(|| find(desk, &self.called), Ok)?;
+        let stem = seen.entry.file.stem();
+        // Any worker may take it out of the inbox.
+        self.seen_as = Some(match &seen.entry.worker {
+            Some(worker) => format!("{worker}/{stem}"),
+            None => stem.to_owned(),
+        });
+        if seen.entry.worker.is_none() {
+            stem.clone_into(&mut self.called);
+        }
+        Ok(seen)
     }
 }
 
@@ -78,13 +112,11 @@ fn choose(called: &str, mut found: Vec<Seen>) -> Result<Option<Seen>, OperatorEr
     if found.len() > 1 {
         found.retain(|seen| seen.entry.path.symlink_metadata().is_ok());
     }
-    found.sort_by_key(|seen| {
-        (
-            seen.entry.worker.clone(),
-            Place::TERMINAL.contains(&seen.entry.place),
-            std::cmp::Reverse(seen.entry.mtime),
-        )
-    });
+    let is_live = |seen: &Seen| !Place::TERMINAL.contains(&seen.entry.place);
+    if found.iter().any(is_live) {
+        found.retain(is_live);
+    }
+    found.sort_by_key(|seen| (seen.entry.worker.clone(), std::cmp::Reverse(seen.entry.mtime)));
     found.dedup_by(|later, earlier| later.entry.worker == earlier.entry.worker);
     if found.len() > 1 {
         let full = found.iter().map(Seen::full_name).collect();

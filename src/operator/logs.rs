@@ -59,9 +59,10 @@ pub fn run(desk: &Desk, args: &LogsArgs) -> Result<Exit, OperatorError> {
     }
     let mut reader = TaskReader { desk, raw: args.raw, run: None, current: None };
     let mut vigil = Vigil::start()?;
+    let mut trail = find::Trail::new(&args.what);
     loop {
         vigil.listen(folders(&desk.layout, &look::workers(&desk.layout)?));
-        let seen = find::find(desk, &args.what)?;
+        let seen = trail.look(desk)?;
         vigil.listen(reader.folders(&seen));
         let goes_on = reader.turn(&seen)?;
         let has_ended = exit_of(seen.state()).is_some();

@@ -118,7 +118,7 @@ pub fn run(desk: &Desk, args: &SubmitArgs) -> Result<Exit, OperatorError> {
     }
     let mut called = Vec::new();
     for ready in ready {
-        let file = write(&ready)?;
+        let file = write(desk, &ready)?;
         let name = ready.task.name(&file);
         desk.report.data(name.as_str());
         let place = ready.worker.as_ref().map_or("inbox", WorkerName::as_str);
@@ -262,12 +262,12 @@ fn show(desk: &Desk, ready: &Ready) {
 }
 
 /// Writes a task so that it appears whole, and returns the name it got.
-fn write(ready: &Ready) -> Result<FileName, OperatorError> {
+fn write(desk: &Desk, ready: &Ready) -> Result<FileName, OperatorError> {
     let temp = durable::beside(&ready.dir.join(ready.file.as_str()));
     let written = durable::write_new(&temp, &ready.task.to_bytes(), None)
         .and_then(|()| durable::sync_file(&temp))
         .map_err(OperatorError::io("write", &temp))
-        .and_then(|()| publish(ready, &temp));
+        .and_then(|()| publish(desk, ready, &temp));
     if written.is_err() {
         drop(durable::remove_if_there(&temp));
     }
@@ -276,9 +276,19 @@ fn write(ready: &Ready) -> Result<FileName, OperatorError> {
     Ok(file)
 }
 
-fn publish(ready: &Ready, temp: &Path) -> Result<FileName, OperatorError> {
+/// Gives the file the first name that no task has, ended ones included, as far as it may be renamed.
+fn publish(desk: &Desk, ready: &Ready, temp: &Path) -> Result<FileName, OperatorError> {
+    let places = look::all_places(&look::workers(&desk.layout)?);
+    let is_known = |file: &FileName| {
+        places
+            .iter()
+            .any(|(worker, place)| look::entry(&desk.layout, worker.as_ref(), *place, file).is_some())
+    };
     let numbered = (2..NAMES).map(|n| ready.file.numbered(n));
     for file in std::iter::once(ready.file.clone()).chain(numbered) {
+        if ready.can_be_renamed && is_known(&file) {
+            continue;
+        }
         let target = ready.dir.join(file.as_str());
         match durable::rename_noreplace(temp, &target) {
             Ok(()) => return Ok(file),

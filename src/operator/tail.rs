@@ -118,7 +118,7 @@ mod tests {
         };
         let mut seen = Vec::new();
         let mut tail = Tail::new(&path);
-        let mut look = |tail: &mut Tail, seen: &mut Vec<u8>| {
+        let look = |tail: &mut Tail, seen: &mut Vec<u8>| {
             tail.drain(|bytes| {
                 seen.extend_from_slice(bytes);
                 true
