@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use super::notice::{Force, Notice};
-use super::restart::{Death, Policy, Restart, Tally, decide};
+use super::restart::{Death, Policy, Restart, decide};
 use super::state::{Actual, Found, Left, Origin, Rest, Worker};
 use crate::clock::Ticks;
 use crate::os::process::{Exit, ProcessId};
@@ -33,6 +33,8 @@ pub enum Event {
     Spawned(ProcessId),
     /// A watcher could not be started, and why; trying again would not help.
     Unstartable(String),
+    /// A watcher could not be started now, and why; trying again may help.
+    SpawnFailed(String),
     /// An own child was reaped; what it said last, in case it matters.
     ChildExited(Exit, String),
     /// The worker's lock is free, and how the worker left it.
@@ -127,6 +129,7 @@ impl Core {
             Event::Looked(found) => self.looked(n, found, at.now),
             Event::Spawned(process) => self.spawned(n, process, at.now),
             Event::Unstartable(why) => self.misconfigured(n, why),
+            Event::SpawnFailed(why) => self.spawn_failed(n, why, at),
             Event::ChildExited(exit, said) => self.child_exited(n, exit, said, at),
             Event::Freed(left) => self.freed(n, left, at),
             Event::Unreachable(why) => self.unreachable(n, why),
@@ -257,7 +260,6 @@ impl Core {
                 let why = std::mem::take(&mut worker.said);
                 self.misconfigured(n, why)
             }
-            (Actual::Occupied | Actual::Cooling { .. } | Actual::Resting(_), Found::Free) => Vec::new(),
             (
                 Actual::Absent
                 | Actual::Refused
@@ -274,7 +276,10 @@ impl Core {
                 worker.actual = Actual::Occupied;
                 vec![Effect::Say(Notice::Occupied { worker: name.clone(), role }), Effect::Await(name)]
             }
-            (Actual::Occupied | Actual::Cooling { .. } | Actual::Resting(_), Found::Other(_)) => Vec::new(),
+            (
+                Actual::Occupied | Actual::Cooling { .. } | Actual::Resting(_),
+                Found::Free | Found::Other(_),
+            ) => Vec::new(),
         }
     }
 
@@ -302,6 +307,7 @@ impl Core {
     }
 
     fn child_exited(&mut self, n: usize, exit: Exit, said: String, at: Moment) -> Vec<Effect> {
+        let stopping = self.is_stopping();
         let worker = &mut self.workers[n];
         worker.child = None;
         let name = worker.name.clone();
@@ -315,7 +321,7 @@ impl Core {
             | Actual::Cooling { .. }
             | Actual::Resting(_) => return Vec::new(),
         };
-        if self.is_stopping() {
+        if stopping {
             return self.ended(n, Some(exit));
         }
         match exit {
@@ -332,6 +338,7 @@ impl Core {
     }
 
     fn freed(&mut self, n: usize, left: Left, at: Moment) -> Vec<Effect> {
+        let stopping = self.is_stopping();
         let worker = &mut self.workers[n];
         match worker.actual {
             Actual::Up { origin: Origin::Child, began } => {
@@ -341,7 +348,7 @@ impl Core {
                 Vec::new()
             }
             Actual::Up { origin: Origin::TakenOver, began } => {
-                if self.is_stopping() {
+                if stopping {
                     return self.ended(n, None);
                 }
                 match left {
@@ -349,7 +356,7 @@ impl Core {
                     Left::Otherwise => self.died(n, None, began, at),
                 }
             }
-            Actual::Occupied if self.is_stopping() => Vec::new(),
+            Actual::Occupied if stopping => Vec::new(),
             Actual::Occupied => {
                 worker.actual = Actual::Absent;
                 vec![Effect::Look(worker.name.clone())]
@@ -376,11 +383,22 @@ impl Core {
     }
 
     fn died(&mut self, n: usize, exit: Option<Exit>, began: Ticks, at: Moment) -> Vec<Effect> {
+        let lived = at.now.since(began);
+        let mut out = vec![Effect::Say(Notice::Died { worker: self.workers[n].name.clone(), exit, lived })];
+        out.extend(self.restart(n, Death { began, died: at.now }, at));
+        out
+    }
+
+    fn spawn_failed(&mut self, n: usize, why: String, at: Moment) -> Vec<Effect> {
+        let mut out = vec![Effect::Say(Notice::NotStarted { worker: self.workers[n].name.clone(), why })];
+        out.extend(self.restart(n, Death { began: at.now, died: at.now }, at));
+        out
+    }
+
+    fn restart(&mut self, n: usize, death: Death, at: Moment) -> Vec<Effect> {
         let worker = &mut self.workers[n];
         let name = worker.name.clone();
-        let death = Death { began, died: at.now };
-        let lived = at.now.since(began);
-        let mut out = vec![Effect::Say(Notice::Died { worker: name.clone(), exit, lived })];
+        let mut out = Vec::new();
         match decide(&mut worker.tally, death, at.now, &self.policy, at.jitter) {
             Restart::Now => {
                 worker.actual = Actual::Absent;
@@ -405,3 +423,7 @@ impl Stopping {
         matches!(self, Self::Asked { .. } | Self::Killed { .. })
     }
 }
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

@@ -15,13 +15,18 @@
 //! It deliberately does not touch tasks: a watcher recovers its own when it starts. It keeps nothing on disk
 //! besides its lock, so its successor only has to look.
 
+mod banner;
 pub mod core;
+mod ears;
+mod follow;
 pub mod foreground;
 mod launch;
 mod look;
 pub mod notice;
 pub mod restart;
 mod shell;
+mod speaker;
 pub mod state;
+mod telling;
 pub mod up;
 mod waiter;

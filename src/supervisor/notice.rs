@@ -59,6 +59,13 @@ pub enum Notice {
         /// How long it had lived, as far as we know.
         lived: Duration,
     },
+    /// A watcher could not be started now.
+    NotStarted {
+        /// Whose.
+        worker: WorkerName,
+        /// Why not.
+        why: String,
+    },
     /// It is started again.
     Restarting {
         /// Whose.
@@ -132,7 +139,9 @@ impl Notice {
     /// How much it asks of the person.
     pub const fn weight(&self) -> Weight {
         match self {
-            Self::Died { .. } | Self::Cooldown { .. } | Self::Killing => Weight::Warning,
+            Self::Died { .. } | Self::NotStarted { .. } | Self::Cooldown { .. } | Self::Killing => {
+                Weight::Warning
+            }
             Self::SetAside { .. } | Self::Misconfigured { .. } | Self::NotEnded { .. } => Weight::Alarm,
             Self::Started { .. }
             | Self::Up { .. }
@@ -156,30 +165,40 @@ impl Notice {
                 format!("{worker}: a watcher is at work already{pid}; taken over as it is")
             }
             Self::Occupied { worker, role } => {
-                format!("{worker}: its lock is held by another ({role}); its watcher starts when that is done")
+                format!(
+                    "{worker}: its lock is held by another ({role}); its watcher starts when that is done"
+                )
             }
             Self::Died { worker, exit, lived } => {
                 let how = exit.map(|exit| format!(": {exit}")).unwrap_or_default();
                 format!("{worker}: the watcher died after {}{how}; its tasks are safe", seconds(*lived))
             }
+            Self::NotStarted { worker, why } => format!("{worker}: its watcher could not be started: {why}"),
             Self::Restarting { worker } => format!("Restarting {worker}"),
             Self::Cooldown { worker, wait } => {
                 format!("Cooldown period for {worker}: started again in {}", seconds(*wait))
             }
             Self::SetAside { worker, policy } => set_aside(worker, policy, &how(worker)),
             Self::StoppedByItself { worker } => {
-                format!("{worker}: stopped as it was told, so it is not restarted. To start it again: {}", how(worker).start)
+                format!(
+                    "{worker}: stopped as it was told, so it is not restarted. To start it again: {}",
+                    how(worker).start
+                )
             }
             Self::Misconfigured { worker, why } => {
                 let Typed { log, start } = how(worker);
-                format!("{worker}: NOT RUNNING, and starting it again would not help. It said: {why}\n    all of it: {log}\n    when that is put right: {start}")
+                format!(
+                    "{worker}: NOT RUNNING, and starting it again would not help. It said: {why}\n    all of it: {log}\n    when that is put right: {start}"
+                )
             }
             Self::Stopping { running, grace } => format!(
                 "Stopping {running} worker(s): agents have {} to stop. Again: skip that. A third time: kill.",
                 seconds(*grace)
             ),
             Self::Hurrying => "Asking again, without the rest of the grace".to_owned(),
-            Self::Killing => "Killing the watchers that are left; the next start puts their tasks back".to_owned(),
+            Self::Killing => {
+                "Killing the watchers that are left; the next start puts their tasks back".to_owned()
+            }
             Self::Ended { worker, exit } => match exit {
                 None | Some(Exit::Code(0)) => format!("{worker}: stopped"),
                 Some(exit @ (Exit::Code(_) | Exit::Signal(_))) => format!("{worker}: ended, {exit}"),
@@ -230,11 +249,8 @@ mod tests {
     #[test]
     fn the_lines_of_the_runbook_are_there_word_for_word() {
         let worker: WorkerName = "marie".parse().unwrap();
-        let policy = Policy {
-            max_restarts: 3,
-            cooldown: Duration::from_secs(60),
-            window: Duration::from_secs(600),
-        };
+        let policy =
+            Policy { max_restarts: 3, cooldown: Duration::from_mins(1), window: Duration::from_mins(10) };
         for (notice, line) in [
             (Notice::Restarting { worker: worker.clone() }, "Restarting marie"),
             (
@@ -260,9 +276,13 @@ mod tests {
 
     #[test]
     fn durations_read_well() {
-        for (millis, text) in
-            [(400, "0.4 s"), (12_900, "12 s"), (119_000, "119 s"), (240_000, "4 min"), (7_500_000, "2 h 5 min")]
-        {
+        for (millis, text) in [
+            (400, "0.4 s"),
+            (12_900, "12 s"),
+            (119_000, "119 s"),
+            (240_000, "4 min"),
+            (7_500_000, "2 h 5 min"),
+        ] {
             assert_eq!(seconds(Duration::from_millis(millis)), text);
         }
     }

@@ -80,11 +80,8 @@ pub fn decide(tally: &mut Tally, death: Death, now: Ticks, policy: &Policy, jitt
 mod tests {
     use super::*;
 
-    const POLICY: Policy = Policy {
-        max_restarts: 3,
-        cooldown: Duration::from_secs(60),
-        window: Duration::from_secs(600),
-    };
+    const POLICY: Policy =
+        Policy { max_restarts: 3, cooldown: Duration::from_mins(1), window: Duration::from_mins(10) };
 
     fn at(seconds: u64) -> Ticks {
         Ticks(Duration::from_secs(seconds))

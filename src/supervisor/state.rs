@@ -90,7 +90,12 @@ impl Actual {
     pub const fn due(self) -> Option<Ticks> {
         match self {
             Self::Ending { until, .. } | Self::Cooling { until } => Some(until),
-            Self::Absent | Self::Starting { .. } | Self::Up { .. } | Self::Refused | Self::Occupied | Self::Resting(_) => None,
+            Self::Absent
+            | Self::Starting { .. }
+            | Self::Up { .. }
+            | Self::Refused
+            | Self::Occupied
+            | Self::Resting(_) => None,
         }
     }
 
@@ -106,7 +111,9 @@ impl Actual {
     #[must_use]
     pub const fn rest(self) -> Self {
         match self {
-            Self::Absent | Self::Refused | Self::Occupied | Self::Cooling { .. } => Self::Resting(Rest::Stopped),
+            Self::Absent | Self::Refused | Self::Occupied | Self::Cooling { .. } => {
+                Self::Resting(Rest::Stopped)
+            }
             Self::Starting { .. } | Self::Up { .. } | Self::Ending { .. } | Self::Resting(_) => self,
         }
     }
