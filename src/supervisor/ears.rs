@@ -52,7 +52,10 @@ impl Ears {
 }
 
 /// Hints on the locks, the workers' folders and their journals; `None` where there are none to be had.
-pub(super) fn listen_to_files(layout: &Layout, workers: &[WorkerSpec]) -> Option<(Hints, mpsc::Receiver<Hint>)> {
+pub(super) fn listen_to_files(
+    layout: &Layout,
+    workers: &[WorkerSpec],
+) -> Option<(Hints, mpsc::Receiver<Hint>)> {
     let (mut hints, told) = Hints::start().ok()?;
     hints.add(&layout.locks()).ok()?;
     for worker in workers {

@@ -178,8 +178,12 @@ impl Shell {
         };
         match path.parent() {
             Some(dir) if dir == self.layout.locks() => return self.look_around(),
-            Some(dir) if dir.file_name().is_some_and(|name| name == "journal") => self.telling.news(self.clock.wall()),
-            Some(_) if path.file_name().is_some_and(|name| name == "state.json") => self.telling.conditions(self.clock.wall()),
+            Some(dir) if dir.file_name().is_some_and(|name| name == "journal") => {
+                self.telling.news(self.clock.wall());
+            }
+            Some(_) if path.file_name().is_some_and(|name| name == "state.json") => {
+                self.telling.conditions(self.clock.wall());
+            }
             Some(_) | None => {}
         }
         false

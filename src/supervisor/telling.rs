@@ -136,8 +136,6 @@ impl Telling {
 /// How many task files lie in `dir`.
 fn count(dir: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
-    let is_task = |name: &std::ffi::OsStr| {
-        name.to_str().is_some_and(|name| name.parse::<crate::task::FileName>().is_ok())
-    };
+    let is_task = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.parse::<FileName>().is_ok());
     entries.flatten().filter(|entry| is_task(&entry.file_name())).count()
 }
