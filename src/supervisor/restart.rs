@@ -139,8 +139,8 @@ mod tests {
     #[test]
     fn without_a_cooldown_only_the_count_ends_it() {
         let policy = Policy { cooldown: Duration::ZERO, ..POLICY };
-        use Restart::{Now, SetAside};
-        assert_eq!(decided(&policy, &[(0, 1), (1, 2), (2, 3), (3, 4)]), [Now, Now, Now, SetAside]);
+        let (now, aside) = (Restart::Now, Restart::SetAside);
+        assert_eq!(decided(&policy, &[(0, 1), (1, 2), (2, 3), (3, 4)]), [now, now, now, aside]);
     }
 
     #[test]
