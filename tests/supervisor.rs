@@ -181,6 +181,17 @@ fn a_killed_watcher_is_back_at_once() {
 }
 
 #[test]
+fn a_closed_terminal_stops_nothing() {
+    let world = World::new();
+    let supervisor = world.up("live", &[]);
+    let first = pid_in(&supervisor.says("marie: up"));
+    supervisor.signal(Signal::SIGHUP);
+    kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
+    assert_ne!(pid_in(&supervisor.says("marie: up")), first);
+    supervisor.stop();
+}
+
+#[test]
 fn a_killed_supervisor_touches_nobody_and_the_next_one_takes_over() {
     let world = World::new();
     let supervisor = world.up("live", &[]);

@@ -56,7 +56,7 @@ pub(super) fn banner(config: &SupervisorConfig, places: &Places) -> String {
         format!(r#"try it:   echo '{{"prompt":"say hello"}}' > {hello}"#),
         format!("look:     {agentctl} --root {root} status"),
         format!("answers:  {tasks}/<worker>/completed/  (failures, with a .reason beside each: failed/)"),
-        "stop:     Ctrl-C (tasks stay where they are)".to_owned(),
+        "stop:     Ctrl-C (tasks stay where they are; closing this terminal stops nothing)".to_owned(),
         String::new(),
     ]);
     lines.join("\n")

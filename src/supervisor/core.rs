@@ -285,10 +285,9 @@ impl Core {
 
     fn spawned(&mut self, n: usize, process: ProcessId, now: Ticks) -> Vec<Effect> {
         let worker = &mut self.workers[n];
-        let (name, pid) = (worker.name.clone(), process.pid);
         worker.child = Some(process);
         worker.actual = Actual::Starting { began: now };
-        vec![Effect::Say(Notice::Started { worker: name, pid })]
+        Vec::new()
     }
 
     fn misconfigured(&mut self, n: usize, why: String) -> Vec<Effect> {

@@ -22,14 +22,7 @@ pub enum Force {
 /// One thing to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// A watcher was started.
-    Started {
-        /// Whose.
-        worker: WorkerName,
-        /// Its pid.
-        pid: i32,
-    },
-    /// It holds its lock.
+    /// A watcher that we started holds its lock.
     Up {
         /// Whose.
         worker: WorkerName,
@@ -143,8 +136,7 @@ impl Notice {
                 Weight::Warning
             }
             Self::SetAside { .. } | Self::Misconfigured { .. } | Self::NotEnded { .. } => Weight::Alarm,
-            Self::Started { .. }
-            | Self::Up { .. }
+            Self::Up { .. }
             | Self::TakenOver { .. }
             | Self::Occupied { .. }
             | Self::Restarting { .. }
@@ -158,7 +150,6 @@ impl Notice {
     /// The line for the person; `how` says what to type for a worker.
     pub fn text(&self, how: &dyn Fn(&WorkerName) -> Typed) -> String {
         match self {
-            Self::Started { worker, pid } => format!("{worker}: started, pid {pid}"),
             Self::Up { worker, pid } => format!("{worker}: up, pid {pid}"),
             Self::TakenOver { worker, pid } => {
                 let pid = pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();

@@ -15,7 +15,7 @@ use super::core::{Core, Effect, Event, Moment};
 use super::ears::{Ears, Woke, listen_to_files};
 use super::notice::Force;
 use super::restart::Policy;
-use super::state::Actual;
+use super::state::{Actual, Worker};
 use super::telling::Telling;
 use super::waiter::{Waited, Waiters};
 use super::{launch, look};
@@ -137,7 +137,7 @@ impl Shell {
                 let effects = self.core.stop(self.moment());
                 self.perform(effects)
             }
-            // There is nothing to read again: watchers hear their own.
+            // A terminal that was closed, or a word meant for watchers: neither is a reason to stop.
             Woke::Signal(Signal::Reload) => false,
             Woke::Exited(worker, exit) => {
                 let said = self.telling.last_words(&worker);
@@ -189,25 +189,24 @@ impl Shell {
         false
     }
 
-    /// Looks at every worker that is not known to be up. Where a child of ours is starting, its lock is left
-    /// alone until the mirror names it, so that our look does not stand in its way.
+    /// Looks at every worker that is not known to be up, and waits for those for whom no thread could be had.
     fn look_around(&mut self) -> bool {
-        let names: Vec<WorkerName> = self
-            .core
-            .workers()
-            .iter()
-            .filter(|worker| match worker.actual {
-                Actual::Starting { .. } => {
-                    look::holder(&self.layout, &worker.name).map(|it| it.process) == worker.child
-                }
-                Actual::Resting(_) | Actual::Occupied | Actual::Cooling { .. } => {
-                    look::holder(&self.layout, &worker.name).is_some()
-                }
-                Actual::Absent | Actual::Refused | Actual::Up { .. } | Actual::Ending { .. } => false,
-            })
-            .map(|worker| worker.name.clone())
-            .collect();
-        self.perform(names.into_iter().map(Effect::Look).collect())
+        let effects = self.core.workers().iter().filter_map(|worker| self.look_worth(worker)).collect();
+        self.perform(effects)
+    }
+
+    /// Where a child of ours is starting, its lock is left alone until the mirror names it, so that our look does
+    /// not stand in its way.
+    fn look_worth(&self, worker: &Worker) -> Option<Effect> {
+        let name = &worker.name;
+        let holder = || look::holder(&self.layout, name).map(|it| it.process);
+        let look = match worker.actual {
+            Actual::Starting { .. } => holder().is_some_and(|it| worker.child.as_ref() == Some(&it)),
+            Actual::Resting(_) | Actual::Occupied | Actual::Cooling { .. } => holder().is_some(),
+            Actual::Up { .. } if !self.waiters.is_waiting(name) => return Some(Effect::Await(name.clone())),
+            Actual::Absent | Actual::Refused | Actual::Up { .. } | Actual::Ending { .. } => false,
+        };
+        look.then(|| Effect::Look(name.clone()))
     }
 
     /// Performs effects and those that follow from them; whether everything is over.

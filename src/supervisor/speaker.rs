@@ -51,7 +51,7 @@ impl Speaker {
             0 => String::new(),
             n => format!("({n} lines were not shown)\n"),
         };
-        let line = format!("{lost}{style}{}{style:#}\n", text.trim_end_matches('\n'));
+        let line = format!("{lost}{style}{text}{style:#}\n");
         let sent = self.lines.as_ref().is_some_and(|lines| lines.try_send(line).is_ok());
         self.dropped = if sent { 0 } else { self.dropped + 1 };
     }

@@ -53,6 +53,11 @@ impl Waiters {
         spawned.map(drop)
     }
 
+    /// Whether a thread waits for `worker`.
+    pub(super) fn is_waiting(&self, worker: &WorkerName) -> bool {
+        self.waiting.contains(worker)
+    }
+
     /// The wait for `worker` is over and was told.
     pub(super) fn is_over(&mut self, worker: &WorkerName) {
         self.waiting.remove(worker);
