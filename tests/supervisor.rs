@@ -181,6 +181,23 @@ fn a_killed_watcher_is_back_at_once() {
 }
 
 #[test]
+fn a_watcher_that_does_not_listen_is_killed_when_asked_a_third_time() {
+    let world = World::new();
+    let supervisor = world.up("deaf", &[]);
+    supervisor.says("marie: up");
+    let watcher = world.watcher();
+    supervisor.signal(Signal::SIGINT);
+    supervisor.says("Stopping 1 worker(s)");
+    supervisor.signal(Signal::SIGINT);
+    supervisor.says("Asking again");
+    assert!(is_alive(&watcher));
+    let (status, heard) = supervisor.stop();
+    assert_eq!(status.code(), Some(0), "{heard}");
+    assert!(heard.contains("marie: ended, killed by SIGKILL"), "{heard}");
+    assert!(!is_alive(&watcher) && !world.is_held());
+}
+
+#[test]
 fn a_closed_terminal_stops_nothing() {
     let world = World::new();
     let supervisor = world.up("live", &[]);

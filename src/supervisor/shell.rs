@@ -24,7 +24,7 @@ use crate::config::{Environment, SupervisorConfig};
 use crate::layout::Layout;
 use crate::os::holder::Role;
 use crate::os::lock;
-use crate::os::process::{self, Exit, ProcessId, Reaper};
+use crate::os::process::{self, Exit, ProcessId, Reaper, ending};
 use crate::os::signals::{self, Signal};
 use crate::os::watch::{Hint, Hints};
 use crate::task::WorkerName;
@@ -33,6 +33,9 @@ use crate::task::WorkerName;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The same while a child has not been seen holding its lock.
 const LOOK_WHILE_STARTING: Duration = Duration::from_millis(250);
+
+/// How long a watcher may take from its lock's release to its exit, before we go without having seen it.
+const LAST_BREATH: Duration = Duration::from_secs(1);
 
 /// What the supervisor cannot run without.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,7 @@ pub(super) struct Shell {
     ears: Option<Ears>,
     _hints: Option<Hints>,
     telling: Telling,
+    signalled: Vec<ProcessId>,
 }
 
 impl Shell {
@@ -97,6 +101,7 @@ impl Shell {
             exited,
             waiters,
             telling,
+            signalled: Vec::new(),
         })
     }
 
@@ -110,9 +115,17 @@ impl Shell {
             let due = self.core.due(self.moment());
             over |= self.perform(due);
         }
+        self.await_the_last_breath();
         self.telling.news(self.clock.wall());
         self.telling.farewell();
         Ok(())
+    }
+
+    /// A watcher taken over has let its lock go by now, and may be about to exit still.
+    fn await_the_last_breath(&self) {
+        for process in &self.signalled {
+            ending::wait_for(process, LAST_BREATH, self.clock.as_ref());
+        }
     }
 
     fn patience(&self) -> Duration {
@@ -285,7 +298,7 @@ impl Shell {
         }
     }
 
-    fn end(&self, worker: &WorkerName, force: Force) -> Result<(), String> {
+    fn end(&mut self, worker: &WorkerName, force: Force) -> Result<(), String> {
         let child = self.core.workers().iter().find(|it| it.name == *worker).and_then(|it| it.child.clone());
         let named = || look::holder(&self.layout, worker).filter(|it| it.role == Role::Watcher);
         let process = child.or_else(|| named().map(|it| it.process)).ok_or_else(|| {
@@ -306,6 +319,7 @@ impl Shell {
             Ok(()) | Err(_) => {
                 // One that was stopped hears it only when it goes on.
                 process::signal(&process, Number::CONT).ok();
+                self.signalled.push(process);
                 Ok(())
             }
         }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Stands in for the watcher where only the supervisor is tested: takes the folder's lock, says so in the mirror,
 # and stops cleanly on SIGTERM. No child process, so that nothing keeps the lock after a kill.
-# $STAND_IN chooses what it does: live (default), misconfigured, crash.
+# $STAND_IN chooses what it does: live (default), misconfigured, crash, deaf.
 for arg; do
   case $arg in
     --worker=*) worker=${arg#*=} ;;
@@ -22,6 +22,7 @@ set_status() {
   mv "$root/workers/$worker/.state.$$" "$root/workers/$worker/state.json"
 }
 trap 'set_status stopped; exit 0' TERM
+[ "$STAND_IN" = deaf ] && trap '' TERM
 set_status running
 ticks=$(cut -d' ' -f22 /proc/$$/stat)
 boot=$(cat /proc/sys/kernel/random/boot_id)
