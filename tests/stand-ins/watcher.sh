@@ -1,6 +1,6 @@
 #!/bin/sh
 # Stands in for the watcher where only the supervisor is tested: takes the folder's lock, says so in the mirror,
-# and stops cleanly on SIGTERM. No child process, so that nothing keeps the lock after a kill.
+# and stops cleanly on SIGTERM. No child outlives a line or inherits the lock, so that a kill frees it at once.
 # $STAND_IN chooses what it does: live (default), misconfigured, crash, deaf.
 for arg; do
   case $arg in
@@ -12,23 +12,22 @@ case ${STAND_IN:-live} in
   misconfigured) echo "no such agent: gpt" >&2; exit 78 ;;
   crash) exit 1 ;;
 esac
-exec 9<"$root/workers/$worker"
+folder=$root/workers/$worker
+mkfifo "$folder/.never.$$"
+exec 8<>"$folder/.never.$$"
+rm "$folder/.never.$$"
+ticks=$(cut -d' ' -f22 /proc/$$/stat)
+boot=$(cat /proc/sys/kernel/random/boot_id)
+ns=$(stat -Lc %i /proc/self/ns/pid)
+exec 9<"$folder"
 flock -x -w 2 9 || { echo "another watcher holds the lock" >&2; exit 78; }
-mkfifo "$root/workers/$worker/.never.$$"
-exec 8<>"$root/workers/$worker/.never.$$"
-rm "$root/workers/$worker/.never.$$"
 set_status() {
-  echo "{\"status\":\"$1\"}" > "$root/workers/$worker/.state.$$"
-  mv "$root/workers/$worker/.state.$$" "$root/workers/$worker/state.json"
+  echo "{\"status\":\"$1\"}" > "$folder/.state.$$"
+  mv "$folder/.state.$$" "$folder/state.json" 9<&-
 }
 trap 'set_status stopped; exit 0' TERM
 [ "$STAND_IN" = deaf ] && trap '' TERM
 set_status running
-ticks=$(cut -d' ' -f22 /proc/$$/stat)
-boot=$(cat /proc/sys/kernel/random/boot_id)
-ns=$(stat -Lc %i /proc/self/ns/pid)
-cat > "$root/locks/.mirror.$$" <<MIRROR
-{"role":"watcher","worker":"$worker","pid":$$,"start_ticks":$ticks,"boot_id":"$boot","pid_ns":$ns,"since":"2026-03-01T10:00:00Z"}
-MIRROR
-mv "$root/locks/.mirror.$$" "$root/locks/${worker}_watcher.lock"
+echo "{\"role\":\"watcher\",\"worker\":\"$worker\",\"pid\":$$,\"start_ticks\":$ticks,\"boot_id\":\"$boot\",\"pid_ns\":$ns,\"since\":\"2026-03-01T10:00:00Z\"}" > "$root/locks/.mirror.$$"
+mv "$root/locks/.mirror.$$" "$root/locks/${worker}_watcher.lock" 9<&-
 while :; do read -r never <&8; done
