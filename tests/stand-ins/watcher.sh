@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # Stands in for the watcher where only the supervisor is tested: takes the folder's lock, says so in the mirror,
 # and stops cleanly on SIGTERM. No child outlives a line or inherits the lock, so that a kill frees it at once.
 # $STAND_IN chooses what it does: live (default), misconfigured, crash, deaf.
@@ -30,4 +30,5 @@ trap 'set_status stopped; exit 0' TERM
 set_status running
 echo "{\"role\":\"watcher\",\"worker\":\"$worker\",\"pid\":$$,\"start_ticks\":$ticks,\"boot_id\":\"$boot\",\"pid_ns\":$ns,\"since\":\"2026-03-01T10:00:00Z\"}" > "$root/locks/.mirror.$$"
 mv "$root/locks/.mirror.$$" "$root/locks/${worker}_watcher.lock" 9<&-
-while :; do read -r never <&8; done
+# The timeout is for a signal that comes just before the read: its trap runs after it.
+while :; do read -r -t 0.2 never <&8; done
