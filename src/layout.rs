@@ -107,6 +107,11 @@ impl Layout {
         self.locks().join("supervisor.lock")
     }
 
+    /// `logs/`: what watchers print, where the log directory is not ours to write.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
     /// `pipes/`.
     pub fn pipes(&self) -> PathBuf {
         self.root.join("pipes")

@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 
+use crate::clock::SystemClock;
 use crate::config::{Environment, Exit, RecoverConfig, SupervisorConfig, WatcherConfig};
 use crate::operator::Report;
 
@@ -23,9 +24,8 @@ pub(super) fn echo_agent(args: &[OsString]) -> Exit {
     }
 }
 
-// SEAM: crate::supervisor::up::run(config, env.clone(), SystemClock::shared()) -> Exit
 pub(super) fn look_after(config: SupervisorConfig, env: &Environment) -> Exit {
-    absent(&format!("the supervisor of {}", config.root.display()), env)
+    crate::supervisor::up::run(config, env, SystemClock::shared())
 }
 
 // SEAM: crate::recovery: survey → plan → print → apply, under the worker's lock

@@ -1,0 +1,66 @@
+//! Everything that can wake the supervisor, in one place to wait at.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::waiter::Waited;
+use crate::config::WorkerSpec;
+use crate::layout::Layout;
+use crate::os::process::Exit;
+use crate::os::signals::Signal;
+use crate::os::watch::{Hint, Hints};
+use crate::task::WorkerName;
+
+/// What woke us.
+#[derive(Debug)]
+pub(super) enum Woke {
+    Signal(Signal),
+    Exited(WorkerName, Exit),
+    Waited(Waited),
+    Hint(Hint),
+    Time,
+}
+
+/// Everything that can wake us.
+#[derive(Debug)]
+pub(super) struct Ears {
+    pub(super) signals: mpsc::UnboundedReceiver<Signal>,
+    pub(super) exits: mpsc::UnboundedReceiver<(WorkerName, Exit)>,
+    pub(super) waits: mpsc::UnboundedReceiver<Waited>,
+    pub(super) hints: Option<mpsc::Receiver<Hint>>,
+}
+
+impl Ears {
+    /// Waits for the next thing, at most for `patience`. Signals come first: whoever asks to stop is heard.
+    pub(super) async fn listen(&mut self, patience: Duration) -> Woke {
+        let hint = async {
+            match &mut self.hints {
+                Some(hints) => hints.recv().await,
+                None => None,
+            }
+        };
+        tokio::select! {
+            biased;
+            Some(signal) = self.signals.recv() => Woke::Signal(signal),
+            Some((worker, exit)) = self.exits.recv() => Woke::Exited(worker, exit),
+            Some(waited) = self.waits.recv() => Woke::Waited(waited),
+            Some(hint) = hint => Woke::Hint(hint),
+            () = tokio::time::sleep(patience) => Woke::Time,
+        }
+    }
+}
+
+/// Hints on the locks, the workers' folders and their journals; `None` where there are none to be had.
+pub(super) fn listen_to_files(
+    layout: &Layout,
+    workers: &[WorkerSpec],
+) -> Option<(Hints, mpsc::Receiver<Hint>)> {
+    let (mut hints, told) = Hints::start().ok()?;
+    hints.add(&layout.locks()).ok()?;
+    for worker in workers {
+        hints.add(&layout.worker(&worker.name)).ok()?;
+        hints.add(&layout.journal_dir(&worker.name)).ok()?;
+    }
+    Some((hints, told))
+}

@@ -1,0 +1,43 @@
+//! Looking at a worker: who holds its lock, and how it left its state file.
+
+use crate::layout::Layout;
+use crate::os::holder::{Holder, Role};
+use crate::os::lock;
+use crate::task::WorkerName;
+use crate::telemetry::state_file::{State, WorkerStatus};
+
+use super::state::{Found, Left};
+
+/// Who holds the worker's lock. The lock is the fact; the mirror only says who, and only if that one lives.
+pub(super) fn found(layout: &Layout, worker: &WorkerName) -> std::io::Result<Found> {
+    if !lock::is_held(&layout.worker(worker))? {
+        return Ok(Found::Free);
+    }
+    Ok(match holder(layout, worker) {
+        Some(holder) => match holder.role {
+            Role::Watcher => Found::Watcher(Some(holder.process)),
+            Role::Recovery | Role::Supervisor | Role::Operator => Found::Other(holder.role),
+        },
+        None => Found::Watcher(None),
+    })
+}
+
+/// Who the mirror names, if it is about this worker and not known to be dead.
+pub(super) fn holder(layout: &Layout, worker: &WorkerName) -> Option<Holder> {
+    let holder = Holder::read(&layout.watcher_lock(worker))?;
+    let ours = holder.worker.as_ref().is_none_or(|name| name == worker);
+    (ours && holder.process.is_alive() != Some(false)).then_some(holder)
+}
+
+/// How the worker left its state file.
+pub(super) fn left(layout: &Layout, worker: &WorkerName) -> Left {
+    match State::read(&layout.state(worker)).status {
+        WorkerStatus::Stopped => Left::Stopped,
+        WorkerStatus::Starting
+        | WorkerStatus::Running
+        | WorkerStatus::Paused
+        | WorkerStatus::Draining
+        | WorkerStatus::Recovering
+        | WorkerStatus::Degraded => Left::Otherwise,
+    }
+}

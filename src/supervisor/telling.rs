@@ -1,0 +1,141 @@
+//! Everything that is told to the person: the supervisor's notices, the workers' news, the greeting, the farewell.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+
+use super::banner::{Places, banner, quoted};
+use super::follow::{Tail, answer};
+use super::foreground::{Foreground, Told};
+use super::launch;
+use super::notice::{Notice, Typed, Weight};
+use super::speaker::Speaker;
+use crate::clock::Timestamp;
+use crate::config::SupervisorConfig;
+use crate::layout::Layout;
+use crate::task::{FileName, Place, TaskState, WorkerName};
+use crate::telemetry::state_file::State;
+
+/// Who tells.
+#[derive(Debug)]
+pub(super) struct Telling {
+    config: SupervisorConfig,
+    layout: Layout,
+    places: Places,
+    tails: Vec<Tail>,
+    printed: HashMap<WorkerName, PathBuf>,
+    foreground: Foreground,
+    speaker: Speaker,
+}
+
+impl Telling {
+    /// Greets the person, and begins to follow the journals.
+    pub(super) fn start(config: &SupervisorConfig, places: Places, now: Timestamp) -> io::Result<Self> {
+        let layout = Layout::new(&config.root);
+        let mut speaker = Speaker::start()?;
+        speaker.say(&banner(config, &places), Weight::Plain);
+        Ok(Self {
+            tails: config.workers.iter().map(|it| Tail::from_now(&layout, &it.name, now)).collect(),
+            printed: HashMap::new(),
+            foreground: Foreground::new(places.layout(), TimeZone::system()),
+            config: config.clone(),
+            layout,
+            places,
+            speaker,
+        })
+    }
+
+    /// Says that something does not work as it should.
+    pub(super) fn warn(&mut self, text: &str) {
+        self.speaker.say(text, Weight::Warning);
+    }
+
+    /// Remembers where a watcher prints.
+    pub(super) fn prints_to(&mut self, worker: &WorkerName, path: PathBuf) {
+        self.printed.insert(worker.clone(), path);
+    }
+
+    /// What the latest watcher printed last.
+    pub(super) fn last_words(&self, worker: &WorkerName) -> String {
+        self.printed.get(worker).map(|path| launch::last_words(path)).unwrap_or_default()
+    }
+
+    /// Tells what the core has to say.
+    pub(super) fn notice(&mut self, notice: &Notice, now: Timestamp) {
+        let text = notice.text(&|worker| self.typed(worker));
+        let time = self.foreground.time(now);
+        // The runbooks' lines are looked for at the beginning of a line.
+        let plain =
+            matches!(notice, Notice::Restarting { .. } | Notice::Cooldown { .. } | Notice::SetAside { .. });
+        let text = if plain { text } else { format!("{time} {text}") };
+        self.speaker.say(&text, notice.weight());
+    }
+
+    fn typed(&self, worker: &WorkerName) -> Typed {
+        let unknown = || PathBuf::from("its log");
+        let log = self.printed.get(worker).cloned().unwrap_or_else(unknown);
+        let spec = self.config.workers.iter().find(|spec| spec.name == *worker);
+        let args = spec.map(|spec| self.config.watcher_args(spec)).unwrap_or_default();
+        let args: Vec<String> = args.iter().map(|arg| quoted(Path::new(arg))).collect();
+        Typed {
+            log: format!("tail -n 50 {}", quoted(&log)),
+            start: format!("{} {}", self.places.program("watcher"), args.join(" ")),
+        }
+    }
+
+    /// Tells what the journals say since the last look.
+    pub(super) fn news(&mut self, now: Timestamp) {
+        for tail in &mut self.tails {
+            for line in tail.news(&self.layout, now) {
+                let completed = line.to == Some(TaskState::Completed);
+                let answer = line.run_id.filter(|_| completed).and_then(|run| answer(&self.layout, &run));
+                if let Some(Told { text, weight }) = self.foreground.task(&line, answer.as_deref()) {
+                    self.speaker.say(&text, weight);
+                }
+            }
+        }
+    }
+
+    /// Tells what has changed in the workers' conditions.
+    pub(super) fn conditions(&mut self, now: Timestamp) {
+        for worker in &self.config.workers {
+            let state = State::read(&self.layout.state(&worker.name));
+            if let Some(Told { text, weight }) = self.foreground.condition(&worker.name, &state, now) {
+                self.speaker.say(&text, weight);
+            }
+        }
+    }
+
+    /// Says where the tasks are that are not done.
+    pub(super) fn farewell(&mut self) {
+        let shown = self.places.layout();
+        let mut lines = Vec::new();
+        let inbox = count(&self.layout.tasks());
+        if inbox > 0 {
+            lines.push(format!("{inbox} waiting in {}", shown.tasks().display()));
+        }
+        for worker in &self.config.workers {
+            for place in [Place::Active, Place::Staged, Place::Pending] {
+                let n = count(&self.layout.place(&worker.name, place));
+                if n > 0 {
+                    lines.push(format!("{n} in {}", shown.place(&worker.name, place).display()));
+                }
+            }
+        }
+        let text = if lines.is_empty() {
+            "No task is left undone.".to_owned()
+        } else {
+            format!("Tasks that are not done, and go on at the next start:\n  {}", lines.join("\n  "))
+        };
+        self.speaker.say(&text, Weight::Plain);
+    }
+}
+
+/// How many task files lie in `dir`.
+fn count(dir: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let is_task = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.parse::<FileName>().is_ok());
+    entries.flatten().filter(|entry| is_task(&entry.file_name())).count()
+}
