@@ -11,6 +11,7 @@
 //! | cancelled by an operator | no | cancelled |
 //! | its session is gone | no | pending |
 
+use super::remedy::remedy;
 use super::verdict::{HoldCause, Interruption, Judgement, Until, Verdict};
 use crate::clock::Timestamp;
 use crate::task::retry::{backoff, crash_backoff, is_exhausted};
@@ -38,6 +39,13 @@ pub struct Holding {
     pub remedy: String,
     /// Until when, where that was told.
     pub until: Option<Timestamp>,
+}
+
+impl Holding {
+    /// A hold with the remedy that goes with its cause, until it proves over.
+    pub fn of(cause: HoldCause, reason: String) -> Self {
+        Self { cause, reason, remedy: remedy(cause).to_owned(), until: None }
+    }
 }
 
 /// What becomes of the task.

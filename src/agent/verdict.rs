@@ -15,6 +15,7 @@ use super::remedy;
 use super::stream::ResultLine;
 use crate::clock::Timestamp;
 pub use crate::os::process::Exit;
+pub use crate::task::HoldCause;
 use crate::task::outcome::head;
 use crate::task::{AttemptOutcome, ErrorCode, Tokens};
 
@@ -48,21 +49,6 @@ pub struct Ending<'a> {
     pub ended_by: Option<EndedBy>,
     /// The end of what it wrote to standard error; shown to people, never decided by.
     pub stderr_tail: &'a str,
-}
-
-/// Why a worker must wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum HoldCause {
-    /// Nobody is logged in, or the key is refused.
-    Auth,
-    /// There is no credit.
-    Billing,
-    /// Too many requests.
-    RateLimit,
-    /// The API, or the way to it, is down.
-    Outage,
-    /// The CLI is missing, too old or refuses its arguments, or the model does not exist.
-    Configuration,
 }
 
 /// Until when to wait, where the API said so.
@@ -381,33 +367,6 @@ impl HoldCause {
             | (_, Some("overloaded_error"), _)
             | (None, _, Some("server_error" | "overloaded" | "unknown")) => Some(Self::Outage),
             (Some(_) | None, _, _) => None,
-        }
-    }
-
-    /// The cause in a few words.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auth => "auth",
-            Self::Billing => "billing",
-            Self::RateLimit => "rate limit",
-            Self::Outage => "outage",
-            Self::Configuration => "configuration",
-        }
-    }
-
-    /// The code that operators know it by.
-    pub const fn code(self) -> ErrorCode {
-        match self {
-            Self::Auth | Self::Billing | Self::Configuration => ErrorCode::E005,
-            Self::RateLimit | Self::Outage => ErrorCode::E006,
-        }
-    }
-
-    /// Whether it passes without a person.
-    pub const fn passes_by_itself(self) -> bool {
-        match self {
-            Self::RateLimit | Self::Outage => true,
-            Self::Auth | Self::Billing | Self::Configuration => false,
         }
     }
 }

@@ -145,7 +145,7 @@ fn a_wait_for_the_api_that_was_cut_short_is_not_the_tasks() {
         (retry("401", "authentication_failed"), "wait auth"),
         (retry("529", "overloaded"), "wait outage"),
         (retry("null", "unknown"), "wait outage"),
-        (retry("429", "rate_limit"), "wait rate limit"),
+        (retry("429", "rate_limit"), "wait rate_limit"),
     ];
     for (retry, expected) in table {
         for by in [EndedBy::Timeout, EndedBy::Silence, EndedBy::HopelessWait] {

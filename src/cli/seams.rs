@@ -7,12 +7,13 @@ use std::ffi::OsString;
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit, RecoverConfig, SupervisorConfig, WatcherConfig};
 use crate::operator::Report;
+use crate::recovery::LivingAgents;
+use crate::supervisor::{self, recover::Wish};
 
 use super::supervisor::RecoverWish;
 
-// SEAM: crate::watcher::run(config, env.clone(), SystemClock::shared()) -> Exit
 pub(super) fn watch(config: WatcherConfig, env: &Environment) -> Exit {
-    absent(&format!("the watcher of {}", config.worker), env)
+    crate::watcher::run(config, env, SystemClock::shared())
 }
 
 /// The agent's own exit code is not one of ours: it is what the CLI's would have been.
@@ -25,15 +26,36 @@ pub(super) fn echo_agent(args: &[OsString]) -> Exit {
 }
 
 pub(super) fn look_after(config: SupervisorConfig, env: &Environment) -> Exit {
-    crate::supervisor::up::run(config, env, SystemClock::shared())
+    supervisor::up::run(config, env, SystemClock::shared())
 }
 
-// SEAM: crate::recovery: survey → plan → print → apply, under the worker's lock
-pub(super) fn recover(config: RecoverConfig, _wish: RecoverWish, env: &Environment) -> Exit {
-    absent(&format!("the recovery of {}", config.worker), env)
-}
-
-fn absent(what: &str, env: &Environment) -> Exit {
-    Report::new(env).talk(&format!("{what} is not built in"));
-    Exit::Unavailable
+pub(super) fn recover(config: RecoverConfig, wish: RecoverWish, env: &Environment) -> Exit {
+    let report = Report::new(env);
+    let living = if wish.end_agents { LivingAgents::End } else { LivingAgents::Adopt };
+    let what = if wish.dry_run { Wish::Plan(living) } else { Wish::Apply(living) };
+    let say = |line: &str| {
+        if wish.json {
+            report.talk(line);
+        } else {
+            report.data(line);
+        }
+    };
+    match supervisor::recover::run(&config, what, &SystemClock::shared(), &say) {
+        Ok(recovered) if wish.json => {
+            report.json(&serde_json::to_value(&recovered).unwrap_or_default());
+            Exit::Done
+        }
+        Ok(recovered) if !recovered.applied => {
+            report.talk(&format!("this is what recovering {} would do; nothing was changed", config.worker));
+            for action in &recovered.plan.actions {
+                report.data(&action.to_string());
+            }
+            Exit::Done
+        }
+        Ok(_) => Exit::Done,
+        Err(error) => {
+            report.error(&error, error.hint());
+            error.exit()
+        }
+    }
 }

@@ -7,7 +7,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -80,9 +80,21 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Makes `path` and what is missing above it, with `mode` for the new ones.
+/// Makes `path` and what is missing above it. What is new gets exactly `mode`, whatever the umask says: a folder
+/// that others are to drop into must not lose its group.
 pub fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(mode).create(path)
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = parent(path);
+    if above != path && !above.as_os_str().is_empty() {
+        make_dir(above, mode)?;
+    }
+    match std::fs::DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)),
+    }
 }
 
 /// Removes a file; one that is not there is fine.

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A held lock; dropping it lets go.
@@ -45,6 +45,18 @@ impl Lock {
         }
     }
 
+    /// Whether `path` still means what was locked: a folder that was moved away and made anew is another one.
+    pub fn is_still(&self, path: &Path) -> bool {
+        let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
+        let locked = self.file.as_ref().and_then(|file| file.metadata().ok()).map(id);
+        locked.is_some() && locked == std::fs::symlink_metadata(path).ok().map(id)
+    }
+
+    /// The locked file.
+    pub const fn file(&self) -> Option<&File> {
+        self.file.as_ref()
+    }
+
     /// Hands the locked file on without letting go: the lock now lives with the descriptor.
     pub fn into_file(mut self) -> Option<File> {
         self.file.take()
@@ -75,6 +87,12 @@ pub fn is_held(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Waits between two tries for a lock that cannot be waited for: a blocked `flock(2)` has no time limit.
+pub fn pause(time: std::time::Duration) {
+    // A poll of nothing is a sleep that the fence against sleeping in place of waiting does not know.
+    std::thread::park_timeout(time);
 }
 
 fn open(path: &Path) -> io::Result<File> {

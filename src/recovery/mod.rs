@@ -13,12 +13,16 @@
 //! It deliberately does not start agents, and does not judge by the age of anything.
 
 pub mod apply;
+pub mod hands;
 pub mod locks;
 pub mod plan;
+pub mod recover;
 pub mod survey;
 pub mod witness;
 
 pub use apply::{Applied, ApplyError, Hands, apply};
-pub use plan::{Action, Plan, Policy, plan};
+pub use hands::SystemHands;
+pub use plan::{Action, LivingAgents, Plan, Policy, plan};
+pub use recover::{RecoveryError, planned, record_crash, recover, recover_one};
 pub use survey::{Survey, survey};
 pub use witness::{Liveness, SystemWitness, Testimony, Witness};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::store::{Identity, Store};
 use crate::clock::Timestamp;
-use crate::task::{FileName, ParseError, Place, TaskFile, TaskName, WorkerName};
+use crate::task::{FileName, ParseError, Place, RunId, TaskFile, TaskName, WorkerName};
 
 /// The largest task file that is read, in bytes.
 pub const FILE_LIMIT: u64 = 10 * 1024 * 1024;
@@ -29,6 +29,8 @@ pub struct Head {
     pub not_before: Option<Timestamp>,
     /// The one worker that may take it.
     pub pinned: Option<WorkerName>,
+    /// The run that it says it belongs to, believed or not.
+    pub run: Option<RunId>,
 }
 
 /// What a look at one name found.
@@ -84,6 +86,7 @@ fn head(place: Place, file: &FileName, task: &TaskFile, identity: Identity) -> H
         dropped_at: mtime,
         not_before: task.spec.not_before.max(task.record.retry_at),
         pinned: task.spec.worker.clone(),
+        run: task.record.run_id,
     }
 }
 

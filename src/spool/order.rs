@@ -143,6 +143,7 @@ mod tests {
             dropped_at: at(second),
             not_before: None,
             pinned: None,
+            run: None,
         }
     }
 

@@ -23,6 +23,7 @@ pub mod foreground;
 mod launch;
 mod look;
 pub mod notice;
+pub mod recover;
 pub mod restart;
 mod shell;
 mod speaker;

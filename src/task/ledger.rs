@@ -133,10 +133,10 @@ mod tests {
         task
     }
 
-    fn crash(charged: bool) -> Requeue {
+    fn crash() -> Requeue {
         Requeue {
             outcome: AttemptOutcome::Crashed,
-            charged,
+            charged: true,
             reason: "worker_crash".to_owned(),
             error_code: None,
             retry_at: None,
@@ -147,8 +147,8 @@ mod tests {
     #[test]
     fn a_crash_is_charged_once_however_often_it_is_recorded() {
         let mut task = running();
-        task.requeue(&crash(true), at(3));
-        task.requeue(&crash(true), at(4));
+        task.requeue(&crash(), at(3));
+        task.requeue(&crash(), at(4));
         assert_eq!(task.record.retry_count, Some(1));
         assert_eq!(task.record.attempts.len(), 1);
         assert_eq!(task.record.attempts[0].ended_at, Some(at(3)), "the first end wins");
@@ -158,14 +158,14 @@ mod tests {
     fn a_count_that_a_script_raised_already_is_not_raised_again() {
         let mut task = running();
         task.record.retry_count = Some(1);
-        task.requeue(&crash(true), at(3));
+        task.requeue(&crash(), at(3));
         assert_eq!(task.record.retry_count, Some(1));
     }
 
     #[test]
     fn what_is_not_the_task_s_fault_is_not_charged() {
         let mut task = running();
-        task.requeue(&crash(false), at(3));
+        task.requeue(&Requeue { charged: false, ..crash() }, at(3));
         assert_eq!(task.record.retry_count, Some(0));
         assert!(!task.record.attempts[0].charged);
     }

@@ -11,6 +11,7 @@
 pub mod attempt;
 pub mod fault;
 pub mod file;
+pub mod hold;
 pub mod ledger;
 pub mod name;
 pub mod outcome;
@@ -21,6 +22,7 @@ pub mod state;
 pub use attempt::{Attempt, AttemptOutcome, Tokens};
 pub use fault::ErrorCode;
 pub use file::{ParseError, Record, Spec, TaskFile};
+pub use hold::HoldCause;
 pub use ledger::{Requeue, Usage};
 pub use name::{FileName, RunId, SessionId, TaskName, WorkerName};
 pub use outcome::Outcome;

@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 use crate::os::durable::{self, Durability};
+pub use crate::task::HoldCause;
 use crate::task::{ErrorCode, RunId, TaskName, TaskState};
 
 /// The longest file that is read as a state, in bytes.
@@ -62,42 +63,6 @@ impl WorkerStatus {
 impl std::fmt::Display for WorkerStatus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.as_str())
-    }
-}
-
-/// What keeps a worker from claiming, though it wants to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HoldCause {
-    /// The API refused who we are.
-    Auth,
-    /// The account cannot pay.
-    Billing,
-    /// A limit that ends by itself at a known moment.
-    RateLimit,
-    /// The API is down or unreachable; the breaker is open.
-    Outage,
-    /// The agent is missing, too old or wrongly configured.
-    Configuration,
-    /// The disk is full or fails.
-    Disk,
-}
-
-impl HoldCause {
-    /// Every cause.
-    pub const ALL: [Self; 6] =
-        [Self::Auth, Self::Billing, Self::RateLimit, Self::Outage, Self::Configuration, Self::Disk];
-
-    /// The word written into files, labels and answers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auth => "auth",
-            Self::Billing => "billing",
-            Self::RateLimit => "rate_limit",
-            Self::Outage => "outage",
-            Self::Configuration => "configuration",
-            Self::Disk => "disk",
-        }
     }
 }
 

@@ -9,10 +9,13 @@ use super::hold::Holds;
 use crate::agent::disposition::Holding;
 use crate::clock::{Ticks, Timestamp};
 use crate::spool::{Examined, Head, Identity, Queue};
-use crate::task::{FileName, Place, TaskName, WorkerName};
+use crate::task::{FileName, Place, RunId, TaskName, WorkerName};
 
 /// How long a file that is no task yet may take to become one, counted from its last change.
 pub const SETTLE: Duration = Duration::from_secs(10);
+
+/// How long nothing is claimed after the disk refused a write.
+pub const REFUSED: Duration = Duration::from_secs(5);
 
 /// Both answers of the clock, at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +64,15 @@ pub enum Event {
         file: FileName,
         /// Its task.
         name: TaskName,
+        /// Its life.
+        run: RunId,
     },
-    /// A claim came to nothing, and the name should be looked at again if it is still there.
+    /// Somebody brings home a file in `active/`: nobody else may touch it until that is over.
+    Recovering {
+        /// The file.
+        file: FileName,
+    },
+    /// A claim or a recovery came to nothing, and the name should be looked at again if it is still there.
     NotClaimed {
         /// The file.
         file: FileName,
@@ -71,6 +81,8 @@ pub enum Event {
     RunEnded(Ended),
     /// Something that concerns no single task makes starting impossible, or does so no longer.
     Fault(Option<Holding>),
+    /// The disk refused a write just now.
+    Refused(Holding),
     /// The operator, or a signal.
     Asked(Wanted),
     /// Time passed.
@@ -110,6 +122,13 @@ pub enum Effect {
         /// Its name.
         file: FileName,
     },
+    /// Somebody put the file of a task at work back into a queue: take it out again.
+    TakeBack {
+        /// Where it lies.
+        place: Place,
+        /// Its name.
+        file: FileName,
+    },
     /// End all agents, orderly.
     StopRuns,
     /// End all agents at once.
@@ -125,6 +144,12 @@ struct Unsettled {
     why: String,
 }
 
+#[derive(Clone, Debug)]
+struct Live {
+    name: TaskName,
+    run: RunId,
+}
+
 /// The worker's mind.
 #[derive(Debug)]
 pub struct Core {
@@ -132,10 +157,11 @@ pub struct Core {
     slots: usize,
     queue: Queue,
     unsettled: HashMap<(Place, FileName), Unsettled>,
-    claiming: HashMap<FileName, TaskName>,
-    running: HashMap<FileName, TaskName>,
+    claiming: HashMap<FileName, Option<TaskName>>,
+    running: HashMap<FileName, Live>,
     holds: Holds,
     fault: Option<Holding>,
+    refused: Option<(Holding, Ticks)>,
     wanted: Wanted,
     left: bool,
 }
@@ -152,6 +178,7 @@ impl Core {
             running: HashMap::new(),
             holds: Holds::default(),
             fault: None,
+            refused: None,
             wanted: Wanted::Run,
             left: false,
         }
@@ -162,13 +189,17 @@ impl Core {
         let mut effects = Vec::new();
         match event {
             Event::Looked { place, file, found } => effects = self.looked((place, file), found, now),
-            Event::Running { file, name } => {
+            Event::Running { file, name, run } => {
                 self.claiming.remove(&file);
-                self.running.insert(file, name);
+                self.running.insert(file, Live { name, run });
+            }
+            Event::Recovering { file } => {
+                self.claiming.insert(file, None);
             }
             Event::NotClaimed { file } => self.not_claimed(&file, &mut effects),
             Event::RunEnded(ended) => self.run_ended(ended, now, &mut effects),
             Event::Fault(fault) => self.fault = fault,
+            Event::Refused(holding) => self.refused = Some((holding, now.ticks.plus(REFUSED))),
             Event::Asked(wanted) => self.asked(wanted, &mut effects),
             Event::Tick => self.settle(now, &mut effects),
         }
@@ -189,7 +220,8 @@ impl Core {
 
     /// Why nothing is started now, if that is so.
     pub fn hold(&self) -> Option<&Holding> {
-        self.fault.as_ref().or_else(|| self.holds.holding())
+        let refused = self.refused.as_ref().map(|(holding, _)| holding);
+        self.fault.as_ref().or(refused).or_else(|| self.holds.holding())
     }
 
     /// Until when nothing is started, where that is known.
@@ -250,7 +282,14 @@ impl Core {
             self.queue.remove(head.place, &head.file);
             return Vec::new();
         }
-        if self.is_live(&head.file) && head.place != Place::Inbox {
+        if self.claiming.contains_key(&head.file) {
+            // Seen before it was taken; if it is another file, it will be seen again.
+            return Vec::new();
+        }
+        if head.run.is_some_and(|run| self.running.values().any(|live| live.run == run)) {
+            return vec![Effect::TakeBack { place: head.place, file: head.file }];
+        }
+        if self.running.contains_key(&head.file) && head.place != Place::Inbox {
             return vec![Effect::Aside { place: head.place, file: head.file }];
         }
         self.queue.put(head, now.wall);
@@ -300,7 +339,8 @@ impl Core {
     }
 
     fn claim(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if self.wanted != Wanted::Run || self.fault.is_some() {
+        self.refused.take_if(|(_, until)| now.ticks >= *until);
+        if self.wanted != Wanted::Run || self.fault.is_some() || self.refused.is_some() {
             return;
         }
         while self.active() < self.slots && self.holds.lets_start(now.wall, self.active()) {
@@ -308,13 +348,17 @@ impl Core {
             let fits = |head: &Head| {
                 !running.contains_key(&head.file)
                     && !claiming.contains_key(&head.file)
-                    && !running.values().chain(claiming.values()).any(|name| *name == head.name)
+                    && !running
+                        .values()
+                        .map(|live| &live.name)
+                        .chain(claiming.values().flatten())
+                        .any(|name| *name == head.name)
                     && !has_live_namesake(&head.file, running, claiming)
             };
             let Some(head) = self.queue.next(now.wall, fits).cloned() else { return };
             self.queue.remove(head.place, &head.file);
             self.holds.started();
-            self.claiming.insert(head.file.clone(), head.name);
+            self.claiming.insert(head.file.clone(), Some(head.name));
             effects.push(Effect::Claim { place: head.place, file: head.file });
         }
     }
@@ -330,8 +374,8 @@ impl Core {
 /// `x~2.json` waits while `x.json` is worked on.
 fn has_live_namesake(
     file: &FileName,
-    running: &HashMap<FileName, TaskName>,
-    claiming: &HashMap<FileName, TaskName>,
+    running: &HashMap<FileName, Live>,
+    claiming: &HashMap<FileName, Option<TaskName>>,
 ) -> bool {
     file.base() != file.stem() && running.keys().chain(claiming.keys()).any(|it| it.base() == file.base())
 }

@@ -26,6 +26,7 @@ fn head(place: Place, name: &str) -> Head {
         dropped_at: now(0).wall,
         not_before: None,
         pinned: None,
+        run: None,
     }
 }
 
@@ -42,7 +43,17 @@ fn claim(place: Place, name: &str) -> Effect {
 }
 
 fn run(core: &mut Core, name: &str, second: u64) -> Vec<Effect> {
-    core.handle(Event::Running { file: file(name), name: name.parse().unwrap() }, now(second))
+    core.handle(
+        Event::Running { file: file(name), name: name.parse().unwrap(), run: run_of(name) },
+        now(second),
+    )
+}
+
+/// A run that is told by its task's name.
+fn run_of(name: &str) -> RunId {
+    let mut bytes = [0; 16];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    RunId(uuid::Uuid::from_bytes(bytes))
 }
 
 fn ended(name: &str, hold: Option<Holding>) -> Event {
@@ -162,4 +173,41 @@ fn a_failed_claim_is_looked_at_again() {
     let effects = core.handle(Event::NotClaimed { file: file("a") }, now(1));
     assert!(effects.contains(&Effect::Look { place: Place::Pending, file: file("a") }));
     assert_eq!(core.active(), 0);
+}
+
+#[test]
+fn the_file_of_a_living_run_is_taken_back_from_whoever_queued_it() {
+    let mut core = core(2);
+    core.handle(seen(Place::Pending, "a"), now(1));
+    run(&mut core, "a", 1);
+    let mut queued = head(Place::Pending, "renamed");
+    queued.run = Some(run_of("a"));
+    let event = Event::Looked {
+        place: Place::Pending,
+        file: file("renamed"),
+        found: Examined::Task(Box::new(queued)),
+    };
+    assert_eq!(
+        core.handle(event, now(2)),
+        [Effect::TakeBack { place: Place::Pending, file: file("renamed") }]
+    );
+}
+
+#[test]
+fn a_disk_that_refuses_is_tried_again_after_a_while() {
+    let mut core = core(1);
+    core.handle(Event::Refused(auth()), now(1));
+    assert_eq!(core.handle(seen(Place::Pending, "a"), now(2)), []);
+    assert!(core.hold().is_some());
+    assert_eq!(core.handle(Event::Tick, now(6)), [claim(Place::Pending, "a")]);
+    assert_eq!(core.hold(), None);
+}
+
+#[test]
+fn what_is_being_brought_home_is_not_claimed_meanwhile() {
+    let mut core = core(2);
+    core.handle(Event::Recovering { file: file("a") }, now(1));
+    assert_eq!(core.handle(seen(Place::Pending, "a"), now(1)), []);
+    let effects = core.handle(Event::NotClaimed { file: file("a") }, now(2));
+    assert!(effects.contains(&Effect::Look { place: Place::Pending, file: file("a") }));
 }

@@ -1,3 +1,36 @@
-//! To come.
+//! The worker: takes tasks, has Claude run them, files what comes of it.
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | [`core`] | decides: which task is next, when to hold, when to stop (pure) |
+//! | [`hold`] | when nothing is started, and when one task may try whether that is over (pure) |
+//! | `start` | takes the lock, recovers, opens everything |
+//! | `shell` | the loop: waits for signals, hints, runs and time, asks the core, does what it says |
+//! | `look` | finds what is new in the queues |
+//! | `attend` | follows one run from its claim to its end: one async task for each, nobody else knows its process |
+//! | `beat` | says once a second what is going on: heartbeat, state, mirrors of locks |
+//! | `board` | what the face and `state.json` show |
+//!
+//! Invariants:
+//! - the flock on `workers/<worker>/` is held from before recovery until after the last write;
+//! - an agent is started only for a task whose attempt is durable in `active/`;
+//! - a run's task is filed or queued again before its slot is free;
+//! - nothing here waits for a reader, a person or an agent without a limit.
+//!
+//! It deliberately does not know how tasks are stored: that is the spool's.
+
+mod attend;
+mod beat;
+mod board;
 pub mod core;
+mod ctx;
+mod effects;
+mod face;
 pub mod hold;
+mod look;
+mod mirror;
+mod shell;
+mod start;
+mod watchdog;
+
+pub use start::run;

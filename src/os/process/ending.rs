@@ -89,3 +89,13 @@ fn wait_gone(handles: &[OwnedFd], until: Ticks, clock: &dyn Clock) -> bool {
         }
     })
 }
+
+/// Waits, blocked, until the process behind the handle has ended.
+pub fn wait_ended(handle: &OwnedFd) {
+    loop {
+        let mut polled = [PollFd::new(handle, PollFlags::IN)];
+        if !matches!(poll(&mut polled, None), Err(rustix::io::Errno::INTR)) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The hands of recovery in the real world: processes, lock files, scratch, the journal, a person who looks on.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::apply::Hands;
+use super::locks;
+use super::plan::Action;
+use super::survey::look_at;
+use super::witness::{SystemWitness, strays};
+use crate::clock::SharedClock;
+use crate::layout::Layout;
+use crate::os::process::ProcessId;
+use crate::os::process::ending::{Patience, end_all};
+use crate::spool::{Disk, Spool};
+use crate::task::{FileName, TaskFile, WorkerName};
+use crate::telemetry::journal::{Event, Journal, Line};
+
+/// How long the strays of one task may take to end.
+const PATIENCE: Patience = Patience { grace: Duration::from_secs(2), total: Duration::from_secs(12) };
+
+/// Hands that act.
+pub struct SystemHands<'a> {
+    /// Whose queue it is.
+    pub spool: Arc<Spool<Disk>>,
+    /// Time.
+    pub clock: SharedClock,
+    /// Where the agents' scratch is.
+    pub scratch: PathBuf,
+    /// Who is told.
+    pub say: &'a dyn Fn(&str),
+}
+
+impl std::fmt::Debug for SystemHands<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SystemHands").field("scratch", &self.scratch).finish_non_exhaustive()
+    }
+}
+
+impl SystemHands<'_> {
+    fn layout(&self) -> &Layout {
+        self.spool.layout()
+    }
+
+    fn worker(&self) -> &WorkerName {
+        self.spool.worker()
+    }
+
+    fn line(&self, action: &Action, file: &FileName, task: Option<&TaskFile>) -> Line {
+        let mut line = Line::new(self.clock.wall(), self.worker().clone(), event(action));
+        if let Some(task) = task {
+            line = line.about(task.name(file), file, task.record.run_id);
+            line.to = task.record.state;
+            line.attempt = task.record.attempts.last().map(|it| it.number);
+            line.error_code = task.record.error_code;
+            line.correlation_id.clone_from(&task.spec.correlation_id);
+        }
+        line.reason = Some(action.to_string());
+        if let Action::Requeue { charged, .. } = action {
+            line.charged = Some(*charged);
+        }
+        line
+    }
+}
+
+impl Hands for SystemHands<'_> {
+    fn end(&self, file: &FileName, processes: &[ProcessId]) -> Vec<ProcessId> {
+        let witness = SystemWitness::new(self.layout().clone());
+        let looking = || {
+            // Those of the plan, and whoever they brought up since: looked for again at each turn.
+            let alive = |process: &&ProcessId| process.is_alive() == Some(true);
+            let mut left: Vec<ProcessId> = processes.iter().filter(alive).cloned().collect();
+            let active = look_at(&self.spool, &witness, file.clone());
+            let run = active.task.as_ref().ok().and_then(|task| task.record.run_id);
+            let agent = active
+                .task
+                .as_ref()
+                .ok()
+                .and_then(|task| task.record.open_attempt())
+                .and_then(super::witness::process_of);
+            left.extend(run.map(|run| strays(run, agent.as_ref())).unwrap_or_default());
+            left.sort_by_key(|it| it.pid);
+            left.dedup();
+            left
+        };
+        end_all(looking, PATIENCE, &*self.clock).left
+    }
+
+    fn remove_lock(&self, path: &Path) {
+        if let Err(error) = locks::remove_stale(path) {
+            (self.say)(&format!("Could not remove {}: {error}", path.display()));
+        }
+    }
+
+    fn clear_scratch(&self, living: &[FileName]) {
+        let runs: Vec<String> = living
+            .iter()
+            .filter_map(|file| {
+                let witness = SystemWitness::new(self.layout().clone());
+                let active = look_at(&self.spool, &witness, file.clone());
+                active.task.ok().and_then(|task| task.record.run_id).map(|run| run.to_string())
+            })
+            .collect();
+        let Ok(entries) = std::fs::read_dir(&self.scratch) else { return };
+        for entry in entries.flatten() {
+            if !runs.iter().any(|run| entry.file_name().to_str() == Some(run)) {
+                let path = entry.path();
+                // Links are removed, never followed.
+                let removed = if entry.file_type().is_ok_and(|it| it.is_dir()) {
+                    std::fs::remove_dir_all(&path)
+                } else {
+                    std::fs::remove_file(&path)
+                };
+                if let Err(error) = removed {
+                    (self.say)(&format!("Could not remove {}: {error}", path.display()));
+                }
+            }
+        }
+    }
+
+    fn note(&self, action: &Action, task: Option<&TaskFile>) {
+        let file = file_of(action);
+        let Some(file) = file else { return };
+        let line = self.line(action, file, task);
+        let journal = Journal::new(self.layout().clone(), self.worker().clone());
+        if let Err(error) = journal.append(&line) {
+            tracing::warn!(error = %error, "could not write the journal");
+        }
+    }
+
+    fn say(&self, line: &str) {
+        (self.say)(line);
+    }
+}
+
+const fn event(action: &Action) -> Event {
+    match action {
+        Action::File { .. } | Action::Conclude { .. } | Action::Reject { .. } => Event::Concluded,
+        Action::Requeue { .. } | Action::PutBack { .. } | Action::MoveBack { .. } => Event::Requeued,
+        Action::Adopt { .. }
+        | Action::End { .. }
+        | Action::DropGhost { .. }
+        | Action::RemoveTemp { .. }
+        | Action::RemoveLock { .. }
+        | Action::ClearScratch => Event::Recovered,
+    }
+}
+
+const fn file_of(action: &Action) -> Option<&FileName> {
+    match action {
+        Action::Adopt { file, .. }
+        | Action::End { file, .. }
+        | Action::File { file, .. }
+        | Action::Conclude { file, .. }
+        | Action::Requeue { file, .. }
+        | Action::PutBack { file }
+        | Action::MoveBack { file }
+        | Action::Reject { file, .. } => Some(file),
+        Action::DropGhost { .. }
+        | Action::RemoveTemp { .. }
+        | Action::RemoveLock { .. }
+        | Action::ClearScratch => None,
+    }
+}

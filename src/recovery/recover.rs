@@ -1,0 +1,82 @@
+//! The whole of clean recovery: for a watcher's start, and for `supervisor recover`.
+
+use std::io;
+
+use super::apply::{Applied, ApplyError, Hands, apply};
+use super::plan::{Action, Plan, Policy, plan};
+use super::survey::survey;
+use super::witness::{SystemWitness, Witness};
+use crate::clock::{Timestamp, epoch_seconds};
+use crate::os::durable::Durability;
+use crate::spool::{Spool, Store};
+use crate::telemetry::state_file::{self, State, WorkerStatus};
+
+/// Why recovery did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The folders could not be read.
+    #[error("could not survey the worker's folders")]
+    Survey(#[source] io::Error),
+    /// Something could not be done.
+    #[error("could not finish the recovery")]
+    Apply(#[source] Box<ApplyError>),
+    /// The state file could not be written.
+    #[error("could not write state.json")]
+    State(#[source] io::Error),
+}
+
+/// What would be done.
+pub fn planned<S: Store>(
+    spool: &Spool<S>,
+    witness: &impl Witness,
+    policy: &Policy,
+) -> Result<Plan, RecoveryError> {
+    let seen = survey(spool, witness).map_err(RecoveryError::Survey)?;
+    Ok(plan(spool.worker(), &seen, policy))
+}
+
+/// Does it, and tells the runbook's lines. Whoever calls holds the worker's lock.
+pub fn recover<S: Store>(
+    spool: &Spool<S>,
+    witness: &impl Witness,
+    policy: &Policy,
+    hands: &impl Hands,
+) -> Result<(Plan, Applied), RecoveryError> {
+    let plan = planned(spool, witness, policy)?;
+    hands.say(&format!("Starting clean recovery for {}", spool.worker()));
+    let applied = apply(spool, &plan, hands).map_err(|error| RecoveryError::Apply(Box::new(error)))?;
+    hands.say(&format!("Clean recovery completed for {}", spool.worker()));
+    Ok((plan, applied))
+}
+
+/// Recovers one file in `active/` that came there without us; whether its agent lives and is to be adopted.
+pub fn recover_one(
+    spool: &Spool<crate::spool::Disk>,
+    witness: &SystemWitness,
+    file: &crate::task::FileName,
+    policy: &Policy,
+    hands: &impl Hands,
+) -> Result<bool, ApplyError> {
+    if spool.store().identity(&spool.path(crate::task::Place::Active, file)).is_err() {
+        // It moved on since it was listed.
+        return Ok(false);
+    }
+    let active = super::survey::look_at(spool, witness, file.clone());
+    let actions: Vec<Action> = super::plan::decide(&active, policy);
+    let plan = Plan { worker: spool.worker().clone(), actions };
+    Ok(!apply(spool, &plan, hands)?.living.is_empty())
+}
+
+/// Writes down that a crash was recovered: the runbooks read it.
+pub fn record_crash(
+    path: &std::path::Path,
+    now: Timestamp,
+    durability: Durability,
+) -> Result<State, RecoveryError> {
+    state_file::update(path, durability, |state| {
+        state.status = WorkerStatus::Recovering;
+        state.last_crash = Some(epoch_seconds(now));
+        state.recovery_count += 1;
+    })
+    .map_err(RecoveryError::State)
+}

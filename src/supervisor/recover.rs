@@ -1,0 +1,173 @@
+//! `supervisor recover W`: clean recovery by hand, of a worker whose watcher is dead.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::clock::SharedClock;
+use crate::config::{Exit, RecoverConfig};
+use crate::layout::Layout;
+use crate::os::holder::{Holder, Role};
+use crate::os::lock::Lock;
+use crate::recovery::{
+    Applied, LivingAgents, Plan, Policy, RecoveryError, SystemHands, SystemWitness, planned, record_crash,
+    recover,
+};
+use crate::spool::{Disk, Spool};
+use crate::telemetry::state_file::{State, WorkerStatus};
+
+/// What is wanted of a recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Only the plan.
+    Plan(LivingAgents),
+    /// The plan, done.
+    Apply(LivingAgents),
+}
+
+/// Why there was no recovery.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// There is no such worker here.
+    #[error("there is no worker `{worker}` below `{root}`")]
+    Unknown {
+        /// The name.
+        worker: String,
+        /// The root.
+        root: PathBuf,
+    },
+    /// Its watcher lives, or somebody else recovers it.
+    #[error("worker {worker} is held by a living {role}{who}")]
+    Alive {
+        /// The worker.
+        worker: String,
+        /// What holds it.
+        role: Role,
+        /// Which process.
+        who: String,
+    },
+    /// Its lock cannot be asked for.
+    #[error("could not lock `{path}`")]
+    Lock {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Recovery stopped before its end; it can be run again.
+    #[error("could not recover `{worker}`")]
+    Recovery {
+        /// The worker.
+        worker: String,
+        /// Why.
+        #[source]
+        source: RecoveryError,
+    },
+}
+
+impl RecoverError {
+    /// The exit status for it.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Unknown { .. } => Exit::Data,
+            Self::Alive { .. } | Self::Recovery { .. } => Exit::TryAgain,
+            Self::Lock { .. } => Exit::Denied,
+        }
+    }
+
+    /// What to do about it.
+    pub const fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Alive { .. } => Some("a living watcher recovers by itself; stop it first if you mean it"),
+            Self::Recovery { .. } => Some("run it again: it carries on where it stopped"),
+            Self::Unknown { .. } | Self::Lock { .. } => None,
+        }
+    }
+}
+
+/// What was planned, and what of it was done.
+#[derive(Debug, Serialize)]
+pub struct Recovered {
+    /// The plan.
+    #[serde(flatten)]
+    pub plan: Plan,
+    /// Whether it was done.
+    pub applied: bool,
+}
+
+/// Recovers a worker, or says what that would do; `say` hears the runbook's lines while it is done.
+pub fn run(
+    config: &RecoverConfig,
+    wish: Wish,
+    clock: &SharedClock,
+    say: &dyn Fn(&str),
+) -> Result<Recovered, RecoverError> {
+    let layout = Layout::new(&config.root);
+    let folder = layout.worker(&config.worker);
+    let worker = config.worker.to_string();
+    if !folder.is_dir() {
+        return Err(RecoverError::Unknown { worker, root: config.root.clone() });
+    }
+    let lock = take(&layout, config, clock)?;
+    let spool = Arc::new(Spool::new(
+        layout.clone(),
+        config.worker.clone(),
+        Disk::new(config.durability),
+        Arc::clone(clock),
+    ));
+    let done = carry_out(config, &spool, wish, clock, say)
+        .map_err(|source| RecoverError::Recovery { worker, source });
+    if matches!(wish, Wish::Apply(_)) {
+        crate::recovery::locks::remove_stale(&layout.watcher_lock(&config.worker)).ok();
+    }
+    drop(lock);
+    done
+}
+
+fn carry_out(
+    config: &RecoverConfig,
+    spool: &Arc<Spool<Disk>>,
+    wish: Wish,
+    clock: &SharedClock,
+    say: &dyn Fn(&str),
+) -> Result<Recovered, RecoveryError> {
+    let witness = SystemWitness::new(spool.layout().clone());
+    let (Wish::Plan(living) | Wish::Apply(living)) = wish;
+    let policy = Policy { max_retries: config.max_retries, living, now: clock.wall(), jitter: 0.0 };
+    if matches!(wish, Wish::Plan(_)) {
+        return Ok(Recovered { plan: planned(spool, &witness, &policy)?, applied: false });
+    }
+    let state_path = spool.layout().state(&config.worker);
+    let status = State::read(&state_path).status;
+    if state_path.exists() && !matches!(status, WorkerStatus::Stopped | WorkerStatus::Recovering) {
+        record_crash(&state_path, clock.wall(), config.durability)?;
+    }
+    let scratch =
+        config.scratch_dir.clone().unwrap_or_else(|| spool.layout().default_scratch(&config.worker));
+    let hands = SystemHands { spool: Arc::clone(spool), clock: Arc::clone(clock), scratch, say };
+    let (plan, _): (Plan, Applied) = recover(spool, &witness, &policy, &hands)?;
+    Ok(Recovered { plan, applied: true })
+}
+
+/// Takes the worker's lock, and says in its mirror that this is a recovery: a starting watcher waits for it.
+fn take(layout: &Layout, config: &RecoverConfig, clock: &SharedClock) -> Result<Lock, RecoverError> {
+    let path = layout.worker(&config.worker);
+    let mirror = layout.watcher_lock(&config.worker);
+    match Lock::try_exclusive(&path) {
+        Ok(Some(lock)) => {
+            let holder = Holder::current(Role::Recovery, Some(config.worker.clone()), clock.wall());
+            // The mirror is for people: without it the lock still holds.
+            holder.write_to(&mirror).ok();
+            Ok(lock)
+        }
+        Ok(None) => {
+            let holder = Holder::read(&mirror);
+            let role = holder.as_ref().map_or(Role::Watcher, |it| it.role);
+            let who = holder.map(|it| format!(" (pid {})", it.process.pid)).unwrap_or_default();
+            Err(RecoverError::Alive { worker: config.worker.to_string(), role, who })
+        }
+        Err(source) => Err(RecoverError::Lock { path, source }),
+    }
+}

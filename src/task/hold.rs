@@ -1,0 +1,58 @@
+//! Why a worker starts nothing for a while: something is at fault that is no task's.
+
+use serde::{Deserialize, Serialize};
+
+use super::fault::ErrorCode;
+
+/// The kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldCause {
+    /// Nobody is logged in, or the key is refused.
+    Auth,
+    /// There is no credit.
+    Billing,
+    /// Too many requests; it ends by itself.
+    RateLimit,
+    /// The API, or the way to it, is down.
+    Outage,
+    /// The CLI is missing, too old or refuses its arguments, or the model does not exist.
+    Configuration,
+    /// The disk is full or fails.
+    Disk,
+}
+
+impl HoldCause {
+    /// Every cause.
+    pub const ALL: [Self; 6] =
+        [Self::Auth, Self::Billing, Self::RateLimit, Self::Outage, Self::Configuration, Self::Disk];
+
+    /// The word written into files, labels and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Billing => "billing",
+            Self::RateLimit => "rate_limit",
+            Self::Outage => "outage",
+            Self::Configuration => "configuration",
+            Self::Disk => "disk",
+        }
+    }
+
+    /// The code that operators know it by.
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            Self::Auth | Self::Billing | Self::Configuration => ErrorCode::E005,
+            Self::RateLimit | Self::Outage => ErrorCode::E006,
+            Self::Disk => ErrorCode::E008,
+        }
+    }
+
+    /// Whether it passes without a person.
+    pub const fn passes_by_itself(self) -> bool {
+        match self {
+            Self::RateLimit | Self::Outage | Self::Disk => true,
+            Self::Auth | Self::Billing | Self::Configuration => false,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The task's own file, while the agent works: it belongs in `active/`, and whoever takes it out is put right.
+//!
+//! Runbooks do take it out: their recovery moves everything back to pending, whether its agent lives or not.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Run;
+
+impl Run {
+    /// Puts the file back into `active/` if it is not there any more.
+    pub(super) async fn guard(&self) {
+        if self.lease.active(self.ctx.layout()).exists() {
+            return;
+        }
+        let (spool, lease) = (Arc::clone(&self.ctx.spool), self.lease.clone());
+        match tokio::task::spawn_blocking(move || spool.restore(&lease)).await {
+            Ok(Ok(())) => {
+                tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, "its file had been taken out of active/; put back");
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(task = %self.lease.name, error = %error, "could not put its file back into active/");
+            }
+            Err(error) => {
+                tracing::error!(task = %self.lease.name, error = %error, "putting back its file failed inside");
+            }
+        }
+    }
+
+    /// Removes the copy in a queue; the file in `active/` is put back first, if it has to be.
+    pub(super) async fn take_back(&self, queued: PathBuf) {
+        self.guard().await;
+        if !self.lease.active(self.ctx.layout()).exists() {
+            return;
+        }
+        let (spool, path) = (Arc::clone(&self.ctx.spool), queued.clone());
+        match tokio::task::spawn_blocking(move || spool.drop_ghost(&path)).await {
+            Ok(Ok(())) => {
+                tracing::warn!(task = %self.lease.name, queued = %queued.display(), "somebody queued a task that is being worked on; taken back");
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(task = %self.lease.name, error = %error, "could not take back a queued task that is being worked on");
+            }
+            Err(error) => {
+                tracing::error!(task = %self.lease.name, error = %error, "taking back failed inside");
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Starting the agent, or taking up one that lives.
+
+use std::fs::File;
+use std::time::Duration;
+
+use tokio::net::unix::pipe;
+use tokio::sync::oneshot;
+
+use super::Run;
+use super::listen::Live;
+use super::prepare::{Prepared, deferred, no_room};
+use crate::agent::SessionStart;
+use crate::agent::child::{self, Launch, LaunchError};
+use crate::agent::course::{Course, Limits};
+use crate::agent::disposition::{Disposition, Holding};
+use crate::agent::tail::Tail;
+use crate::agent::verdict::Exit;
+use crate::clock::Ticks;
+use crate::os::lock::Lock;
+use crate::os::process::ProcessId;
+use crate::recovery::witness::process_of;
+use crate::task::HoldCause;
+use crate::telemetry::journal::Event as Noted;
+use crate::telemetry::state_file::RunningTask;
+use crate::watcher::ctx::WORKING;
+use crate::watcher::face::age;
+
+/// Bytes of output at which a run is ended: far above any conversation, far below a disk.
+const OUTPUT_MAX: u64 = 1 << 30;
+
+impl Run {
+    /// Starts the agent and records its process.
+    pub(super) async fn launch(&mut self, prepared: Prepared) -> Result<Live, Box<Disposition>> {
+        let paths = self.lease.paths(self.ctx.layout());
+        let number = self.lease.number();
+        let launch = Launch {
+            program: &prepared.program,
+            arguments: prepared.arguments,
+            environment: prepared.environment,
+            cwd: &prepared.cwd,
+            paths: &paths,
+            number,
+            first: &prepared.first,
+        };
+        let agent = child::launch(&self.ctx.reaper, &launch).map_err(|error| self.not_started(&error))?;
+        let tail =
+            Tail::open(&paths.stream(number)).map_err(|error| no_room(&paths.stream(number), &error))?;
+        let mut live = Live {
+            process: Some(agent.child.id.clone()),
+            exit: Box::pin(async move { agent.child.exit.await.ok() }),
+            tail,
+            stdin: sender(agent.stdin),
+            outbox: prepared.first[agent.sent..].to_vec(),
+            course: Course::new(self.limits(), self.ctx.clock.ticks()),
+        };
+        self.record_start(&agent.child.id, &prepared.cwd);
+        let event = match prepared.begins {
+            SessionStart::New => Noted::Started,
+            SessionStart::Resume => Noted::Resumed,
+        };
+        self.announce(event, &mut live).await;
+        Ok(live)
+    }
+
+    /// Takes up an agent that lives: its stream is read from the start, its stdin is lost, and its end is told by
+    /// its process, or by its lock where its process cannot be seen.
+    pub(super) fn take_up(&mut self) -> std::io::Result<Live> {
+        let stream = self.lease.paths(self.ctx.layout()).stream(self.lease.number());
+        let process = self.lease.attempt().and_then(process_of).filter(|it| it.is_alive() == Some(true));
+        let gone = wait_gone(process.clone(), stream.clone())?;
+        let now = self.ctx.clock.ticks();
+        let spent =
+            self.lease.attempt().map_or(Duration::ZERO, |it| age(it.started_at, self.ctx.clock.wall()));
+        let began = Ticks(now.0.saturating_sub(spent));
+        let mut course = Course::new(self.limits(), began);
+        course.heard(0, now);
+        let live = Live {
+            process,
+            exit: Box::pin(async move { gone.await.ok().and(None) }),
+            tail: Tail::open(&stream)?,
+            stdin: None,
+            outbox: Vec::new(),
+            course,
+        };
+        self.ctx.metrics.adopted();
+        self.ctx.note(Noted::Adopted, &self.lease, |line| line.pid = live.process.as_ref().map(|it| it.pid));
+        tracing::info!(task = %self.lease.name, run_id = %self.lease.run, "adopted a living agent");
+        self.show();
+        Ok(live)
+    }
+
+    fn limits(&self) -> Limits {
+        let config = &self.ctx.config;
+        let wall =
+            self.lease.task.spec.timeout_s.map_or(config.agent_timeout, |it| Duration::from_secs(it.into()));
+        Limits { wall, silence: config.idle_timeout, output: OUTPUT_MAX }
+    }
+
+    fn record_start(&mut self, process: &ProcessId, cwd: &std::path::Path) {
+        let config_dir = self.ctx.config_dir().map(|dir| dir.display().to_string());
+        self.lease.task.record.state = Some(WORKING);
+        if let Some(attempt) = self.lease.task.record.open_attempt_mut() {
+            attempt.pid = Some(process.pid);
+            attempt.start_ticks = Some(process.start_ticks);
+            attempt.boot_id = Some(process.boot_id.clone());
+            attempt.pid_ns = Some(process.pid_ns);
+            attempt.cwd = Some(cwd.display().to_string());
+            attempt.config_dir = config_dir;
+        }
+    }
+
+    /// Writes the start down and tells everybody. The agent works meanwhile: if the disk refuses, its lock still
+    /// says that it lives.
+    async fn announce(&mut self, event: Noted, live: &mut Live) {
+        let (spool, lease) = (std::sync::Arc::clone(&self.ctx.spool), self.lease.clone());
+        let written = tokio::task::spawn_blocking(move || spool.update(&lease)).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(task = %self.lease.name, error = %error, "could not record the agent's process");
+        }
+        let session = self.lease.attempt().map(|it| it.session_id);
+        self.ctx.note(event, &self.lease, |line| {
+            line.pid = live.process.as_ref().map(|it| it.pid);
+            line.session_id = session;
+        });
+        tracing::info!(
+            task = %self.lease.name,
+            run_id = %self.lease.run,
+            correlation_id = self.lease.task.spec.correlation_id.as_deref(),
+            attempt = self.lease.number(),
+            pid = live.process.as_ref().map_or(0, |it| it.pid),
+            resumed = event == Noted::Resumed,
+            "the agent is at work"
+        );
+        self.show();
+    }
+
+    /// Puts the run on the board.
+    pub(super) fn show(&self) {
+        let record = &self.lease.task.record;
+        let attempt = self.lease.attempt();
+        let now = self.ctx.clock.wall();
+        let running = RunningTask {
+            task: self.lease.name.clone(),
+            run_id: self.lease.run,
+            attempt: self.lease.number(),
+            state: record.state.unwrap_or(WORKING),
+            pid: attempt.and_then(|it| it.pid),
+            started_at: attempt.map_or(now, |it| it.started_at),
+            last_sign_at: Some(now),
+            correlation_id: self.lease.task.spec.correlation_id.clone(),
+        };
+        self.ctx.board.show().running.insert(self.lease.file.clone(), running);
+    }
+
+    /// What becomes of a task whose agent could not be started: nothing was spent, and it is not its fault.
+    fn not_started(&self, error: &LaunchError) -> Box<Disposition> {
+        let cause = match error {
+            LaunchError::Prepare { .. } => HoldCause::Disk,
+            LaunchError::Occupied(_) | LaunchError::Spawn { .. } => HoldCause::Configuration,
+        };
+        let source = std::error::Error::source(error).map(|it| format!(" ({it})")).unwrap_or_default();
+        tracing::error!(task = %self.lease.name, error = %error, cause = %source, "the agent could not be started");
+        deferred(Holding::of(cause, format!("{error}{source}")))
+    }
+}
+
+fn sender(stdin: File) -> Option<pipe::Sender> {
+    pipe::Sender::from_file(stdin)
+        .inspect_err(|error| tracing::warn!(error = %error, "the agent's stdin is lost"))
+        .ok()
+}
+
+/// Answers when the agent is gone; waits blocked on a thread of its own.
+fn wait_gone(
+    process: Option<ProcessId>,
+    stream: std::path::PathBuf,
+) -> std::io::Result<oneshot::Receiver<Option<Exit>>> {
+    let (tell, gone) = oneshot::channel();
+    std::thread::Builder::new().name("adopted".to_owned()).spawn(move || {
+        match process.and_then(|it| it.open().ok()) {
+            Some(handle) => crate::os::process::ending::wait_ended(&handle),
+            None => drop(Lock::wait_shared(&stream)),
+        }
+        tell.send(None).ok();
+    })?;
+    Ok(gone)
+}

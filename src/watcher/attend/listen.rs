@@ -1,0 +1,183 @@
+//! While the agent works: its output is read, its limits are watched, what is to be said to it is said.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::net::unix::pipe;
+
+use super::{Order, Run};
+use crate::agent::course::{Course, Order as Act};
+use crate::agent::message;
+use crate::agent::stream::StreamEvent;
+use crate::agent::tail::Tail;
+use crate::agent::verdict::{EndedBy, Exit};
+use crate::os::process::{ProcessId, signal};
+use rustix::process::Signal;
+
+/// How often a stream is looked at without a hint.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// An agent at work.
+pub(super) struct Live {
+    pub(super) process: Option<ProcessId>,
+    pub(super) exit: Pin<Box<dyn Future<Output = Option<Exit>>>>,
+    pub(super) tail: Tail,
+    pub(super) stdin: Option<pipe::Sender>,
+    pub(super) outbox: Vec<u8>,
+    pub(super) course: Course,
+}
+
+/// What woke us.
+enum Woken {
+    Ended(Option<Exit>),
+    Told(Option<Order>),
+    Writable,
+    Time,
+}
+
+impl Run {
+    /// Listens until the process is gone; how it ended, and by whom.
+    pub(super) async fn listen(&mut self, live: &mut Live) -> (Option<Exit>, Option<EndedBy>) {
+        let exit = loop {
+            let more = self.hear(live);
+            let wait = if more { Duration::ZERO } else { self.next_look(live) };
+            match self.wait(live, wait).await {
+                Woken::Ended(exit) => break exit,
+                Woken::Told(Some(Order::TakeBack(path))) => self.take_back(path).await,
+                Woken::Told(order) => self.told(order.as_ref(), live),
+                Woken::Writable => flush(live),
+                Woken::Time => {}
+            }
+            self.guard().await;
+            let acts = live.course.tick(self.ctx.clock.ticks());
+            self.act(acts, live);
+        };
+        // Everything that was written is in the file now.
+        while self.hear(live) {}
+        live.tail.finish();
+        live.stdin = None;
+        (exit, live.course.ended_by())
+    }
+
+    async fn wait(&mut self, live: &mut Live, wait: Duration) -> Woken {
+        let wants_to_write = !live.outbox.is_empty();
+        let writable = async {
+            match live.stdin.as_ref().filter(|_| wants_to_write) {
+                Some(stdin) => stdin.writable().await.map_or_else(|_| (), |()| ()),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            exit = &mut live.exit => Woken::Ended(exit),
+            order = self.orders.recv() => Woken::Told(order),
+            () = writable => Woken::Writable,
+            () = tokio::time::sleep(wait) => Woken::Time,
+        }
+    }
+
+    fn next_look(&self, live: &Live) -> Duration {
+        live.course.next_moment().since(self.ctx.clock.ticks()).min(LOOK)
+    }
+
+    /// Reads what is new; whether there is more.
+    fn hear(&mut self, live: &mut Live) -> bool {
+        let now = self.ctx.clock.ticks();
+        let mut acts = Vec::new();
+        let course = &mut live.course;
+        let looked = live.tail.look(|event| match event {
+            StreamEvent::Init(_) => course.turn_began(),
+            StreamEvent::Result(_) => acts.extend(course.answered(now)),
+            StreamEvent::Assistant(_)
+            | StreamEvent::ToolResults(_)
+            | StreamEvent::Retry(_)
+            | StreamEvent::RateLimit(_)
+            | StreamEvent::PermissionDenied(_)
+            | StreamEvent::Partial
+            | StreamEvent::ControlResponse(_)
+            | StreamEvent::Other
+            | StreamEvent::Garbage => {}
+        });
+        let looked = match looked {
+            Ok(looked) => looked,
+            Err(error) => {
+                tracing::warn!(task = %self.lease.name, error = %error, "could not read the agent's output");
+                return false;
+            }
+        };
+        if looked.bytes > 0 {
+            acts.extend(live.course.heard(looked.bytes, now));
+            self.sign_of_life();
+        }
+        if live.tail.evidence.hopeless().is_some() {
+            acts.extend(live.course.end(EndedBy::HopelessWait, now));
+        }
+        self.act(acts, live);
+        looked.more
+    }
+
+    fn sign_of_life(&self) {
+        let now = self.ctx.clock.wall();
+        if let Some(running) = self.ctx.board.show().running.get_mut(&self.lease.file) {
+            running.last_sign_at = Some(now);
+        }
+    }
+
+    fn told(&mut self, order: Option<&Order>, live: &mut Live) {
+        let now = self.ctx.clock.ticks();
+        let acts = match order {
+            Some(Order::Look | Order::TakeBack(_)) => Vec::new(),
+            Some(Order::Stop) | None => live.course.end(EndedBy::Stop, now),
+            Some(Order::Kill) => {
+                self.hurry = true;
+                live.course.kill(EndedBy::Stop, now)
+            }
+        };
+        self.act(acts, live);
+    }
+
+    fn act(&self, acts: Vec<Act>, live: &mut Live) {
+        for act in acts {
+            match act {
+                Act::Interrupt if live.stdin.is_some() => {
+                    live.outbox.extend(message::interrupt("stop").into_bytes());
+                    flush(live);
+                }
+                Act::Interrupt | Act::Terminate => {
+                    self.send(live, Signal::TERM);
+                    self.send(live, Signal::CONT);
+                }
+                Act::CloseStdin => {
+                    live.stdin = None;
+                    live.outbox.clear();
+                }
+                Act::Kill => self.send(live, Signal::KILL),
+                Act::Warn(text) => {
+                    tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, "{text}");
+                }
+            }
+        }
+    }
+
+    fn send(&self, live: &Live, number: Signal) {
+        let Some(process) = &live.process else { return };
+        if let Err(error) = signal(process, number) {
+            tracing::debug!(task = %self.lease.name, pid = process.pid, error = %error, "the agent is gone already");
+        }
+    }
+}
+
+/// Writes what waits to be said, as far as the pipe takes it.
+fn flush(live: &mut Live) {
+    while let Some(stdin) = live.stdin.as_ref().filter(|_| !live.outbox.is_empty()) {
+        match stdin.try_write(&live.outbox) {
+            Ok(n) => drop(live.outbox.drain(..n)),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+            // It does not listen any more; its end will say why.
+            Err(_) => {
+                live.stdin = None;
+                live.outbox.clear();
+            }
+        }
+    }
+}

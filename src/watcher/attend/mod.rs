@@ -1,0 +1,150 @@
+//! One run, from its claim to its end: one async task, the only one that knows the agent's process.
+//!
+//! prepare → launch → listen → sweep → judge → settle. Others send it [`Order`]s and hear one
+//! [`crate::watcher::core::Event::RunEnded`].
+
+mod guard;
+mod launch;
+mod listen;
+mod prepare;
+mod settle;
+mod sweep;
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use tokio::sync::mpsc;
+
+use super::core::{Ended, Event};
+use super::ctx::Ctx;
+use super::effects::Told;
+use crate::agent::disposition::Disposition;
+use crate::agent::replay;
+use crate::agent::verdict::{EndedBy, Ending, Exit, Judgement, judge};
+use crate::os::process::ProcessId;
+use crate::spool::Lease;
+
+/// What a run is told by the rest of the worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Its stream or its file changed: look.
+    Look,
+    /// Somebody queued its file, here: take it out again.
+    TakeBack(PathBuf),
+    /// End, orderly: the worker stops.
+    Stop,
+    /// End at once.
+    Kill,
+}
+
+/// How a run begins here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// The agent is to be started.
+    Start,
+    /// The agent lives already: its watcher died, or its file was taken away from us.
+    Adopt,
+    /// Not at all: the worker stops.
+    PutBack,
+}
+
+/// One run.
+pub(super) struct Run {
+    ctx: Rc<Ctx>,
+    lease: Lease,
+    orders: mpsc::UnboundedReceiver<Order>,
+    tell: mpsc::UnboundedSender<Told>,
+    hurry: bool,
+}
+
+/// How the process ended, and who it was.
+struct Over {
+    exit: Option<Exit>,
+    ended_by: Option<EndedBy>,
+    judgement: Judgement,
+}
+
+impl Run {
+    pub(super) fn new(
+        ctx: Rc<Ctx>,
+        lease: Lease,
+        orders: mpsc::UnboundedReceiver<Order>,
+        tell: mpsc::UnboundedSender<Told>,
+    ) -> Self {
+        Self { ctx, lease, orders, tell, hurry: false }
+    }
+
+    /// Follows the run to its end.
+    pub(super) async fn follow(mut self, begin: Begin) {
+        let disposition = match begin {
+            Begin::Start => self.start().await,
+            Begin::Adopt => self.adopt().await,
+            Begin::PutBack => Some(prepare::put_back()),
+        };
+        let hold = match disposition {
+            Some(disposition) => self.settle(disposition).await,
+            None => None,
+        };
+        let file = self.lease.file.clone();
+        self.ctx.board.show().running.remove(&file);
+        // The loop has left only if the whole program ends.
+        self.tell.send(Told::Core(Event::RunEnded(Ended { file, hold }))).ok();
+    }
+
+    /// Starts the agent and follows it; what becomes of its task.
+    async fn start(&mut self) -> Option<Disposition> {
+        let prepared = match self.prepare() {
+            Ok(prepared) => prepared,
+            Err(disposition) => return Some(*disposition),
+        };
+        let live = match self.launch(prepared).await {
+            Ok(live) => live,
+            Err(disposition) => return Some(*disposition),
+        };
+        Some(self.through(live).await)
+    }
+
+    /// Takes up a run whose agent lives.
+    async fn adopt(&mut self) -> Option<Disposition> {
+        match self.take_up() {
+            Ok(live) => Some(self.through(live).await),
+            Err(error) => {
+                // Its record stays in active/, and the next survey looks again.
+                tracing::error!(task = %self.lease.name, error = %error, "could not take up a living agent");
+                None
+            }
+        }
+    }
+
+    async fn through(&mut self, mut live: listen::Live) -> Disposition {
+        let agent = live.process.clone();
+        let stream = self.lease.paths(self.ctx.layout()).stream(self.lease.number());
+        self.tell.send(Told::Watch(stream.clone())).ok();
+        let (exit, ended_by) = self.listen(&mut live).await;
+        self.tell.send(Told::Unwatch(stream)).ok();
+        self.sweep(agent.as_ref()).await;
+        let over = self.judge(&live, exit, ended_by);
+        self.report(&over, agent.as_ref());
+        self.dispose(&over.judgement)
+    }
+
+    fn judge(&self, live: &listen::Live, exit: Option<Exit>, ended_by: Option<EndedBy>) -> Over {
+        let stderr = self.lease.paths(self.ctx.layout()).stderr(self.lease.number());
+        let stderr_tail = replay::stderr_tail(&stderr);
+        let ending = Ending { exit, ended_by, stderr_tail: &stderr_tail };
+        Over { exit, ended_by, judgement: judge(&live.tail.evidence, &ending) }
+    }
+
+    fn report(&self, over: &Over, agent: Option<&ProcessId>) {
+        let exit = over.exit.map_or_else(|| "not seen".to_owned(), |exit| exit.to_string());
+        tracing::info!(
+            task = %self.lease.name,
+            run_id = %self.lease.run,
+            pid = agent.map_or(0, |it| it.pid),
+            exit = %exit,
+            ended_by = ?over.ended_by,
+            cost_usd = over.judgement.cost_usd.unwrap_or(0.0),
+            "the agent has ended"
+        );
+    }
+}

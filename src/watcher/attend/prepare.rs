@@ -1,0 +1,209 @@
+//! Before an agent is started: where it works, what it is told, whether the task can be run at all.
+
+use std::path::{Path, PathBuf};
+
+use super::Run;
+use crate::agent::disposition::{Disposition, Holding};
+use crate::agent::message::{self, MessageError};
+use crate::agent::{Invocation, RunEnv, SessionStart, argv, env, transcript};
+use crate::config::AgentKind;
+use crate::os::durable::{DIR_MODE, make_dir};
+use crate::task::{AttemptOutcome, ErrorCode, HoldCause, Outcome, Requeue, Usage};
+
+/// What an agent is started with.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) program: PathBuf,
+    pub(super) arguments: Vec<String>,
+    pub(super) environment: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+    pub(super) cwd: PathBuf,
+    pub(super) first: Vec<u8>,
+    pub(super) begins: SessionStart,
+}
+
+type Refused = Box<Disposition>;
+
+impl Run {
+    /// Everything for the start; or what becomes of the task when it cannot be started.
+    pub(super) fn prepare(&self) -> Result<Prepared, Refused> {
+        self.check_pack()?;
+        let cwd = self.working_directory()?;
+        let program = self.ctx.program().map_err(deferred)?;
+        let scratch = self.ctx.scratch.join(self.lease.run.to_string());
+        make_private(&scratch).map_err(|error| no_room(&scratch, &error))?;
+        let begins = self.session_start();
+        let first =
+            self.first_message(begins).map_err(|error| refuse(code_of(&error), &error.to_string()))?;
+        Ok(Prepared {
+            program,
+            arguments: self.arguments(begins),
+            environment: self.environment(scratch),
+            cwd,
+            first: first.into_bytes(),
+            begins,
+        })
+    }
+
+    fn check_pack(&self) -> Result<(), Refused> {
+        match self.lease.task.spec.kind.as_deref() {
+            None | Some("default") => Ok(()),
+            Some(other) => Err(refuse(
+                ErrorCode::E001,
+                &format!("there is no pack `{}`; the built-in one is `default`", other.escape_default()),
+            )),
+        }
+    }
+
+    /// The task's own directory, if it is allowed; else the run's workspace.
+    fn working_directory(&self) -> Result<PathBuf, Refused> {
+        let Some(wanted) = self.lease.task.spec.workdir.as_deref() else {
+            let workspace = self.ctx.layout().workspace(&self.lease.run);
+            make_dir(&workspace, DIR_MODE).map_err(|error| no_room(&workspace, &error))?;
+            return Ok(workspace);
+        };
+        allowed(Path::new(wanted), &self.ctx.config.workdir_roots)
+            .map_err(|why| refuse(ErrorCode::E002, &why))
+    }
+
+    /// A session goes on while its transcript exists; without one the same id begins again.
+    fn session_start(&self) -> SessionStart {
+        let session = self.lease.attempt().map(|it| it.session_id);
+        let there = session.zip(self.ctx.config_dir()).is_some_and(|(id, dir)| transcript::exists(&dir, id));
+        if there { SessionStart::Resume } else { SessionStart::New }
+    }
+
+    fn first_message(&self, begins: SessionStart) -> Result<String, MessageError> {
+        let record = &self.lease.task.record;
+        let text = match begins {
+            SessionStart::New => message::compose_prompt(&self.lease.task.spec)?,
+            SessionStart::Resume => {
+                message::resume_message(record.failure_reason.as_deref().unwrap_or("the worker was stopped"))
+            }
+        };
+        Ok(message::user_message(&text))
+    }
+
+    fn arguments(&self, begins: SessionStart) -> Vec<String> {
+        let spec = &self.lease.task.spec;
+        let Some(attempt) = self.lease.attempt() else { return Vec::new() };
+        let mut arguments = argv::arguments(&Invocation {
+            session: attempt.session_id,
+            start: begins,
+            model: None,
+            max_turns: spec.max_turns,
+            max_cost_usd: spec.max_cost_usd,
+        });
+        if self.ctx.config.agent == AgentKind::Echo {
+            arguments.insert(0, "echo-agent".to_owned());
+        }
+        arguments
+    }
+
+    fn environment(&self, scratch: PathBuf) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+        let run = RunEnv {
+            run: self.lease.run,
+            task: self.lease.name.clone(),
+            worker: self.lease.worker.clone(),
+            scratch,
+            traceparent: None,
+        };
+        let outer = self.ctx.environment.vars().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        env::environment(outer, &self.ctx.config.agent_env, &run)
+    }
+}
+
+/// The disk refused: not the task's fault.
+pub(super) fn no_room(path: &Path, error: &std::io::Error) -> Refused {
+    deferred(Holding::of(HoldCause::Disk, format!("could not make `{}`: {error}", path.display())))
+}
+
+/// The task goes back uncharged, and the worker holds.
+pub(super) fn deferred(holding: Holding) -> Refused {
+    let entry = Requeue {
+        outcome: AttemptOutcome::NotStarted,
+        charged: false,
+        reason: holding.reason.clone(),
+        error_code: Some(holding.cause.code()),
+        retry_at: None,
+        usage: Usage::default(),
+    };
+    Box::new(Disposition::Requeue { entry, hold: Some(holding) })
+}
+
+/// The worker stops before the agent was started.
+pub(super) fn put_back() -> Disposition {
+    Disposition::Requeue {
+        entry: Requeue {
+            outcome: AttemptOutcome::NotStarted,
+            charged: false,
+            reason: "the worker was stopped".to_owned(),
+            error_code: None,
+            retry_at: None,
+            usage: Usage::default(),
+        },
+        hold: None,
+    }
+}
+
+/// The task can never be run as it is.
+fn refuse(code: ErrorCode, why: &str) -> Refused {
+    Box::new(Disposition::Conclude {
+        outcome: Outcome::failed(code, why),
+        answer: None,
+        usage: Usage::default(),
+    })
+}
+
+const fn code_of(error: &MessageError) -> ErrorCode {
+    match error {
+        MessageError::PromptTooLong { .. } => ErrorCode::E004,
+        MessageError::PromptEmpty => ErrorCode::E002,
+    }
+}
+
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    make_dir(dir, 0o700)
+}
+
+/// Whether a task may work in `wanted`: links resolved, it must lie under one of `roots`.
+fn allowed(wanted: &Path, roots: &[PathBuf]) -> Result<PathBuf, String> {
+    let shown = wanted.display().to_string().escape_debug().to_string();
+    if roots.is_empty() {
+        return Err(format!(
+            "workdir `{shown}` is not allowed: the worker was started without --workdir-root"
+        ));
+    }
+    let real = wanted.canonicalize().map_err(|error| format!("workdir `{shown}` cannot be used: {error}"))?;
+    let under = roots.iter().filter_map(|root| root.canonicalize().ok()).any(|root| real.starts_with(root));
+    if !under {
+        let roots: Vec<_> = roots.iter().map(|root| root.display().to_string()).collect();
+        return Err(format!("workdir `{shown}` does not lie under --workdir-root {}", roots.join(", ")));
+    }
+    if real.is_dir() { Ok(real) } else { Err(format!("workdir `{shown}` is no directory")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workdir_lies_under_a_root_with_all_links_resolved() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, outside) = (dir.path().join("root"), dir.path().join("outside"));
+        std::fs::create_dir_all(root.join("repo")).unwrap();
+        std::fs::create_dir_all(&outside).unwrap();
+        std::os::unix::fs::symlink(&outside, root.join("link")).unwrap();
+        let roots = [root.clone()];
+        assert!(allowed(&root.join("repo"), &roots).is_ok());
+        for (wrong, word) in [
+            (root.join("link"), "does not lie under"),
+            (root.join("repo/../../outside"), "does not lie under"),
+            (root.join("none"), "cannot be used"),
+            (outside, "does not lie under"),
+        ] {
+            let why = allowed(&wrong, &roots).unwrap_err();
+            assert!(why.contains(word), "{}: {why}", wrong.display());
+        }
+        assert!(allowed(&root, &[]).unwrap_err().contains("--workdir-root"));
+    }
+}

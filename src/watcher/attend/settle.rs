@@ -1,0 +1,200 @@
+//! The end of a run: its task is filed, or queued again. It may take many tries on a full disk; nothing is lost
+//! meanwhile, since the outcome stands here and the task in `active/`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Order, Run};
+use crate::agent::disposition::{Disposition, Holding, Terms, dispose};
+use crate::agent::verdict::Judgement;
+use crate::spool::StepError;
+use crate::task::{ErrorCode, HoldCause, Outcome, Place, Requeue, TaskState, Usage};
+use crate::telemetry::journal::Event as Noted;
+use crate::watcher::core::Event;
+use crate::watcher::ctx::Ctx;
+use crate::watcher::effects::Told;
+use crate::watcher::face::age;
+
+/// Between two tries on a disk that refuses.
+const AGAIN: Duration = Duration::from_secs(2);
+
+impl Run {
+    /// What becomes of the task after `judgement`.
+    pub(super) fn dispose(&self, judgement: &Judgement) -> Disposition {
+        let metrics = &self.ctx.metrics;
+        metrics.used(judgement.tokens);
+        if let Some(ms) = judgement.api_ms {
+            metrics.runbook().api_request(Duration::from_millis(ms));
+        }
+        if let Some(attempt) = self.lease.attempt() {
+            metrics.runbook().agent_ran(age(attempt.started_at, self.ctx.clock.wall()));
+        }
+        let terms = Terms {
+            max_retries: self.ctx.config.max_retries,
+            now: self.ctx.clock.wall(),
+            jitter: Ctx::jitter(),
+        };
+        dispose(judgement, &self.lease.task, &terms)
+    }
+
+    /// Carries it out; whether the worker should hold.
+    pub(super) async fn settle(&mut self, disposition: Disposition) -> Option<Holding> {
+        self.clear_scratch();
+        match disposition {
+            Disposition::Conclude { outcome, answer, usage } => {
+                self.conclude(outcome, answer, usage).await;
+                None
+            }
+            Disposition::Requeue { entry, hold } => {
+                self.requeue(entry).await;
+                hold
+            }
+        }
+    }
+
+    async fn conclude(&mut self, outcome: Outcome, answer: Option<String>, usage: Usage) {
+        let answer = answer.map(String::into_bytes);
+        let filed = self
+            .until_done(move |run| {
+                let (spool, mut lease) = (Arc::clone(&run.ctx.spool), run.lease.clone());
+                let (outcome, answer) = (outcome.clone(), answer.clone());
+                move || {
+                    let filed = spool.conclude(&mut lease, &outcome, usage, answer.as_deref())?;
+                    Ok((filed, lease))
+                }
+            })
+            .await;
+        let Some((filed, lease)) = filed else { return };
+        self.lease = lease;
+        self.concluded(&filed, usage);
+    }
+
+    fn concluded(&self, filed: &std::path::Path, usage: Usage) {
+        let record = &self.lease.task.record;
+        let state = record.state.unwrap_or(TaskState::Failed);
+        let metrics = &self.ctx.metrics;
+        metrics.runbook().run_ended(state);
+        let place = state.terminal_place().unwrap_or(Place::Failed);
+        if place == Place::Failed {
+            metrics.runbook().task_failed();
+        }
+        self.spent(usage);
+        self.ctx.board.filed(place);
+        self.ctx.note(Noted::Concluded, &self.lease, |line| {
+            line.from = Some(TaskState::Completing);
+            line.error_code = record.error_code;
+            line.reason.clone_from(&record.failure_reason);
+            line.cost_usd = usage.cost_usd;
+        });
+        tracing::info!(
+            task = %self.lease.name,
+            run_id = %self.lease.run,
+            correlation_id = self.lease.task.spec.correlation_id.as_deref(),
+            error_code = record.error_code.map(ErrorCode::as_str),
+            reason = record.failure_reason.as_deref(),
+            filed = %filed.display(),
+            "task {state}"
+        );
+    }
+
+    async fn requeue(&mut self, entry: Requeue) {
+        let entry_again = entry.clone();
+        let done = self
+            .until_done(move |run| {
+                let (spool, mut lease) = (Arc::clone(&run.ctx.spool), run.lease.clone());
+                let entry = entry_again.clone();
+                move || spool.requeue(&mut lease, &entry).map(|()| lease)
+            })
+            .await;
+        let Some(lease) = done else { return };
+        self.lease = lease;
+        self.requeued(&entry);
+    }
+
+    fn requeued(&self, entry: &Requeue) {
+        self.ctx.metrics.retried();
+        self.spent(entry.usage);
+        self.ctx.note(Noted::Requeued, &self.lease, |line| {
+            line.from = Some(TaskState::Running);
+            line.error_code = entry.error_code;
+            line.reason = Some(entry.reason.clone());
+            line.charged = Some(entry.charged);
+            line.cost_usd = entry.usage.cost_usd;
+        });
+        tracing::warn!(
+            task = %self.lease.name,
+            run_id = %self.lease.run,
+            correlation_id = self.lease.task.spec.correlation_id.as_deref(),
+            error_code = entry.error_code.map(ErrorCode::as_str),
+            reason = %entry.reason,
+            charged = entry.charged,
+            retry_count = self.lease.task.record.retry_count.unwrap_or(0),
+            retry_at = entry.retry_at.map(|at| at.to_string()),
+            "task back to pending"
+        );
+    }
+
+    fn spent(&self, usage: Usage) {
+        if let Some(usd) = usage.cost_usd {
+            self.ctx.metrics.spent(usd);
+        }
+    }
+
+    /// Tries until the disk takes it. Only a worker that is told to leave at once gives up: the outcome is still in
+    /// the agent's own stream, where recovery finds it.
+    async fn until_done<T, J, M>(&mut self, make: M) -> Option<T>
+    where
+        T: Send + 'static,
+        J: FnOnce() -> Result<T, StepError> + Send + 'static,
+        M: Fn(&Self) -> J,
+    {
+        loop {
+            match tokio::task::spawn_blocking(make(self)).await {
+                Ok(Ok(done)) => return Some(done),
+                Ok(Err(error)) => {
+                    if self.restored(&error).await {
+                        continue;
+                    }
+                    self.disk_fault(&error);
+                }
+                Err(error) => {
+                    tracing::error!(task = %self.lease.name, error = %error, "filing a task failed inside");
+                    return None;
+                }
+            }
+            if self.hurry {
+                return None;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                order = self.orders.recv() => self.hurry = matches!(order, Some(Order::Kill) | None),
+            }
+        }
+    }
+
+    /// If somebody took the task's file away from us, it is put back.
+    async fn restored(&self, error: &StepError) -> bool {
+        let active = self.lease.active(self.ctx.layout());
+        if error.source.kind() != std::io::ErrorKind::NotFound || active.exists() {
+            return false;
+        }
+        let (spool, lease) = (Arc::clone(&self.ctx.spool), self.lease.clone());
+        matches!(tokio::task::spawn_blocking(move || spool.restore(&lease)).await, Ok(Ok(())))
+    }
+
+    fn disk_fault(&self, error: &StepError) {
+        let holding = Holding::of(HoldCause::Disk, format!("{error}: {}", error.source));
+        tracing::error!(task = %self.lease.name, error = %error, cause = %error.source, "the outcome is kept in memory and written as soon as the disk takes it");
+        self.tell.send(Told::Core(Event::Refused(holding))).ok();
+    }
+
+    fn clear_scratch(&self) {
+        let scratch: PathBuf = self.ctx.scratch.join(self.lease.run.to_string());
+        if let Err(error) = std::fs::remove_dir_all(&scratch)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::debug!(path = %scratch.display(), error = %error, "could not empty the scratch");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! After the agent: what it left behind is ended, before its task moves.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Run;
+use crate::os::process::ProcessId;
+use crate::os::process::ending::{Patience, end_all};
+use crate::os::process::tree::{self, Orphans, Signs};
+
+/// With the longest ending of the agent itself, the whole tree is gone within 15 s.
+const PATIENCE: Patience = Patience { grace: Duration::from_millis(1500), total: Duration::from_secs(7) };
+const _: () = assert!(crate::agent::course::LONGEST_ENDING.as_secs() + PATIENCE.total.as_secs() <= 15);
+
+impl Run {
+    /// Ends every process of the run that is left.
+    pub(super) async fn sweep(&self, agent: Option<&ProcessId>) {
+        let (run, agent) = (self.lease.run.to_string(), agent.cloned());
+        let (reaper, clock) = (Arc::clone(&self.ctx.reaper), Arc::clone(&self.ctx.clock));
+        // An orphan that shed every sign is this run's, if no other run is there that could have left it.
+        let alone = self.ctx.board.show().running.len() <= 1;
+        let began = agent.as_ref().map(|it| it.start_ticks).filter(|_| alone);
+        let looking = move || {
+            let others: HashSet<i32> = reaper
+                .children()
+                .into_iter()
+                .filter(|pid| Some(*pid) != agent.as_ref().map(|it| it.pid))
+                .collect();
+            let signs = Signs {
+                run: &run,
+                agent: agent.as_ref(),
+                own_pid: std::process::id().cast_signed(),
+                others: &others,
+                orphans: began.map_or(Orphans::Unknown, Orphans::OursSince),
+            };
+            tree::members(&tree::snapshot(), &signs)
+        };
+        let ended = tokio::task::spawn_blocking(move || end_all(looking, PATIENCE, &*clock))
+            .await
+            .unwrap_or_default();
+        if ended.found > 0 {
+            tracing::warn!(
+                task = %self.lease.name,
+                run_id = %self.lease.run,
+                found = ended.found,
+                killed = ended.killed,
+                "ended processes that the agent left behind"
+            );
+        }
+        for left in &ended.left {
+            tracing::error!(task = %self.lease.name, pid = left.pid, "a process of the run cannot be ended: it waits in the kernel");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Once a second: heartbeat, state, mirrors of locks, and a look whether everything is still ours.
+
+use std::rc::Rc;
+
+use super::core::{Core, Now, Wanted};
+use super::ctx::Ctx;
+use super::mirror::Mirrors;
+use crate::agent::disposition::Holding;
+use crate::clock::Timestamp;
+use crate::os::durable::{self, Durability};
+use crate::os::lock::Lock;
+use crate::os::process::ProcessId;
+use crate::os::space;
+use crate::spool::{Identity, Store};
+use crate::task::{ErrorCode, HoldCause, Place};
+use crate::telemetry::health::Check;
+use crate::telemetry::heartbeat::Heartbeat;
+use crate::telemetry::journal::Event as Noted;
+use crate::telemetry::state_file::{self, Hold, State, WorkerStatus};
+
+/// Below this room nothing is claimed: what runs must still be able to end.
+const RESERVE_BYTES: u64 = 64 << 20;
+const RESERVE_INODES: u64 = 500;
+/// Beats between two freshenings of the files of running tasks.
+const FRESHEN: u64 = 30;
+
+/// What beats.
+#[derive(Debug)]
+pub(super) struct Beat {
+    ctx: Rc<Ctx>,
+    lock: Lock,
+    mirrors: Mirrors,
+    me: ProcessId,
+    seq: u64,
+    written: Option<(State, Identity)>,
+}
+
+impl Beat {
+    pub(super) fn new(ctx: Rc<Ctx>, lock: Lock) -> Self {
+        let mirrors = Mirrors::new(ctx.config.worker.clone());
+        Self { ctx, lock, mirrors, me: ProcessId::current(), seq: 0, written: None }
+    }
+
+    /// Beats once; a fault that concerns no single task, if there is one.
+    pub(super) fn beat(&mut self, core: &Core, now: Now) -> Option<Holding> {
+        self.seq += 1;
+        self.show(core);
+        self.keep_mirrors(now.wall);
+        self.heartbeat(now);
+        self.state(now.wall);
+        if self.seq.is_multiple_of(FRESHEN) {
+            self.freshen(now.wall);
+        }
+        self.fault()
+    }
+
+    /// The last words: stopped, before the lock goes.
+    pub(super) fn farewell(mut self, core: &Core) {
+        self.show(core);
+        self.ctx.board.show().status = WorkerStatus::Stopped;
+        self.written = None;
+        self.state(self.ctx.clock.wall());
+        let now = Now { wall: self.ctx.clock.wall(), ticks: self.ctx.clock.ticks() };
+        self.heartbeat(now);
+        self.mirrors.release_all();
+        drop(self.lock);
+    }
+
+    fn show(&self, core: &Core) {
+        let mut shown = self.ctx.board.show();
+        let before = shown.hold.as_ref().map(|hold| hold.cause);
+        shown.hold = core.hold().map(|holding| hold_of(holding, core.held_until()));
+        shown.status = status(core);
+        shown.lock_held = self.lock.is_still(&self.ctx.layout().worker(&self.ctx.config.worker));
+        let queue = core.queue();
+        shown.queues.inbox = queue.depth(Place::Inbox) as u64;
+        shown.queues.pending = queue.depth(Place::Pending) as u64;
+        shown.queues.staged = queue.depth(Place::Staged) as u64;
+        shown.queues.active = core.active() as u64;
+        shown.oldest = queue.heads().map(|head| head.dropped_at).min();
+        shown.registry = match core.hold().filter(|it| it.cause == HoldCause::Configuration) {
+            Some(holding) => Check::Failing(holding.reason.clone()),
+            None => Check::Ok,
+        };
+        shown.artifacts = match core.hold().filter(|it| it.cause == HoldCause::Disk) {
+            Some(holding) => Check::Failing(holding.reason.clone()),
+            None => Check::Ok,
+        };
+        let (hold, queues, oldest) = (shown.hold.clone(), shown.queues, shown.oldest);
+        drop(shown);
+        self.measure(core, hold.as_ref(), &queues, oldest);
+        self.tell_change(before, hold.as_ref());
+    }
+
+    fn measure(
+        &self,
+        core: &Core,
+        hold: Option<&Hold>,
+        queues: &state_file::QueueDepths,
+        oldest: Option<Timestamp>,
+    ) {
+        let metrics = &self.ctx.metrics;
+        metrics.runbook().set_active_tasks(core.active() as u64);
+        metrics.set_queues(queues);
+        metrics.set_hold(hold.map(|hold| hold.cause));
+        let waited = oldest.map(|at| super::face::age(at, self.ctx.clock.wall())).unwrap_or_default();
+        metrics.set_oldest_pending(waited);
+    }
+
+    /// A hold that begins or ends is said once, where people look.
+    fn tell_change(&self, before: Option<HoldCause>, hold: Option<&Hold>) {
+        match (before, hold) {
+            (was, Some(hold)) if was != Some(hold.cause) => {
+                tracing::error!(
+                    error_code = hold.error_code.map(ErrorCode::as_str),
+                    cause = hold.cause.as_str(),
+                    remedy = hold.remedy.as_deref(),
+                    until = hold.until.map(|at| at.to_string()),
+                    "claiming nothing: {}",
+                    hold.reason
+                );
+                self.ctx.note_worker(Noted::Held, &hold.reason);
+            }
+            (Some(_), None) => {
+                tracing::info!("claiming again");
+                self.ctx.note_worker(Noted::Released, "claiming again");
+            }
+            (None | Some(_), None | Some(_)) => {}
+        }
+    }
+
+    fn keep_mirrors(&mut self, now: Timestamp) {
+        let (layout, worker) = (self.ctx.layout(), &self.ctx.config.worker);
+        let mut wanted = vec![(layout.watcher_lock(worker), None)];
+        for running in self.ctx.board.show().running.values() {
+            wanted.push((layout.task_lock(worker, &running.task), Some(running.task.to_string())));
+        }
+        if let Err(error) = self.mirrors.keep(&wanted, now) {
+            tracing::warn!(error = %error, "could not keep the lock files that runbooks look at");
+        }
+    }
+
+    fn heartbeat(&self, now: Now) {
+        let shown = self.ctx.board.show();
+        let (status, active) = (shown.status, shown.running.len());
+        drop(shown);
+        let heartbeat = Heartbeat {
+            worker: self.ctx.config.worker.clone(),
+            pid: self.me.pid,
+            boot_id: self.me.boot_id.clone(),
+            boottime_ns: u64::try_from(now.ticks.0.as_nanos()).unwrap_or(u64::MAX),
+            seq: self.seq,
+            timestamp: now.wall,
+            status,
+            active_tasks: u32::try_from(active).unwrap_or(u32::MAX),
+        };
+        if let Err(error) = heartbeat.write(&self.ctx.layout().heartbeat(&self.ctx.config.worker)) {
+            tracing::warn!(error = %error, "could not write the heartbeat");
+        }
+    }
+
+    /// Writes `state.json` if something changed, or if somebody else wrote it.
+    fn state(&mut self, now: Timestamp) {
+        let path = self.ctx.layout().state(&self.ctx.config.worker);
+        let shown = self.ctx.board.show().clone();
+        let state_now = |state: &mut State| {
+            state.status = shown.status;
+            state.hold.clone_from(&shown.hold);
+            state.running = shown.running.values().cloned().collect();
+            state.queues = shown.queues;
+        };
+        let on_disk = self.ctx.spool.store().identity(&path).ok();
+        if let Some((written, identity)) = &self.written {
+            let mut wanted = written.clone();
+            state_now(&mut wanted);
+            if wanted == *written && on_disk == Some(*identity) {
+                return;
+            }
+        }
+        let durability =
+            if shown.status == WorkerStatus::Stopped { self.ctx.config.durability } else { Durability::None };
+        let updated = state_file::update(&path, durability, |state| {
+            state_now(state);
+            state.updated_at = Some(now);
+        });
+        match updated {
+            Ok(state) => {
+                self.ctx.metrics.set_restarts(state.recovery_count);
+                self.written = self.ctx.spool.store().identity(&path).ok().map(|identity| (state, identity));
+            }
+            Err(error) => tracing::warn!(error = %error, "could not write state.json"),
+        }
+    }
+
+    /// Healthy work must not look stuck to a script that goes by the age of a file.
+    fn freshen(&self, now: Timestamp) {
+        let (layout, worker) = (self.ctx.layout(), &self.ctx.config.worker);
+        let files: Vec<_> = self.ctx.board.show().running.keys().cloned().collect();
+        for file in files {
+            let path = layout.task(worker, Place::Active, &file);
+            if let Err(error) = durable::set_mtime(&path, now.into()) {
+                tracing::debug!(path = %path.display(), error = %error, "could not freshen");
+            }
+        }
+    }
+
+    /// What makes starting anything impossible.
+    fn fault(&self) -> Option<Holding> {
+        let disk = |reason: String, remedy: &str| Holding {
+            cause: HoldCause::Disk,
+            reason,
+            remedy: remedy.to_owned(),
+            until: None,
+        };
+        let folder = self.ctx.layout().worker(&self.ctx.config.worker);
+        if !self.lock.is_still(&folder) {
+            let reason =
+                format!("`{}` was moved or replaced: its lock is not ours any more", folder.display());
+            return Some(disk(reason, "put the folder back, or restart this worker"));
+        }
+        match space::of(self.ctx.layout().root()) {
+            Ok(space) if space.bytes < RESERVE_BYTES => {
+                let reason = format!("only {} MiB left below the root", space.bytes >> 20);
+                Some(disk(
+                    reason,
+                    "make room: `df -h` and `agentctl status` show where; the worker goes on by itself",
+                ))
+            }
+            Ok(space) if space.inodes.is_some_and(|it| it < RESERVE_INODES) => Some(disk(
+                "no inodes left below the root".to_owned(),
+                "remove files: `df -i`; the worker goes on by itself",
+            )),
+            Ok(_) => self.ctx.program().err(),
+            Err(error) => {
+                Some(disk(format!("cannot ask for room below the root: {error}"), "look at the disk"))
+            }
+        }
+    }
+}
+
+fn status(core: &Core) -> WorkerStatus {
+    match core.wanted() {
+        Wanted::Stop | Wanted::StopNow => WorkerStatus::Draining,
+        Wanted::Run if core.hold().is_some() => WorkerStatus::Degraded,
+        Wanted::Run => WorkerStatus::Running,
+    }
+}
+
+fn hold_of(holding: &Holding, until: Option<Timestamp>) -> Hold {
+    Hold {
+        cause: holding.cause,
+        reason: holding.reason.clone(),
+        remedy: Some(holding.remedy.clone()),
+        until: holding.until.or(until),
+        error_code: Some(holding.cause.code()),
+    }
+}

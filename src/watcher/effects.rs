@@ -1,0 +1,188 @@
+//! Carrying out what the core decided about names in queues. The disk is asked off the loop.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::core::Event;
+use super::ctx::Ctx;
+use super::look::{self, Slot};
+use crate::agent::disposition::Holding;
+use crate::recovery::{LivingAgents, Policy, SystemHands, SystemWitness, recover_one};
+use crate::spool::{ClaimError, Claimed, Disk, Lease, Spool};
+use crate::task::{Attempt, ErrorCode, FileName, HoldCause, Place, RunId, SessionId, TaskFile};
+use crate::telemetry::journal::Event as Noted;
+
+/// What the loop is told by its own errands.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// For the core.
+    Core(Event),
+    /// A task is ours: start its agent.
+    Claimed(Box<Lease>),
+    /// A living agent is ours: take it up.
+    Adopted(Box<Lease>),
+    /// A task came back from a queue with an attempt that nobody ended.
+    Open(FileName),
+    /// A stream to be watched for hints.
+    Watch(PathBuf),
+    /// A stream that is over.
+    Unwatch(PathBuf),
+    /// A full look is over.
+    Scanned(look::Scanner, look::Finds),
+    /// Names were looked at.
+    Looked(Vec<(Slot, crate::spool::Examined)>),
+}
+
+/// Does errands on threads of their own.
+#[derive(Clone, Debug)]
+pub(super) struct Errands {
+    pub(super) ctx: Rc<Ctx>,
+    pub(super) tell: mpsc::UnboundedSender<Told>,
+}
+
+impl Errands {
+    /// Looks at some names.
+    pub(super) fn look(&self, slots: Vec<Slot>) {
+        self.go(move |spool| vec![Told::Looked(look::look_at(spool, slots))]);
+    }
+
+    /// Looks at everything.
+    pub(super) fn scan(&self, mut scanner: look::Scanner) {
+        self.go(move |spool| {
+            let finds = scanner.scan(spool);
+            vec![Told::Scanned(scanner, finds)]
+        });
+    }
+
+    /// Claims a task.
+    pub(super) fn claim(&self, place: Place, file: FileName) {
+        let config_dir = self.ctx.config_dir();
+        let clock = Arc::clone(&self.ctx.clock);
+        self.go(move |spool| {
+            match spool
+                .claim(place, &file, |task, run| plan_attempt(task, run, &clock, config_dir.as_deref()))
+            {
+                Ok(Claimed::Lease(lease)) => vec![Told::Claimed(lease)],
+                Ok(Claimed::Open(file)) => vec![Told::Open(file)],
+                Err(error) => not_claimed(&file, &error),
+            }
+        });
+    }
+
+    /// Brings home a file in `active/` that nobody works on: put there by hand, or by a claim that failed half-way.
+    pub(super) fn recover(&self, file: FileName) {
+        let (spool, clock) = (Arc::clone(&self.ctx.spool), Arc::clone(&self.ctx.clock));
+        let (scratch, max_retries) = (self.ctx.scratch.clone(), self.ctx.config.max_retries);
+        let policy =
+            Policy { max_retries, living: LivingAgents::Adopt, now: clock.wall(), jitter: Ctx::jitter() };
+        self.go(move |_| {
+            let witness = SystemWitness::new(spool.layout().clone());
+            let say = |line: &str| tracing::info!("{line}");
+            let hands = SystemHands { spool: Arc::clone(&spool), clock, scratch, say: &say };
+            match recover_one(&spool, &witness, &file, &policy, &hands) {
+                Ok(true) => adopted(&spool, &file),
+                Ok(false) => vec![Told::Core(Event::NotClaimed { file })],
+                Err(error) => {
+                    tracing::warn!(file = %file, error = %error, "could not bring home; trying again");
+                    vec![Told::Core(Event::NotClaimed { file })]
+                }
+            }
+        });
+    }
+
+    /// Files what is no task.
+    pub(super) fn reject(&self, place: Place, file: FileName, why: String) {
+        let ctx = Rc::clone(&self.ctx);
+        ctx.metrics.runbook().task_failed();
+        ctx.board.filed(Place::Failed);
+        self.go(move |spool| {
+            match spool.reject(place, &file, ErrorCode::E002, &why) {
+                Ok(name) => tracing::warn!(file = %file, filed = %name, error_code = "E002", reason = %why, "not a task; moved to failed"),
+                Err(error) => tracing::warn!(file = %file, error = %error, "could not move what is no task to failed"),
+            }
+            vec![Told::Looked(look::look_at(spool, vec![(place, file)]))]
+        });
+    }
+
+    /// Gives a drop another name.
+    pub(super) fn aside(&self, place: Place, file: FileName) {
+        self.go(move |spool| match spool.rename_aside(place, &file) {
+            Ok(name) => {
+                tracing::info!(file = %file, renamed = %name, "a task of this name is being worked on; the new one waits under another");
+                vec![Told::Looked(look::look_at(spool, vec![(place, name), (place, file)]))]
+            }
+            Err(error) => {
+                tracing::debug!(file = %file, error = %error, "could not rename aside");
+                vec![Told::Looked(look::look_at(spool, vec![(place, file)]))]
+            }
+        });
+    }
+
+    /// Notes a claim.
+    pub(super) fn note_claim(&self, lease: &Lease) {
+        self.ctx.metrics.claimed();
+        self.ctx.note(Noted::Claimed, lease, |line| line.from = Some(crate::task::TaskState::Pending));
+        tracing::info!(
+            task = %lease.name,
+            run_id = %lease.run,
+            correlation_id = lease.task.spec.correlation_id.as_deref(),
+            attempt = lease.number(),
+            "claimed"
+        );
+    }
+
+    fn go(&self, errand: impl FnOnce(&Arc<Spool<Disk>>) -> Vec<Told> + Send + 'static) {
+        let (spool, tell) = (Arc::clone(&self.ctx.spool), self.tell.clone());
+        tokio::task::spawn_blocking(move || {
+            for told in errand(&spool) {
+                // The loop is gone only if the program ends.
+                tell.send(told).ok();
+            }
+        });
+    }
+}
+
+/// The attempt that is stamped into a task before its agent is started: the session goes on while the run does.
+fn plan_attempt(
+    task: &TaskFile,
+    _run: RunId,
+    clock: &crate::clock::SharedClock,
+    config_dir: Option<&std::path::Path>,
+) -> Attempt {
+    let last = task.record.attempts.last();
+    let number = last.map_or(1, |it| it.number.saturating_add(1));
+    // A session whose transcript is gone is begun again under the same id; one that was refused, under a new one.
+    let session = last.map_or_else(SessionId::mint, |it| it.session_id);
+    let mut attempt = Attempt::open(number, session, clock.wall());
+    attempt.config_dir = config_dir.map(|dir| dir.display().to_string());
+    attempt
+}
+
+fn adopted(spool: &Arc<Spool<Disk>>, file: &FileName) -> Vec<Told> {
+    let witness = SystemWitness::new(spool.layout().clone());
+    let active = crate::recovery::survey::look_at(spool, &witness, file.clone());
+    let lease = active.task.ok().and_then(|task| Lease::of(spool.worker(), file, task));
+    lease.map(|lease| Told::Adopted(Box::new(lease))).into_iter().collect()
+}
+
+fn not_claimed(file: &FileName, error: &ClaimError) -> Vec<Told> {
+    let again = Told::Core(Event::NotClaimed { file: file.clone() });
+    match error {
+        ClaimError::Gone(_) | ClaimError::Changed(_) | ClaimError::Live(_) => {
+            tracing::debug!(file = %file, error = %error, "not claimed");
+            vec![again]
+        }
+        ClaimError::Unreadable { source, .. } => {
+            tracing::warn!(file = %file, error = %source, "not claimed: it cannot be read");
+            vec![again]
+        }
+        ClaimError::Disk { source, .. } => {
+            tracing::error!(file = %file, error = %source, cause = %source.source, "not claimed: the disk refuses");
+            let holding = Holding::of(HoldCause::Disk, format!("{source}: {}", source.source));
+            vec![Told::Core(Event::Refused(holding)), again]
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Finding what is new in the queues: hints are looked at by name, and every few seconds everything is.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::layout::Layout;
+use crate::os::watch::Hints;
+use crate::spool::{Disk, Examined, Identity, Spool, Store};
+use crate::task::{FileName, Place, WorkerName};
+
+/// A name in a queue.
+pub(super) type Slot = (Place, FileName);
+
+/// What a look found.
+#[derive(Debug, Default)]
+pub(super) struct Finds {
+    /// Names in queues.
+    pub(super) looked: Vec<(Slot, Examined)>,
+    /// Names in `active/`.
+    pub(super) active: Vec<FileName>,
+    /// Whether a directory could not be read.
+    pub(super) fault: Option<String>,
+}
+
+/// Remembers which version of each name was looked at last, so that only what changed is read again.
+#[derive(Debug, Default)]
+pub(super) struct Scanner {
+    seen: HashMap<Slot, Identity>,
+}
+
+impl Scanner {
+    /// Looks at everything. The backlog costs one `lstat` a file; only what changed is opened.
+    pub(super) fn scan(&mut self, spool: &Spool<Disk>) -> Finds {
+        let mut finds = Finds::default();
+        let mut present = HashSet::new();
+        for place in Place::QUEUES {
+            match spool.list(place) {
+                Ok(files) => {
+                    for file in files {
+                        let slot = (place, file);
+                        self.look_if_changed(spool, &slot, &mut finds);
+                        present.insert(slot);
+                    }
+                }
+                Err(error) => finds.fault = Some(format!("cannot read {place}: {error}")),
+            }
+        }
+        if finds.fault.is_none() {
+            let gone: Vec<_> = self.seen.keys().filter(|slot| !present.contains(slot)).cloned().collect();
+            for slot in gone {
+                self.seen.remove(&slot);
+                finds.looked.push((slot, Examined::Gone));
+            }
+        }
+        finds.active = spool.list(Place::Active).unwrap_or_default();
+        finds
+    }
+
+    fn look_if_changed(&mut self, spool: &Spool<Disk>, slot: &Slot, finds: &mut Finds) {
+        let identity = spool.store().identity(&spool.path(slot.0, &slot.1)).ok();
+        if identity.is_some() && self.seen.get(slot) == identity.as_ref() {
+            return;
+        }
+        let found = spool.examine(slot.0, &slot.1);
+        match (&found, identity) {
+            (Examined::Task(_), Some(identity)) => {
+                self.seen.insert(slot.clone(), identity);
+            }
+            _ => {
+                self.seen.remove(slot);
+            }
+        }
+        finds.looked.push((slot.clone(), found));
+    }
+}
+
+/// Looks at some names.
+pub(super) fn look_at(spool: &Arc<Spool<Disk>>, slots: Vec<Slot>) -> Vec<(Slot, Examined)> {
+    slots.into_iter().map(|slot| (slot.clone(), spool.examine(slot.0, &slot.1))).collect()
+}
+
+/// The directories that are watched for hints, with the inode that is watched under each name.
+#[derive(Debug)]
+pub(super) struct Watched {
+    places: Vec<(Place, PathBuf)>,
+    inodes: HashMap<PathBuf, (u64, u64)>,
+}
+
+impl Watched {
+    pub(super) fn new(layout: &Layout, worker: &WorkerName) -> Self {
+        let places = [Place::Inbox, Place::Pending, Place::Staged, Place::Active];
+        let places = places.iter().map(|place| (*place, layout.place(worker, *place))).collect();
+        Self { places, inodes: HashMap::new() }
+    }
+
+    /// Makes missing directories again, and watches those that were replaced: a watch stays with its inode.
+    pub(super) fn refresh(&mut self, hints: Option<&mut Hints>) -> std::io::Result<()> {
+        use std::os::unix::fs::MetadataExt;
+        let mut hints = hints;
+        for (_, dir) in &self.places {
+            crate::os::durable::make_dir(dir, crate::os::durable::DIR_MODE)?;
+            let meta = std::fs::symlink_metadata(dir)?;
+            let inode = (meta.dev(), meta.ino());
+            if self.inodes.get(dir) == Some(&inode) {
+                continue;
+            }
+            if let Some(hints) = hints.as_deref_mut() {
+                hints.remove(dir);
+                if let Err(error) = hints.add(dir) {
+                    tracing::warn!(error = %error, dir = %dir.display(), "no kernel events here; looking every few seconds instead");
+                }
+            }
+            self.inodes.insert(dir.clone(), inode);
+        }
+        Ok(())
+    }
+
+    /// The name in a queue that a hint is about.
+    pub(super) fn slot(&self, path: &Path) -> Option<Slot> {
+        let dir = path.parent()?;
+        let place = self.places.iter().find(|(_, it)| it == dir)?.0;
+        let file = path.file_name()?.to_str()?.parse().ok()?;
+        Some((place, file))
+    }
+}

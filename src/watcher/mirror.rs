@@ -1,0 +1,83 @@
+//! Lock files for people and runbooks: mirrors of the facts, made again when somebody unlinks them.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::clock::Timestamp;
+use crate::os::durable::{FILE_MODE, remove_if_there};
+use crate::os::holder::{Holder, Role};
+use crate::os::lock::Lock;
+use crate::task::WorkerName;
+
+/// The lock files of this worker.
+#[derive(Debug)]
+pub(super) struct Mirrors {
+    worker: WorkerName,
+    held: BTreeMap<PathBuf, Lock>,
+}
+
+impl Mirrors {
+    pub(super) const fn new(worker: WorkerName) -> Self {
+        Self { worker, held: BTreeMap::new() }
+    }
+
+    /// Makes sure that exactly `wanted` are there, locked by us and fresh.
+    pub(super) fn keep(&mut self, wanted: &[(PathBuf, Option<String>)], now: Timestamp) -> io::Result<()> {
+        let gone: Vec<_> =
+            self.held.keys().filter(|path| !wanted.iter().any(|(it, _)| it == *path)).cloned().collect();
+        for path in gone {
+            self.release(&path);
+        }
+        for (path, task) in wanted {
+            if !self.held.get(path).is_some_and(|lock| lock.is_still(path)) {
+                self.held.remove(path);
+                if let Some(lock) = self.take(path, task.clone(), now)? {
+                    self.held.insert(path.clone(), lock);
+                }
+            }
+            if let Some(file) = self.held.get(path).and_then(Lock::file) {
+                file.set_modified(now.into())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Unlinks a mirror, still locked, so that nobody finds it free; then lets go.
+    fn release(&mut self, path: &Path) {
+        if let Some(lock) = self.held.remove(path) {
+            if lock.is_still(path) {
+                remove_if_there(path).ok();
+            }
+            drop(lock);
+        }
+    }
+
+    /// Lets all go.
+    pub(super) fn release_all(&mut self) {
+        let all: Vec<_> = self.held.keys().cloned().collect();
+        for path in all {
+            self.release(&path);
+        }
+    }
+
+    fn take(&self, path: &Path, task: Option<String>, now: Timestamp) -> io::Result<Option<Lock>> {
+        let file: File = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(FILE_MODE)
+            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
+            .open(path)?;
+        let Some(lock) = Lock::try_exclusive_on(file)? else { return Ok(None) };
+        if let Some(file) = lock.file() {
+            let mut holder = Holder::current(Role::Watcher, Some(self.worker.clone()), now);
+            holder.task = task;
+            holder.write(file)?;
+        }
+        Ok(Some(lock))
+    }
+}

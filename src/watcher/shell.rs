@@ -1,0 +1,317 @@
+//! The loop: waits for signals, hints, runs and time, asks the core, does what it says.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::attend::{Begin, Order, Run};
+use super::beat::Beat;
+use super::core::{Core, Effect, Event, Now, Wanted};
+use super::ctx::Ctx;
+use super::effects::{Errands, Told};
+use super::look::{Finds, Scanner, Slot, Watched};
+use crate::clock::Ticks;
+use crate::os::signals::Signal;
+use crate::os::watch::{Hint, Hints};
+use crate::spool::Lease;
+use crate::task::{FileName, Place, RunId, TaskFile};
+use crate::telemetry::log::LogHandle;
+
+/// Between two beats.
+const BEAT: Duration = Duration::from_secs(1);
+/// Between two looks at everything, at least; more where a look takes long.
+const SCAN: Duration = Duration::from_secs(5);
+
+/// A run as the loop knows it.
+struct Following {
+    run: RunId,
+    dir: PathBuf,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+/// The loop's own things.
+pub(super) struct Shell {
+    pub(super) ctx: Rc<Ctx>,
+    pub(super) beat: Beat,
+    pub(super) log: LogHandle,
+    pub(super) signals: mpsc::UnboundedReceiver<Signal>,
+    pub(super) hints: Option<(Hints, mpsc::Receiver<Hint>)>,
+    pub(super) living: Vec<FileName>,
+}
+
+struct Looping {
+    ctx: Rc<Ctx>,
+    core: Core,
+    errands: Errands,
+    runs: HashMap<FileName, Following>,
+    watched: Watched,
+    scanner: Option<Scanner>,
+    next_scan: Ticks,
+    next_beat: Ticks,
+    kill_at: Option<Ticks>,
+    leaving: bool,
+}
+
+impl Shell {
+    /// Works until it is told to stop and nothing runs any more.
+    pub(super) async fn run(mut self) {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let config = &self.ctx.config;
+        let mut looping = Looping {
+            core: Core::new(config.worker.clone(), config.concurrency),
+            errands: Errands { ctx: Rc::clone(&self.ctx), tell },
+            runs: HashMap::new(),
+            watched: Watched::new(self.ctx.layout(), &config.worker),
+            scanner: Some(Scanner::default()),
+            next_scan: Ticks::default(),
+            next_beat: Ticks::default(),
+            kill_at: None,
+            leaving: false,
+            ctx: Rc::clone(&self.ctx),
+        };
+        for file in std::mem::take(&mut self.living) {
+            looping.recover(file);
+        }
+        while !looping.leaving {
+            looping.on_time(&mut self);
+            let wait = looping.wait();
+            tokio::select! {
+                biased;
+                Some(signal) = self.signals.recv() => looping.on_signal(signal, &self.log),
+                Some(it) = told.recv() => looping.on_told(it, &mut self.hints),
+                Some(hint) = hint(&mut self.hints) => {
+                    let more = drain(&mut self.hints);
+                    looping.on_hints(std::iter::once(hint).chain(more));
+                }
+                () = tokio::time::sleep(wait) => {}
+            }
+            looping.ctx.board.turned(looping.ctx.clock.ticks());
+        }
+        self.beat.farewell(&looping.core);
+    }
+}
+
+impl Looping {
+    fn now(&self) -> Now {
+        Now { wall: self.ctx.clock.wall(), ticks: self.ctx.clock.ticks() }
+    }
+
+    fn wait(&self) -> Duration {
+        let now = self.now();
+        let own = self.core.next_moment(now);
+        let next =
+            [Some(self.next_beat), Some(self.next_scan), own, self.kill_at].into_iter().flatten().min();
+        next.map_or(BEAT, |at| at.since(now.ticks)).max(Duration::from_millis(1))
+    }
+
+    fn on_time(&mut self, shell: &mut Shell) {
+        let now = self.now();
+        if now.ticks >= self.next_beat {
+            self.next_beat = now.ticks.plus(BEAT);
+            let fault = shell.beat.beat(&self.core, now);
+            self.on_event(Event::Fault(fault));
+            self.on_event(Event::Tick);
+        }
+        if now.ticks >= self.next_scan
+            && let Some(scanner) = self.scanner.take()
+        {
+            if let Err(error) = self.watched.refresh(shell.hints.as_mut().map(|(hints, _)| hints)) {
+                tracing::error!(error = %error, "a queue folder is missing and cannot be made");
+            }
+            self.next_scan = now.ticks.plus(SCAN);
+            self.errands.scan(scanner);
+        }
+        if self.core.next_moment(now).is_some_and(|at| at <= now.ticks) {
+            self.on_event(Event::Tick);
+        }
+        if self.kill_at.is_some_and(|at| at <= now.ticks) {
+            self.kill_at = None;
+            self.on_event(Event::Asked(Wanted::StopNow));
+        }
+    }
+
+    fn on_signal(&mut self, signal: Signal, log: &LogHandle) {
+        match signal {
+            Signal::Child => self.ctx.reaper.reap(),
+            Signal::Reload => {
+                log.reopen();
+                tracing::info!("log reopened");
+            }
+            Signal::Stop => {
+                let word = if self.core.wanted() == Wanted::Run { "stopping" } else { "stopping at once" };
+                tracing::info!(running = self.runs.len(), "{word}");
+                self.on_event(Event::Asked(Wanted::Stop));
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        if let Event::RunEnded(ended) = &event {
+            self.runs.remove(&ended.file);
+        }
+        let now = self.now();
+        let effects = self.core.handle(event, now);
+        let mut looks: Vec<Slot> = Vec::new();
+        for effect in effects {
+            self.perform(effect, &mut looks);
+        }
+        if !looks.is_empty() {
+            self.errands.look(looks);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect, looks: &mut Vec<Slot>) {
+        match effect {
+            Effect::Claim { place, file } => self.errands.claim(place, file),
+            Effect::Look { place, file } => looks.push((place, file)),
+            Effect::Reject { place, file, why } => self.errands.reject(place, file, why),
+            Effect::Aside { place, file } => self.errands.aside(place, file),
+            Effect::TakeBack { place, file } => self.take_back(place, &file),
+            Effect::StopRuns => {
+                self.kill_at = Some(self.ctx.clock.ticks().plus(self.ctx.config.grace));
+                self.order(&Order::Stop);
+            }
+            Effect::KillRuns => self.order(&Order::Kill),
+            Effect::Leave => self.leaving = true,
+        }
+    }
+
+    fn on_told(&mut self, told: Told, hints: &mut Option<(Hints, mpsc::Receiver<Hint>)>) {
+        match told {
+            Told::Core(event) => self.on_event(event),
+            Told::Claimed(lease) => {
+                self.errands.note_claim(&lease);
+                self.follow(*lease, Begin::Start);
+            }
+            Told::Adopted(lease) => self.follow(*lease, Begin::Adopt),
+            Told::Open(file) => self.recover(file),
+            Told::Watch(path) => watch(hints, &path),
+            Told::Unwatch(path) => {
+                if let Some((hints, _)) = hints {
+                    hints.remove(&path);
+                }
+            }
+            Told::Looked(looked) => self.on_looked(looked),
+            Told::Scanned(scanner, finds) => self.on_scanned(scanner, finds),
+        }
+    }
+
+    fn on_looked(&mut self, looked: Vec<(Slot, crate::spool::Examined)>) {
+        for ((place, file), found) in looked {
+            self.on_event(Event::Looked { place, file, found });
+        }
+    }
+
+    fn on_scanned(&mut self, scanner: Scanner, finds: Finds) {
+        self.scanner = Some(scanner);
+        if let Some(fault) = &finds.fault {
+            tracing::warn!("{fault}");
+        }
+        self.on_looked(finds.looked);
+        // What stands in active/ and is nobody's was put there by hand, or by a claim that failed half-way.
+        for file in finds.active {
+            if !self.runs.contains_key(&file) && !self.core.is_live(&file) {
+                self.recover(file);
+            }
+        }
+    }
+
+    fn recover(&mut self, file: FileName) {
+        self.on_event(Event::Recovering { file: file.clone() });
+        self.errands.recover(file);
+    }
+
+    fn on_hints(&mut self, hints: impl Iterator<Item = Hint>) {
+        let mut slots: Vec<Slot> = Vec::new();
+        for hint in hints {
+            match hint {
+                Hint::Lost => self.next_scan = Ticks::default(),
+                Hint::Changed(path) => match self.watched.slot(&path) {
+                    Some((Place::Active, file)) => self.tell_run(&file, Order::Look),
+                    Some(slot) if !slots.contains(&slot) => slots.push(slot),
+                    Some(_) => {}
+                    None => self.wake_run(&path),
+                },
+            }
+        }
+        if !slots.is_empty() {
+            self.errands.look(slots);
+        }
+    }
+
+    /// A hint about a run's stream goes to the run.
+    fn wake_run(&self, path: &Path) {
+        for following in self.runs.values() {
+            if path.starts_with(&following.dir) {
+                following.orders.send(Order::Look).ok();
+            }
+        }
+    }
+
+    fn follow(&mut self, lease: Lease, begin: Begin) {
+        let (orders, told) = mpsc::unbounded_channel();
+        // A worker that stops starts nothing any more, but it takes up what lives, to end it orderly.
+        let stopping = self.core.wanted() != Wanted::Run;
+        let begin = if stopping && begin == Begin::Start { Begin::PutBack } else { begin };
+        let file = lease.file.clone();
+        let running = Event::Running { file: file.clone(), name: lease.name.clone(), run: lease.run };
+        let dir = lease.paths(self.ctx.layout()).dir().to_owned();
+        self.runs.insert(file, Following { run: lease.run, dir, orders });
+        self.on_event(running);
+        let run = Run::new(Rc::clone(&self.ctx), lease, told, self.errands.tell.clone());
+        tokio::task::spawn_local(run.follow(begin));
+        if stopping {
+            self.order(&Order::Stop);
+        }
+    }
+
+    fn order(&self, order: &Order) {
+        for following in self.runs.values() {
+            following.orders.send(order.clone()).ok();
+        }
+    }
+
+    fn tell_run(&self, file: &FileName, order: Order) {
+        if let Some(following) = self.runs.get(file) {
+            following.orders.send(order).ok();
+        }
+    }
+
+    /// Lets the run take its file out of a queue again.
+    fn take_back(&self, place: Place, file: &FileName) {
+        let path = self.ctx.spool.path(place, file);
+        let run = std::fs::read(&path).ok().and_then(|bytes| TaskFile::parse(&bytes).ok()?.record.run_id);
+        if let Some(following) = self.runs.values().find(|it| Some(it.run) == run) {
+            following.orders.send(Order::TakeBack(path)).ok();
+        }
+    }
+}
+
+fn watch(hints: &mut Option<(Hints, mpsc::Receiver<Hint>)>, path: &Path) {
+    let Some((hints, _)) = hints else { return };
+    if let Err(error) = hints.add(path) {
+        tracing::debug!(error = %error, "no kernel events for a stream; looking every few seconds instead");
+    }
+}
+
+/// The next hint; never, where there are none to be had.
+async fn hint(hints: &mut Option<(Hints, mpsc::Receiver<Hint>)>) -> Option<Hint> {
+    match hints {
+        Some((_, told)) => told.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The hints that wait already: a burst is one look.
+fn drain(hints: &mut Option<(Hints, mpsc::Receiver<Hint>)>) -> Vec<Hint> {
+    let mut out = Vec::new();
+    if let Some((_, told)) = hints {
+        while let Ok(hint) = told.try_recv() {
+            out.push(hint);
+        }
+    }
+    out
+}
