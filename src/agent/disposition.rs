@@ -101,7 +101,7 @@ pub fn dispose(judgement: &Judgement, task: &TaskFile, terms: &Terms) -> Disposi
             Disposition::Conclude { outcome, answer: None, usage }
         }
         Verdict::SessionGone { reason } => Disposition::Requeue {
-            entry: uncharged(AttemptOutcome::NotStarted, reason, None, usage),
+            entry: uncharged(AttemptOutcome::SessionLost, reason, None, usage),
             hold: None,
         },
     }

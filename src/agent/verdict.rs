@@ -137,7 +137,7 @@ impl Verdict {
             Self::Interrupted { cause: Interruption::Asked, .. } => AttemptOutcome::Interrupted,
             Self::Interrupted { cause: Interruption::Crashed, .. } => AttemptOutcome::Crashed,
             Self::Cancelled { .. } => AttemptOutcome::Cancelled,
-            Self::SessionGone { .. } => AttemptOutcome::NotStarted,
+            Self::SessionGone { .. } => AttemptOutcome::SessionLost,
         }
     }
 }

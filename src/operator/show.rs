@@ -156,6 +156,7 @@ fn outcome_cell(outcome: Option<AttemptOutcome>) -> Cell {
         Some(AttemptOutcome::Interrupted) => ("interrupted", Tone::Plain),
         Some(AttemptOutcome::Deferred) => ("deferred", Tone::Warn),
         Some(AttemptOutcome::NotStarted) => ("not started", Tone::Warn),
+        Some(AttemptOutcome::SessionLost) => ("session lost", Tone::Warn),
         Some(AttemptOutcome::Cancelled) => ("cancelled", Tone::Plain),
     };
     Cell::toned(word, tone)

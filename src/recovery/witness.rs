@@ -58,8 +58,9 @@ impl SystemWitness {
 impl Witness for SystemWitness {
     fn testify(&self, run: RunId, attempt: &Attempt) -> Testimony {
         let stream = self.layout.run(&run).stream(attempt.number);
-        let locked = lock::is_held(&stream).unwrap_or(false);
-        let agent = process_of(attempt);
+        // What cannot be asked is taken for held: nothing is started twice for a disk that fails.
+        let locked = lock::is_held(&stream).unwrap_or(true);
+        let agent = process_of(attempt).filter(ProcessId::is_of_this_boot);
         // A stray that inherited the agent's stdout keeps the lock of an agent that is gone: if we can see
         // that it is gone, it is. Over the border of a PID namespace only the lock speaks.
         let gone = agent.as_ref().is_some_and(|it| it.is_alive() == Some(false));

@@ -275,8 +275,13 @@ impl<S: Store> Spool<S> {
         let reason = papers::rejection(&self.worker, file, (code, why), self.clock.wall());
         let papers = Papers { files: vec![(self.layout.reason(&self.worker, &name), reason)] };
         let (from, to) = (self.path(place, file), self.path(Place::Failed, &name));
-        self.store.perform_all(&steps::reject(&from, &to, papers))?;
-        Ok(name)
+        let paper = self.layout.reason(&self.worker, &name);
+        let done = self.store.perform_all(&steps::reject(&from, &to, papers));
+        if done.is_err() && self.store.identity(&to).is_err() {
+            // Another worker took it first: a reason without its file would mislead.
+            self.store.perform(&steps::Step::Remove(paper)).ok();
+        }
+        done.map(|()| name)
     }
 
     /// Renames a drop whose name is being worked on, so that the next drop of that name does not replace it;

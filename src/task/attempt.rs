@@ -50,6 +50,8 @@ pub enum AttemptOutcome {
     Deferred,
     /// The agent could not be started.
     NotStarted,
+    /// The conversation that was to go on is not there any more: the next attempt begins another.
+    SessionLost,
     /// An operator cancelled it.
     Cancelled,
 }

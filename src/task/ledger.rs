@@ -10,6 +10,9 @@ use super::outcome::Outcome;
 use super::state::TaskState;
 use crate::clock::epoch_seconds;
 
+/// The attempts that a record keeps for certain.
+const ATTEMPTS_KEPT: usize = 50;
+
 /// What an attempt used, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
@@ -50,7 +53,21 @@ impl TaskFile {
     pub fn begin_attempt(&mut self, attempt: Attempt) {
         self.record.state = Some(TaskState::Initializing);
         self.record.retry_at = None;
+        self.forget_idle_attempts();
         self.record.attempts.push(attempt);
+    }
+
+    /// A fault that lasts for weeks is tried again every few minutes: of the attempts that cost nothing and count
+    /// for nothing, only the last ones stay.
+    fn forget_idle_attempts(&mut self) {
+        let attempts = &mut self.record.attempts;
+        let mut surplus = attempts.len().saturating_sub(ATTEMPTS_KEPT);
+        attempts.retain(|attempt| {
+            let idle = !attempt.charged && !attempt.is_open() && attempt.cost_usd.unwrap_or(0.0) <= 0.0;
+            let forget = idle && surplus > 0;
+            surplus -= usize::from(forget);
+            !forget
+        });
     }
 
     /// Records the outcome, once: the first one wins.
@@ -168,6 +185,20 @@ mod tests {
         task.requeue(&Requeue { charged: false, ..crash() }, at(3));
         assert_eq!(task.record.retry_count, Some(0));
         assert!(!task.record.attempts[0].charged);
+    }
+
+    #[test]
+    fn a_fault_of_weeks_does_not_grow_the_record_without_end() {
+        let mut task = running();
+        task.requeue(&crash(), at(3));
+        for n in 2..200 {
+            task.begin_attempt(Attempt::open(n, SessionId::mint(), at(4)));
+            task.requeue(&Requeue { charged: false, ..crash() }, at(5));
+        }
+        let numbers: Vec<_> = task.record.attempts.iter().map(|it| it.number).collect();
+        assert_eq!(numbers.len(), ATTEMPTS_KEPT + 1);
+        assert_eq!((numbers[0], numbers[1], numbers.last()), (1, 150, Some(&199)), "the charged one stays");
+        assert_eq!(task.record.retry_count, Some(1));
     }
 
     #[test]

@@ -12,7 +12,9 @@ use super::look::{self, Slot};
 use crate::agent::disposition::Holding;
 use crate::recovery::{LivingAgents, Policy, SystemHands, SystemWitness, recover_one};
 use crate::spool::{ClaimError, Claimed, Disk, Lease, Spool};
-use crate::task::{Attempt, ErrorCode, FileName, HoldCause, Place, RunId, SessionId, TaskFile};
+use crate::task::{
+    Attempt, AttemptOutcome, ErrorCode, FileName, HoldCause, Place, RunId, SessionId, TaskFile,
+};
 use crate::telemetry::journal::Event as Noted;
 
 /// What the loop is told by its own errands.
@@ -95,12 +97,16 @@ impl Errands {
 
     /// Files what is no task.
     pub(super) fn reject(&self, place: Place, file: FileName, why: String) {
-        let ctx = Rc::clone(&self.ctx);
-        ctx.metrics.runbook().task_failed();
-        ctx.board.filed(Place::Failed);
+        let (metrics, board) = (Arc::clone(&self.ctx.metrics), Arc::clone(&self.ctx.board));
         self.go(move |spool| {
             match spool.reject(place, &file, ErrorCode::E002, &why) {
-                Ok(name) => tracing::warn!(file = %file, filed = %name, error_code = "E002", reason = %why, "not a task; moved to failed"),
+                Ok(name) => {
+                    metrics.runbook().task_failed();
+                    board.filed(Place::Failed);
+                    tracing::warn!(file = %file, filed = %name, error_code = "E002", reason = %why, "not a task; moved to failed");
+                }
+                // Another worker was faster with what lay in the inbox.
+                Err(error) if error.is_gone() => tracing::debug!(file = %file, "gone before it could be filed"),
                 Err(error) => tracing::warn!(file = %file, error = %error, "could not move what is no task to failed"),
             }
             vec![Told::Looked(look::look_at(spool, vec![(place, file)]))]
@@ -155,7 +161,8 @@ fn plan_attempt(
     let last = task.record.attempts.last();
     let number = last.map_or(1, |it| it.number.saturating_add(1));
     // A session whose transcript is gone is begun again under the same id; one that was refused, under a new one.
-    let session = last.map_or_else(SessionId::mint, |it| it.session_id);
+    let goes_on = last.filter(|it| it.outcome != Some(AttemptOutcome::SessionLost));
+    let session = goes_on.map_or_else(SessionId::mint, |it| it.session_id);
     let mut attempt = Attempt::open(number, session, clock.wall());
     attempt.config_dir = config_dir.map(|dir| dir.display().to_string());
     attempt

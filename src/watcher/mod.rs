@@ -29,6 +29,7 @@ mod face;
 pub mod hold;
 mod look;
 mod mirror;
+mod panic;
 mod shell;
 mod start;
 mod watchdog;

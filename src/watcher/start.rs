@@ -9,7 +9,7 @@ use super::board::Board;
 use super::ctx::Ctx;
 use super::face::WatcherFace;
 use super::shell::Shell;
-use super::{beat::Beat, watchdog};
+use super::{beat::Beat, panic, watchdog};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Exit, LogFormat as Wanted, WatcherConfig};
 use crate::layout::Layout;
@@ -130,6 +130,7 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     let layout = Layout::new(&config.root);
     lay_out(&layout, &config)?;
     let lock = take_lock(&layout, &config, &clock)?;
+    panic::report_into(layout.worker(&config.worker), Arc::clone(&clock));
     let scratch = config.scratch_dir.clone().unwrap_or_else(|| layout.default_scratch(&config.worker));
     make_scratch(&scratch)?;
     let disk = Disk::new(config.durability);
@@ -165,7 +166,9 @@ fn make_scratch(path: &std::path::Path) -> Result<(), StartError> {
     let meta = std::fs::symlink_metadata(path).map_err(folder)?;
     let ours = std::os::unix::fs::MetadataExt::uid(&meta) == nix::unistd::geteuid().as_raw();
     if meta.is_dir() && ours {
-        return Ok(());
+        // Runbooks make it anew with the mode of their umask.
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        return std::fs::set_permissions(path, private).map_err(folder);
     }
     Err(folder(std::io::Error::other(
         "it is a link, or belongs to another user: remove it, or name another --scratch-dir",

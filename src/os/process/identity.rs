@@ -44,6 +44,11 @@ impl ProcessId {
         Some(Stat::read(self.pid).is_some_and(|stat| stat.start_ticks == self.start_ticks && !stat.is_dead()))
     }
 
+    /// Whether its pid means anything here: another boot, or another PID namespace, numbers anew.
+    pub fn is_of_this_boot(&self) -> bool {
+        self.boot_id == boot_id() && self.pid_ns == pid_ns()
+    }
+
     /// A handle that means this process and no later one.
     pub fn open(&self) -> io::Result<OwnedFd> {
         let gone = || io::Error::from_raw_os_error(nix::libc::ESRCH);

@@ -12,6 +12,7 @@ use crate::agent::stream::StreamEvent;
 use crate::agent::tail::Tail;
 use crate::agent::verdict::{EndedBy, Exit};
 use crate::os::process::{ProcessId, signal};
+use crate::task::TaskState;
 use rustix::process::Signal;
 
 /// How often a stream is looked at without a hint.
@@ -84,10 +85,14 @@ impl Run {
     fn hear(&mut self, live: &mut Live) -> bool {
         let now = self.ctx.clock.ticks();
         let mut acts = Vec::new();
+        let mut answered = false;
         let course = &mut live.course;
         let looked = live.tail.look(|event| match event {
             StreamEvent::Init(_) => course.turn_began(),
-            StreamEvent::Result(_) => acts.extend(course.answered(now)),
+            StreamEvent::Result(_) => {
+                answered = true;
+                acts.extend(course.answered(now));
+            }
             StreamEvent::Assistant(_)
             | StreamEvent::ToolResults(_)
             | StreamEvent::Retry(_)
@@ -105,6 +110,9 @@ impl Run {
                 return false;
             }
         };
+        if answered {
+            self.completing();
+        }
         if looked.bytes > 0 {
             acts.extend(live.course.heard(looked.bytes, now));
             self.sign_of_life();
@@ -114,6 +122,12 @@ impl Run {
         }
         self.act(acts, live);
         looked.more
+    }
+
+    fn completing(&self) {
+        if let Some(running) = self.ctx.board.show().running.get_mut(&self.lease.file) {
+            running.state = TaskState::Completing;
+        }
     }
 
     fn sign_of_life(&self) {
