@@ -239,15 +239,16 @@ impl Core {
         self.running.contains_key(file) || self.claiming.contains_key(file)
     }
 
-    /// When the next thing happens by itself.
+    /// When the next thing happens by itself. What is due already waits for something else, such as a slot.
     pub fn next_moment(&self, now: Now) -> Option<Ticks> {
         let settles = self.unsettled.values().map(|it| it.since.plus(SETTLE)).min();
-        let walls = [self.queue.next_due(), self.holds.until()].into_iter().flatten().min();
+        let ahead = |at: &Timestamp| *at > now.wall;
+        let walls = [self.queue.next_due(), self.holds.until()].into_iter().flatten().filter(ahead).min();
         let due = walls.map(|at| {
             let ahead = at.duration_since(now.wall);
             now.ticks.plus(Duration::try_from(ahead).unwrap_or(Duration::ZERO))
         });
-        settles.into_iter().chain(due).min()
+        settles.into_iter().chain(due).filter(|at| *at > now.ticks).min()
     }
 
     fn looked(&mut self, slot: (Place, FileName), found: Examined, now: Now) -> Vec<Effect> {

@@ -211,3 +211,18 @@ fn what_is_being_brought_home_is_not_claimed_meanwhile() {
     let effects = core.handle(Event::NotClaimed { file: file("a") }, now(2));
     assert!(effects.contains(&Effect::Look { place: Place::Pending, file: file("a") }));
 }
+
+#[test]
+fn what_is_due_and_cannot_start_does_not_wake_the_worker_over_and_over() {
+    let mut core = core(1);
+    core.handle(seen(Place::Pending, "a"), now(1));
+    run(&mut core, "a", 1);
+    let mut later = head(Place::Pending, "later");
+    later.not_before = Some(now(5).wall);
+    let event =
+        Event::Looked { place: Place::Pending, file: file("later"), found: Examined::Task(Box::new(later)) };
+    core.handle(event, now(2));
+    assert_eq!(core.next_moment(now(2)), Some(Ticks(Duration::from_secs(5))));
+    assert_eq!(core.next_moment(now(6)), None, "it waits for the slot");
+    assert!(core.handle(ended("a", None), now(7)).contains(&claim(Place::Pending, "later")));
+}

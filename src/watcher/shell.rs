@@ -51,6 +51,7 @@ struct Looping {
     scanner: Option<Scanner>,
     next_scan: Ticks,
     next_beat: Ticks,
+    own: Option<Ticks>,
     kill_at: Option<Ticks>,
     leaving: bool,
 }
@@ -68,6 +69,7 @@ impl Shell {
             scanner: Some(Scanner::default()),
             next_scan: Ticks::default(),
             next_beat: Ticks::default(),
+            own: None,
             kill_at: None,
             leaving: false,
             ctx: Rc::clone(&self.ctx),
@@ -124,7 +126,7 @@ impl Looping {
             self.next_scan = now.ticks.plus(SCAN);
             self.errands.scan(scanner);
         }
-        if self.core.next_moment(now).is_some_and(|at| at <= now.ticks) {
+        if self.own.take_if(|at| *at <= now.ticks).is_some() {
             self.on_event(Event::Tick);
         }
         if self.kill_at.is_some_and(|at| at <= now.ticks) {
