@@ -101,11 +101,11 @@ impl Looping {
         Now { wall: self.ctx.clock.wall(), ticks: self.ctx.clock.ticks() }
     }
 
-    fn wait(&self) -> Duration {
+    fn wait(&mut self) -> Duration {
         let now = self.now();
-        let own = self.core.next_moment(now);
-        let next =
-            [Some(self.next_beat), Some(self.next_scan), own, self.kill_at].into_iter().flatten().min();
+        self.own = self.core.next_moment(now);
+        let scan = self.scanner.is_some().then_some(self.next_scan);
+        let next = [Some(self.next_beat), scan, self.own, self.kill_at].into_iter().flatten().min();
         next.map_or(BEAT, |at| at.since(now.ticks)).max(Duration::from_millis(1))
     }
 
