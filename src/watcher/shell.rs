@@ -101,7 +101,8 @@ impl Looping {
 
     fn wait(&self) -> Duration {
         let now = self.now();
-        let own = self.core.next_moment(now);
+        // What is due already was tried just now and waits for something else: waking for it would turn for ever.
+        let own = self.core.next_moment(now).filter(|at| *at > now.ticks);
         let next =
             [Some(self.next_beat), Some(self.next_scan), own, self.kill_at].into_iter().flatten().min();
         next.map_or(BEAT, |at| at.since(now.ticks)).max(Duration::from_millis(1))
