@@ -191,6 +191,9 @@ impl Core {
             Event::Looked { place, file, found } => effects = self.looked((place, file), found, now),
             Event::Running { file, name, run } => {
                 self.claiming.remove(&file);
+                // A drop of this name that was seen while it was being claimed is seen as one now: left under its
+                // name, the next drop would replace it.
+                effects.extend(looks(&file));
                 self.running.insert(file, Live { name, run });
             }
             Event::Recovering { file } => {
@@ -290,7 +293,7 @@ impl Core {
         if head.run.is_some_and(|run| self.running.values().any(|live| live.run == run)) {
             return vec![Effect::TakeBack { place: head.place, file: head.file }];
         }
-        if self.running.contains_key(&head.file) && head.place != Place::Inbox {
+        if self.running.contains_key(&head.file) {
             return vec![Effect::Aside { place: head.place, file: head.file }];
         }
         self.queue.put(head, now.wall);
@@ -299,7 +302,11 @@ impl Core {
 
     fn not_claimed(&mut self, file: &FileName, effects: &mut Vec<Effect>) {
         self.claiming.remove(file);
-        effects.extend(Place::QUEUES.map(|place| Effect::Look { place, file: file.clone() }));
+        // Another worker took what was to try whether a hold is over: the next one tries.
+        if self.active() == 0 {
+            self.holds.not_started();
+        }
+        effects.extend(looks(file));
     }
 
     fn run_ended(&mut self, ended: Ended, now: Now, effects: &mut Vec<Effect>) {
@@ -310,7 +317,7 @@ impl Core {
             None => self.holds.prove_over(),
         }
         // It may be back in pending, and a namesake may have waited for it.
-        effects.extend(Place::QUEUES.map(|place| Effect::Look { place, file: ended.file.clone() }));
+        effects.extend(looks(&ended.file));
     }
 
     fn asked(&mut self, wanted: Wanted, effects: &mut Vec<Effect>) {
@@ -370,6 +377,11 @@ impl Core {
             effects.push(Effect::Leave);
         }
     }
+}
+
+/// The looks at one name in every queue.
+fn looks(file: &FileName) -> impl Iterator<Item = Effect> {
+    Place::QUEUES.into_iter().map(|place| Effect::Look { place, file: file.clone() })
 }
 
 /// `x~2.json` waits while `x.json` is worked on.

@@ -98,6 +98,30 @@ fn a_drop_under_a_live_name_steps_aside_at_once_and_waits() {
 }
 
 #[test]
+fn a_drop_seen_during_the_claim_of_its_name_is_seen_again() {
+    let mut core = core(5);
+    core.handle(seen(Place::Inbox, "x"), now(1));
+    assert_eq!(core.handle(seen(Place::Inbox, "x"), now(1)), [], "it may be the one that is being claimed");
+    let effects = run(&mut core, "x", 1);
+    assert!(effects.contains(&Effect::Look { place: Place::Inbox, file: file("x") }), "{effects:?}");
+    let aside = Effect::Aside { place: Place::Inbox, file: file("x") };
+    assert_eq!(core.handle(seen(Place::Inbox, "x"), now(2)), [aside]);
+}
+
+#[test]
+fn a_hold_is_tried_by_another_task_when_the_first_was_taken_by_another_worker() {
+    let mut core = core(3);
+    core.handle(seen(Place::Inbox, "a"), now(1));
+    run(&mut core, "a", 1);
+    core.handle(ended("a", Some(auth())), now(2));
+    core.handle(seen(Place::Inbox, "a"), now(2));
+    core.handle(seen(Place::Inbox, "b"), now(2));
+    assert_eq!(core.handle(Event::Tick, now(18)), [claim(Place::Inbox, "a")]);
+    let effects = core.handle(Event::NotClaimed { file: file("a") }, now(18));
+    assert!(effects.contains(&claim(Place::Inbox, "b")), "{effects:?}");
+}
+
+#[test]
 fn one_name_is_never_worked_on_twice_at_once() {
     let mut core = core(5);
     core.handle(seen(Place::Pending, "a"), now(1));

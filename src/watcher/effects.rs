@@ -11,7 +11,7 @@ use super::ctx::Ctx;
 use super::look::{self, Slot};
 use crate::agent::disposition::Holding;
 use crate::recovery::{LivingAgents, Policy, SystemHands, SystemWitness, recover_one};
-use crate::spool::{ClaimError, Claimed, Disk, Lease, Spool};
+use crate::spool::{ClaimError, Claimed, Disk, Examined, Lease, Spool};
 use crate::task::{
     Attempt, AttemptOutcome, ErrorCode, FileName, HoldCause, Place, RunId, SessionId, TaskFile,
 };
@@ -35,7 +35,7 @@ pub(super) enum Told {
     /// A full look is over.
     Scanned(look::Scanner, look::Finds),
     /// Names were looked at.
-    Looked(Vec<(Slot, crate::spool::Examined)>),
+    Looked(Vec<(Slot, Examined)>),
 }
 
 /// Does errands on threads of their own.
@@ -99,6 +99,12 @@ impl Errands {
     pub(super) fn reject(&self, place: Place, file: FileName, why: String) {
         let (metrics, board) = (Arc::clone(&self.ctx.metrics), Arc::clone(&self.ctx.board));
         self.go(move |spool| {
+            let slot = vec![(place, file.clone())];
+            let looked = look::look_at(spool, slot.clone());
+            if looked.iter().any(|(_, found)| matches!(found, Examined::Task(_) | Examined::Gone)) {
+                // Its writer was slower than our patience, and faster than we.
+                return vec![Told::Looked(looked)];
+            }
             match spool.reject(place, &file, ErrorCode::E002, &why) {
                 Ok(name) => {
                     metrics.runbook().task_failed();
@@ -109,7 +115,7 @@ impl Errands {
                 Err(error) if error.is_gone() => tracing::debug!(file = %file, "gone before it could be filed"),
                 Err(error) => tracing::warn!(file = %file, error = %error, "could not move what is no task to failed"),
             }
-            vec![Told::Looked(look::look_at(spool, vec![(place, file)]))]
+            vec![Told::Looked(look::look_at(spool, slot))]
         });
     }
 

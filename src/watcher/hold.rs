@@ -51,6 +51,13 @@ impl Holds {
         }
     }
 
+    /// What was to be started was not: nothing tries whether it is over.
+    pub fn not_started(&mut self) {
+        if let Some(hold) = &mut self.hold {
+            hold.trying = false;
+        }
+    }
+
     /// Why nothing is started.
     pub fn holding(&self) -> Option<&Holding> {
         self.hold.as_ref().map(|hold| &hold.holding)
@@ -109,6 +116,15 @@ mod tests {
         assert_eq!(holds.until(), Some(at(46)), "the pause doubles");
         holds.prove_over();
         assert!(holds.lets_start(at(17), 3));
+    }
+
+    #[test]
+    fn a_try_that_never_started_leaves_the_next_one_to_try() {
+        let mut holds = Holds::default();
+        holds.begin(holding(HoldCause::Auth, None), at(0));
+        holds.started();
+        holds.not_started();
+        assert!(holds.lets_start(at(15), 0));
     }
 
     #[test]

@@ -1,0 +1,210 @@
+//! Drops by every hand: a task is taken when it is whole, once, and what is none is filed untouched.
+
+#![cfg(feature = "test-support")]
+#![allow(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and writes files")]
+
+#[path = "support/sight.rs"]
+mod sight;
+#[path = "support/world.rs"]
+mod world;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+use sight::{events, lives, names, place, reason, tasks};
+use world::World;
+
+fn shell(dir: &Path, script: &str) {
+    let status = Command::new("/bin/sh").args(["-ec", script]).current_dir(dir).status().unwrap();
+    assert!(status.success(), "{script}");
+}
+
+/// Waits until the watcher has turned `n` more times.
+fn beats(world: &World, n: u64) {
+    let path = world.root().join("workers/marie/heartbeat.json");
+    let seq = || world::json(&path).and_then(|beat| beat["seq"].as_u64());
+    let now = world.until("the watcher beats", seq);
+    world.until("the watcher beats on", || seq().filter(|seq| *seq >= now + n));
+}
+
+#[test]
+fn a_task_may_be_dropped_by_any_tool() {
+    let world = World::new();
+    let _watcher = world.up("marie");
+    let (inbox, pending) = (place(&world, ""), place(&world, "marie/pending"));
+    let task = |name: &str| json!({"prompt": format!("fake: succeed text={name}")}).to_string();
+    fs::write(world.path().join("mv.json"), task("mv")).unwrap();
+    fs::rename(world.path().join("mv.json"), inbox.join("mv.json")).unwrap();
+    fs::write(world.path().join("cp.json"), task("cp")).unwrap();
+    shell(&inbox, &format!("cp {}/cp.json .", world.path().display()));
+    shell(&pending, &format!("echo '{}' > echo.json", task("echo")));
+    // An editor that saves beside and renames, and one that truncates and writes.
+    shell(
+        &pending,
+        &format!("echo '{}' > .vim.json.swp; echo '{}' > 4913; mv 4913 vim.json", task("no"), task("vim")),
+    );
+    let mut nano = fs::File::create(inbox.join("nano.json")).unwrap();
+    nano.write_all(task("nano").as_bytes()).unwrap();
+    nano.sync_all().unwrap();
+    for name in ["mv", "cp", "echo", "vim", "nano"] {
+        assert_eq!(world.filed("marie/completed", name)["result"], name);
+        assert_eq!(events(&world, "start", name).len(), 1, "{name}");
+        assert_eq!(world.homes(name), ["marie/completed"]);
+    }
+    assert!(names(&pending).contains(&".vim.json.swp".to_owned()));
+}
+
+#[test]
+fn a_slow_writer_is_waited_for() {
+    let world = World::new();
+    let _watcher = world.up("marie");
+    let path = place(&world, "marie/pending").join("slow.json");
+    let mut file = fs::File::create(&path).unwrap();
+    file.write_all(b"{\"prompt\": \"fake: succ").unwrap();
+    file.flush().unwrap();
+    beats(&world, 2);
+    assert_eq!(world.homes("slow"), ["marie/pending"], "half a file is nobody's");
+    file.write_all(b"eed text=whole\"}").unwrap();
+    drop(file);
+    assert_eq!(world.filed("marie/completed", "slow")["result"], "whole");
+}
+
+#[test]
+fn names_of_tools_at_work_are_no_tasks() {
+    let world = World::new();
+    let leave = [".x.json.swp", "x.json~", "x.tmp", "x.json.tmp", "x.json.part", ".x.json", "README.md"];
+    let _watcher = world.up("marie");
+    for name in leave {
+        fs::write(place(&world, "marie/pending").join(name), r#"{"prompt":"no"}"#).unwrap();
+        fs::write(place(&world, "").join(name), "{ half").unwrap();
+    }
+    world.submit("marie/pending", "after", &json!({"prompt": "fake: succeed"}));
+    world.filed("marie/completed", "after");
+    beats(&world, 6);
+    for name in leave {
+        assert!(place(&world, "marie/pending").join(name).exists(), "{name}");
+        assert!(place(&world, "").join(name).exists(), "{name}");
+    }
+    assert_eq!(world.agent_log().iter().filter(|line| line["event"] == "start").count(), 1);
+}
+
+#[test]
+fn what_is_no_json_has_ten_seconds_and_is_then_filed_as_it_is() {
+    let world = World::new();
+    let _watcher = world.up("marie");
+    let garbage = b"{\"prompt\": \"x\", \xff\x00 oops".to_vec();
+    let dropped = Instant::now();
+    fs::write(place(&world, "").join("bad.json"), &garbage).unwrap();
+    fs::write(place(&world, "marie/pending").join("empty.json"), "").unwrap();
+    let why = reason(&world, "marie", "bad");
+    assert_eq!(why["error_code"], "E002", "{why}");
+    let failed = place(&world, "marie/failed");
+    world.until("both are filed", || (tasks(&world, "marie/failed").len() == 2).then_some(()));
+    assert!(dropped.elapsed() >= Duration::from_millis(9900), "after {:?}", dropped.elapsed());
+    assert!(dropped.elapsed() < Duration::from_secs(25), "after {:?}", dropped.elapsed());
+    assert_eq!(fs::read(failed.join("bad.json")).unwrap(), garbage);
+    assert_eq!(fs::read(failed.join("empty.json")).unwrap(), b"");
+    assert_eq!(world.homes("bad"), ["marie/failed"]);
+}
+
+#[test]
+fn what_is_json_and_no_task_is_filed_at_once() {
+    let world = World::new();
+    let _watcher = world.up("marie");
+    let dropped = Instant::now();
+    let wrong = [
+        ("list", "[1, 2]"),
+        ("nothing", "{}"),
+        ("prompt", r#"{"prompt": 5}"#),
+        ("priority", r#"{"prompt": "x", "priority": "high"}"#),
+        ("moment", r#"{"prompt": "x", "not_before": "tomorrow"}"#),
+        ("timeout", r#"{"prompt": "x", "timeout_s": -1}"#),
+        ("id", r#"{"prompt": "x", "id": "../../etc/passwd"}"#),
+    ];
+    for (name, content) in wrong {
+        let temp = world.path().join("drop");
+        fs::write(&temp, content).unwrap();
+        fs::rename(temp, place(&world, "").join(format!("{name}.json"))).unwrap();
+    }
+    for (name, content) in wrong {
+        let why = reason(&world, "marie", name);
+        assert_eq!(why["error_code"], "E002", "{name}: {why}");
+        let path = place(&world, &format!("marie/failed/{name}.json"));
+        let filed = world.until("the file follows its reason", || fs::read(&path).ok());
+        assert_eq!(String::from_utf8(filed).unwrap(), content);
+    }
+    assert!(dropped.elapsed() < Duration::from_secs(9), "{:?}", dropped.elapsed());
+    assert!(world.agent_log().is_empty());
+}
+
+#[test]
+fn a_burst_is_run_once_each() {
+    const BURST: usize = 500;
+    let world = World::new();
+    let mut command = world.watcher("marie");
+    // The built-in agent costs less than the stand-in; its streams tell how often each was run.
+    command.args(["--agent", "echo", "--durability", "none", "--concurrency", "8"]);
+    let watcher = world.start(&mut command, "marie");
+    world.at_work("marie", &watcher);
+    for n in 0..BURST {
+        let dir = if n % 2 == 0 { "" } else { "marie/pending" };
+        world.submit(dir, &format!("t{n}"), &json!({"prompt": format!("say {n}")}));
+    }
+    world.until("all are filed", || (tasks(&world, "marie/completed").len() == BURST).then_some(()));
+    let mut claimed: Vec<_> = sight::journal(&world, "marie")
+        .into_iter()
+        .filter(|line| line["event"] == "claimed")
+        .map(|line| line["task"].as_str().unwrap().to_owned())
+        .collect();
+    claimed.sort();
+    claimed.dedup();
+    assert_eq!(claimed.len(), BURST);
+    assert_eq!(names(&world.root().join("artifacts")).len(), BURST, "one life each");
+    for run in names(&world.root().join("artifacts")) {
+        assert!(!world.root().join("artifacts").join(&run).join("attempt-2").exists(), "{run} was run twice");
+    }
+    assert!(lives(watcher.pid()));
+}
+
+#[test]
+fn what_was_dropped_while_nobody_watched_is_taken_at_the_start() {
+    let world = World::new();
+    assert_eq!(world.up("marie").stop(), 0);
+    world.submit("", "a", &json!({"prompt": "fake: succeed"}));
+    world.submit("marie/pending", "b", &json!({"prompt": "fake: succeed"}));
+    world.submit("marie/staged", "c", &json!({"prompt": "fake: succeed"}));
+    let _watcher = world.up("marie");
+    for name in ["a", "b", "c"] {
+        world.filed("marie/completed", name);
+    }
+}
+
+#[test]
+fn a_folder_that_was_replaced_is_still_watched() {
+    let world = World::new();
+    let _watcher = world.up("marie");
+    let pending = place(&world, "marie/pending");
+    fs::remove_dir(&pending).unwrap();
+    fs::create_dir_all(&pending).unwrap();
+    world.submit("marie/pending", "new-folder", &json!({"prompt": "fake: succeed"}));
+    world.filed("marie/completed", "new-folder");
+    fs::remove_dir(&pending).unwrap();
+    world.until("a missing folder is made again", || pending.is_dir().then_some(()));
+}
+
+#[test]
+fn a_drop_during_a_standstill_is_found_afterwards() {
+    let world = World::new();
+    let watcher = world.up("marie");
+    watcher.signal(Signal::SIGSTOP);
+    for n in 0..50 {
+        world.submit("", &format!("s{n}"), &json!({"prompt": "fake: succeed"}));
+    }
+    watcher.signal(Signal::SIGCONT);
+    world.until("all are filed", || (tasks(&world, "marie/completed").len() == 50).then_some(()));
+}
