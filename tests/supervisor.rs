@@ -57,6 +57,7 @@ impl World {
         let mut command = Command::new(self.program("supervisor"));
         command
             .args(["up", "--root", "shared", "--workers", "marie=none", "--log-dir", "log", "--grace", "2"])
+            .args(["--metrics-addr", "none"])
             .args(more)
             .current_dir(self.dir.path())
             .env("STAND_IN", stand_in)
@@ -187,7 +188,7 @@ fn a_watcher_that_does_not_listen_is_killed_when_asked_a_third_time() {
     supervisor.says("marie: up");
     let watcher = world.watcher();
     supervisor.signal(Signal::SIGINT);
-    supervisor.says("Stopping 1 worker(s)");
+    supervisor.says("Stopping 1 worker:");
     supervisor.signal(Signal::SIGINT);
     supervisor.says("Asking again");
     assert!(is_alive(&watcher));
@@ -242,7 +243,7 @@ fn a_second_one_says_who_the_first_is() {
     let first = world.up("live", &[]);
     first.says("marie: up");
     let mut second = Command::new(world.program("supervisor"));
-    second.args(["up", "--root", "shared"]).current_dir(world.dir.path());
+    second.args(["up", "--root", "shared", "--metrics-addr", "none"]).current_dir(world.dir.path());
     let output = second.output().unwrap();
     assert_eq!(output.status.code(), Some(75));
     let said = String::from_utf8(output.stderr).unwrap();

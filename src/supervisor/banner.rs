@@ -1,5 +1,6 @@
 //! What a person reads first: what runs where, and what to type next (pure).
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::{AgentKind, SupervisorConfig};
@@ -32,8 +33,8 @@ impl Places {
     }
 }
 
-/// The greeting. Ends with a line break.
-pub(super) fn banner(config: &SupervisorConfig, places: &Places) -> String {
+/// The greeting, with the address at which the supervisor is served. Ends with a line break.
+pub(super) fn banner(config: &SupervisorConfig, places: &Places, served: Option<SocketAddr>) -> String {
     let layout = places.layout();
     let tasks = layout.tasks();
     let mut lines = vec![format!("supervisor of {}", places.root.display())];
@@ -51,10 +52,14 @@ pub(super) fn banner(config: &SupervisorConfig, places: &Places) -> String {
     let hello = quoted(&tasks.join("hello.json"));
     let (agentctl, root) = (places.program("agentctl"), quoted(&places.root));
     let tasks = tasks.display();
+    let health = served.map(|addr| format!("health:   http://{addr}/health/orchestrator"));
     lines.extend([
         String::new(),
         format!(r#"try it:   echo '{{"prompt":"say hello"}}' > {hello}"#),
         format!("look:     {agentctl} --root {root} status"),
+    ]);
+    lines.extend(health);
+    lines.extend([
         format!("answers:  {tasks}/<worker>/completed/  (failures, with a .reason beside each: failed/)"),
         "stop:     Ctrl-C (tasks stay where they are; closing this terminal stops nothing)".to_owned(),
         String::new(),
@@ -94,12 +99,13 @@ mod tests {
 
     #[test]
     fn what_is_to_be_typed_works_where_the_person_is() {
-        let text = banner(&config("claude"), &places());
+        let text = banner(&config("claude"), &places(), Some(SocketAddr::from(([127, 0, 0, 1], 9002))));
         for part in [
             r#"echo '{"prompt":"say hello"}' > ./shared/tasks/hello.json"#,
             "/usr/local/bin/agentctl --root ./shared status",
             "./shared/tasks/<worker>/completed/",
             "http://127.0.0.1:9093/metrics",
+            "http://127.0.0.1:9002/health/orchestrator",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
@@ -108,7 +114,7 @@ mod tests {
 
     #[test]
     fn an_echo_is_said_loudly() {
-        assert!(banner(&config("echo"), &places()).contains("NO CLAUDE HERE"));
+        assert!(banner(&config("echo"), &places(), None).contains("NO CLAUDE HERE"));
     }
 
     #[test]

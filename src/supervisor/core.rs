@@ -210,7 +210,8 @@ impl Core {
         }
     }
 
-    fn is_stopping(&self) -> bool {
+    /// Whether somebody asked to stop.
+    pub fn is_stopping(&self) -> bool {
         self.stopping != Stopping::No
     }
 

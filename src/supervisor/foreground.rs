@@ -107,7 +107,8 @@ impl Foreground {
             .and_then(|began| std::time::Duration::try_from(line.time.duration_since(began)).ok())
             .map(|took| format!(" in {}", seconds(took)))
             .unwrap_or_default();
-        let cost = line.cost_usd.map(|cost| format!(" · ${cost:.4}")).unwrap_or_default();
+        let cost =
+            line.cost_usd.filter(|cost| *cost > 0.0).map(|cost| format!(" · ${cost:.4}")).unwrap_or_default();
         match line.to {
             Some(TaskState::Completed) => {
                 let answer = answer.map(|text| format!(" · {}", plain(text))).unwrap_or_default();

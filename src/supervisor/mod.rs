@@ -18,6 +18,7 @@
 mod banner;
 pub mod core;
 mod ears;
+mod face;
 mod follow;
 pub mod foreground;
 mod launch;

@@ -182,10 +182,7 @@ impl Notice {
                     "{worker}: NOT RUNNING, and starting it again would not help. It said: {why}\n    all of it: {log}\n    when that is put right: {start}"
                 )
             }
-            Self::Stopping { running, grace } => format!(
-                "Stopping {running} worker(s): agents have {} to stop. Again: skip that. A third time: kill.",
-                seconds(*grace)
-            ),
+            Self::Stopping { running, grace } => stopping(*running, *grace),
             Self::Hurrying => "Asking again, without the rest of the grace".to_owned(),
             Self::Killing => {
                 "Killing the watchers that are left; the next start puts their tasks back".to_owned()
@@ -206,6 +203,14 @@ pub struct Typed {
     pub log: String,
     /// Starts its watcher by hand.
     pub start: String,
+}
+
+fn stopping(running: usize, grace: Duration) -> String {
+    let workers = if running == 1 { "worker" } else { "workers" };
+    format!(
+        "Stopping {running} {workers}: their agents have {}. Ctrl-C again skips that, a third one kills.",
+        seconds(grace)
+    )
 }
 
 fn set_aside(worker: &WorkerName, policy: &Policy, typed: &Typed) -> String {

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal as Number;
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 use super::banner::Places;
 use super::core::{Core, Effect, Event, Moment};
 use super::ears::{Ears, Woke, listen_to_files};
+use super::face::SupervisorFace;
 use super::notice::Force;
 use super::restart::Policy;
 use super::state::{Actual, Worker};
@@ -28,6 +30,10 @@ use crate::os::process::{self, Exit, ProcessId, Reaper, ending};
 use crate::os::signals::{self, Signal};
 use crate::os::watch::{Hint, Hints};
 use crate::task::WorkerName;
+use crate::telemetry::face::Face;
+use crate::telemetry::heartbeat::Heartbeat;
+use crate::telemetry::metrics::MetricsError;
+use crate::telemetry::state_file::{State, WorkerStatus};
 
 /// How often we look without a hint.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -48,6 +54,9 @@ pub enum ShellError {
         /// Why.
         source: io::Error,
     },
+    /// The numbers.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
 }
 
 /// The doing half of the supervisor.
@@ -63,6 +72,8 @@ pub(super) struct Shell {
     ears: Option<Ears>,
     _hints: Option<Hints>,
     telling: Telling,
+    face: Arc<SupervisorFace>,
+    _served: Option<Face>,
     signalled: Vec<ProcessId>,
 }
 
@@ -79,7 +90,13 @@ impl Shell {
         let watcher = launch::beside_us("watcher").map_err(failed("looking for the watcher"))?;
         let layout = Layout::new(&config.root);
         let places = Places::new(&config.root, watcher.parent().unwrap_or(Path::new("/")), env.cwd());
-        let mut telling = Telling::start(&config, places, clock.wall()).map_err(failed("the speaker"))?;
+        let face = Arc::new(SupervisorFace::new(&config.workers, &clock)?);
+        let (served, unserved) = serve(&config, &face);
+        let at = served.as_ref().map(Face::addr);
+        let mut telling = Telling::start(&config, places, at, clock.wall()).map_err(failed("the speaker"))?;
+        if let Some(why) = unserved {
+            telling.warn(&why);
+        }
         let (exited, exits) = mpsc::unbounded_channel();
         let (waiters, waits) = Waiters::new();
         let (hints, told) = listen_to_files(&layout, &config.workers).unzip();
@@ -101,6 +118,8 @@ impl Shell {
             exited,
             waiters,
             telling,
+            face,
+            _served: served,
             signalled: Vec::new(),
         })
     }
@@ -110,6 +129,7 @@ impl Shell {
         let Some(mut ears) = self.ears.take() else { return Ok(()) };
         let mut over = self.perform(self.core.start());
         while !over {
+            self.face.turned(self.core.workers(), self.status());
             let woke = ears.listen(self.patience()).await;
             over = self.woken(woke);
             let due = self.core.due(self.moment());
@@ -147,6 +167,7 @@ impl Shell {
                 false
             }
             Woke::Signal(Signal::Stop) => {
+                self.telling.interrupted();
                 let effects = self.core.stop(self.moment());
                 self.perform(effects)
             }
@@ -160,7 +181,10 @@ impl Shell {
             Woke::Hint(hint) => self.hinted(&hint),
             Woke::Time => {
                 self.telling.news(self.clock.wall());
-                self.telling.conditions(self.clock.wall());
+                for worker in self.names() {
+                    self.condition(&worker);
+                    self.heart(&worker);
+                }
                 self.look_around()
             }
         }
@@ -189,17 +213,40 @@ impl Shell {
             self.telling.news(self.clock.wall());
             return self.look_around();
         };
-        match path.parent() {
-            Some(dir) if dir == self.layout.locks() => return self.look_around(),
-            Some(dir) if dir.file_name().is_some_and(|name| name == "journal") => {
-                self.telling.news(self.clock.wall());
+        let (dir, file) = (path.parent(), path.file_name().and_then(|name| name.to_str()));
+        let dir_name = dir.and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+        match (dir, file) {
+            (Some(dir), _) if dir == self.layout.locks() => return self.look_around(),
+            (Some(_), _) if dir_name == "journal" => self.telling.news(self.clock.wall()),
+            (Some(_), Some(file @ ("state.json" | "heartbeat.json"))) => {
+                if let Ok(worker) = dir_name.parse() {
+                    if file == "state.json" { self.condition(&worker) } else { self.heart(&worker) }
+                }
             }
-            Some(_) if path.file_name().is_some_and(|name| name == "state.json") => {
-                self.telling.conditions(self.clock.wall());
-            }
-            Some(_) | None => {}
+            (Some(_) | None, _) => {}
         }
         false
+    }
+
+    fn names(&self) -> Vec<WorkerName> {
+        self.config.workers.iter().map(|worker| worker.name.clone()).collect()
+    }
+
+    /// What a worker says about itself is told and shown.
+    fn condition(&mut self, worker: &WorkerName) {
+        let state = State::read(&self.layout.state(worker));
+        self.telling.condition(worker, &state, self.clock.wall());
+        self.face.says(worker, state);
+    }
+
+    fn heart(&self, worker: &WorkerName) {
+        if let Some(beat) = Heartbeat::read(&self.layout.heartbeat(worker)) {
+            self.face.beat(worker, beat.timestamp);
+        }
+    }
+
+    fn status(&self) -> WorkerStatus {
+        if self.core.is_stopping() { WorkerStatus::Draining } else { WorkerStatus::Running }
     }
 
     /// Looks at every worker that is not known to be up, and waits for those for whom no thread could be had.
@@ -238,6 +285,7 @@ impl Shell {
                     None
                 }
                 Effect::Say(notice) => {
+                    self.face.told(&notice);
                     self.telling.notice(&notice, self.clock.wall());
                     None
                 }
@@ -323,5 +371,19 @@ impl Shell {
                 Ok(())
             }
         }
+    }
+}
+
+/// Serves the supervisor's face where that was asked for; what there is to say if it cannot be.
+fn serve(config: &SupervisorConfig, face: &Arc<SupervisorFace>) -> (Option<Face>, Option<String>) {
+    let Some(addr) = config.metrics_addr else { return (None, None) };
+    match Face::start(addr, Arc::<SupervisorFace>::clone(face)) {
+        Ok(served) => (Some(served), None),
+        Err(error) => (
+            None,
+            Some(format!(
+                "{error}: the supervisor works on without its own metrics and health; another port: --metrics-addr"
+            )),
+        ),
     }
 }

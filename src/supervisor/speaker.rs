@@ -3,7 +3,7 @@
 //! A terminal that was stopped with Ctrl-S, or a pipe that nobody reads, blocks whoever writes. Restarts must not
 //! wait for that, so what does not fit any more is dropped, counted, and announced when there is room again.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -38,6 +38,13 @@ impl Speaker {
             finished.send(()).ok();
         })?;
         Ok(Self { lines: Some(lines), done, dropped: 0 })
+    }
+
+    /// Leaves the line on which the terminal has just shown `^C`.
+    pub(super) fn leave_line(&mut self) {
+        if std::io::stdout().is_terminal() {
+            self.say("", Weight::Plain);
+        }
     }
 
     /// Says a line, or several.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
@@ -32,10 +33,15 @@ pub(super) struct Telling {
 
 impl Telling {
     /// Greets the person, and begins to follow the journals.
-    pub(super) fn start(config: &SupervisorConfig, places: Places, now: Timestamp) -> io::Result<Self> {
+    pub(super) fn start(
+        config: &SupervisorConfig,
+        places: Places,
+        served: Option<SocketAddr>,
+        now: Timestamp,
+    ) -> io::Result<Self> {
         let layout = Layout::new(&config.root);
         let mut speaker = Speaker::start()?;
-        speaker.say(&banner(config, &places), Weight::Plain);
+        speaker.say(&banner(config, &places, served), Weight::Plain);
         Ok(Self {
             tails: config.workers.iter().map(|it| Tail::from_now(&layout, &it.name, now)).collect(),
             printed: HashMap::new(),
@@ -50,6 +56,11 @@ impl Telling {
     /// Says that something does not work as it should.
     pub(super) fn warn(&mut self, text: &str) {
         self.speaker.say(text, Weight::Warning);
+    }
+
+    /// Somebody pressed Ctrl-C: the terminal has shown that on the line where the next word would stand.
+    pub(super) fn interrupted(&mut self) {
+        self.speaker.leave_line();
     }
 
     /// Remembers where a watcher prints.
@@ -98,13 +109,10 @@ impl Telling {
         }
     }
 
-    /// Tells what has changed in the workers' conditions.
-    pub(super) fn conditions(&mut self, now: Timestamp) {
-        for worker in &self.config.workers {
-            let state = State::read(&self.layout.state(&worker.name));
-            if let Some(Told { text, weight }) = self.foreground.condition(&worker.name, &state, now) {
-                self.speaker.say(&text, weight);
-            }
+    /// Tells what has changed in a worker's condition.
+    pub(super) fn condition(&mut self, worker: &WorkerName, state: &State, now: Timestamp) {
+        if let Some(Told { text, weight }) = self.foreground.condition(worker, state, now) {
+            self.speaker.say(&text, weight);
         }
     }
 
