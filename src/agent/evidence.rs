@@ -11,8 +11,7 @@ use super::lines::Line;
 use super::stream::{
     Assistant, Denial, Init, RateLimit, ResultLine, Retry, StreamEvent, ToolResult, ToolUse, parse,
 };
-use super::verdict::HoldCause;
-use crate::task::Tokens;
+use crate::task::{HoldCause, Tokens};
 
 /// The tools whose fate is followed at once; more than an agent ever asks for together.
 const OPEN_TOOLS_MAX: usize = 64;

@@ -22,6 +22,7 @@
 //! filed.
 
 pub mod argv;
+mod cause;
 pub mod child;
 pub mod course;
 pub mod disposition;

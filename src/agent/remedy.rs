@@ -2,7 +2,7 @@
 //!
 //! It deliberately does not know who reads it: state, log, health page and terminal show the same sentence.
 
-use super::verdict::HoldCause;
+use crate::task::HoldCause;
 
 /// What to do so that the worker can go on.
 pub const fn remedy(cause: HoldCause) -> &'static str {

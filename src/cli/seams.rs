@@ -10,7 +10,16 @@ use crate::operator::Report;
 use crate::recovery::LivingAgents;
 use crate::supervisor::{self, recover::Wish};
 
-use super::supervisor::RecoverWish;
+/// What `supervisor recover` was asked for, beside its settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct RecoverWish {
+    /// Show the plan and do nothing.
+    pub(super) dry_run: bool,
+    /// The plan as JSON.
+    pub(super) json: bool,
+    /// End agents that are still alive.
+    pub(super) end_agents: bool,
+}
 
 pub(super) fn watch(config: WatcherConfig, env: &Environment) -> Exit {
     crate::watcher::run(config, env, SystemClock::shared())

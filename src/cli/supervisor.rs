@@ -129,17 +129,6 @@ pub struct RecoverFlags {
     pub log: LogFlags,
 }
 
-/// What `supervisor recover` was asked for, beside its settings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RecoverWish {
-    /// Show the plan and do nothing.
-    pub dry_run: bool,
-    /// The plan as JSON.
-    pub json: bool,
-    /// End agents that are still alive.
-    pub end_agents: bool,
-}
-
 /// Runs `supervisor` with `args`, the program first.
 pub fn run(args: &[OsString], env: &Environment) -> Exit {
     let matches = match parse::matches(Supervisor::command(), args) {
@@ -172,7 +161,7 @@ fn recover(matches: &ArgMatches, env: &Environment) -> Exit {
     let resolved = parse::settings(matches, env).and_then(|mut settings| {
         RecoverConfig::resolve(worker, &mut settings, env).map(|config| (config, settings))
     });
-    let wish = RecoverWish {
+    let wish = seams::RecoverWish {
         dry_run: parse::is_on(matches, "dry_run"),
         json: parse::is_on(matches, "json"),
         end_agents: parse::is_on(matches, "end_agents"),

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::task::WorkerName;
 
+use super::error::ConfigError;
 use super::near::nearest;
-use super::settings::ConfigError;
 
 /// Every key that may stand in a file: the long flags with underscores.
 pub const KEYS: [&str; 27] = [

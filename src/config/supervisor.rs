@@ -11,7 +11,8 @@ use crate::task::WorkerName;
 use super::durability::Durability;
 use super::duration::parse_duration;
 use super::environment::Environment;
-use super::settings::{ConfigError, Given, Settings};
+use super::error::ConfigError;
+use super::settings::{Given, Settings};
 use super::watcher::{AgentKind, LogConfig, address, default_metrics_addr, name, number, path, some_time};
 
 /// The workers without a word about them.
@@ -156,7 +157,7 @@ impl SupervisorConfig {
         Err(ConfigError::Bad {
             key: "workers",
             text: shown.map(|shown| shown.value.clone()).unwrap_or_default(),
-            origin: shown.map_or(super::settings::Origin::Default, |shown| shown.origin.clone()),
+            origin: shown.map_or(super::error::Origin::Default, |shown| shown.origin.clone()),
             why,
         })
     }
@@ -235,7 +236,7 @@ impl RecoverConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::Origin;
+    use super::super::error::Origin;
     use super::*;
 
     fn given(key: &'static str, values: &[&str], origin: Origin) -> Given {

@@ -11,7 +11,8 @@ use crate::task::WorkerName;
 use super::durability::Durability;
 use super::duration::parse_duration;
 use super::environment::Environment;
-use super::settings::{ConfigError, Settings};
+use super::error::ConfigError;
+use super::settings::Settings;
 
 /// Who answers the prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,7 +290,8 @@ fn variable(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::{Given, Origin};
+    use super::super::error::Origin;
+    use super::super::settings::Given;
     use super::*;
 
     fn resolve(flags: &[(&'static str, &str)]) -> Result<WatcherConfig, ConfigError> {

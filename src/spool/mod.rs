@@ -25,6 +25,7 @@
 pub mod claim;
 pub mod disk;
 pub mod found;
+pub mod identity;
 pub mod input;
 #[cfg(feature = "test-support")]
 mod kill_point;

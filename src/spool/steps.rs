@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::store::Identity;
+use super::identity::Identity;
 use crate::os::durable::{beside, parent};
 
 /// One step of a durable operation.
