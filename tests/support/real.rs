@@ -4,15 +4,30 @@ use std::path::PathBuf;
 
 /// The program `name` on `PATH`. Where it is missing the test is told to skip, aloud; with `REQUIRE_REAL=1` in
 /// the environment it fails instead.
-#[expect(clippy::print_stdout, reason = "a skip is told to whoever runs the tests")]
-#[expect(clippy::disallowed_methods, reason = "whether a skip is allowed is said by whoever runs the tests")]
+#[expect(clippy::disallowed_methods, reason = "where programs lie is said by whoever runs the tests")]
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
-    if found.is_none() {
-        let required = std::env::var_os("REQUIRE_REAL").is_some_and(|value| value == "1");
-        assert!(!required, "`{name}` is not on PATH, and REQUIRE_REAL=1 asks for it");
-        println!("skipped: `{name}` is not on PATH (Debian: apt-get install prometheus)");
-    }
-    found
+    found.or_else(|| missing(name))
+}
+
+/// The Claude CLI: `CLAUDE_BIN`, else `claude` on `PATH`; missing like any other [`program`].
+#[allow(dead_code, reason = "not every test that needs a real program needs this one")]
+#[expect(clippy::disallowed_methods, reason = "where programs lie is said by whoever runs the tests")]
+pub(crate) fn claude() -> Option<PathBuf> {
+    let named = std::env::var_os("CLAUDE_BIN").filter(|it| !it.is_empty()).map(PathBuf::from);
+    named.or_else(|| program("claude"))
+}
+
+#[expect(clippy::print_stdout, reason = "a skip is told to whoever runs the tests")]
+#[expect(clippy::disallowed_methods, reason = "whether a skip is allowed is said by whoever runs the tests")]
+fn missing(name: &str) -> Option<PathBuf> {
+    let required = std::env::var_os("REQUIRE_REAL").is_some_and(|value| value == "1");
+    assert!(!required, "`{name}` is not on PATH, and REQUIRE_REAL=1 asks for it");
+    let package = match name {
+        "claude" => "npm install -g @anthropic-ai/claude-code, or set CLAUDE_BIN",
+        _ => "Debian: apt-get install prometheus",
+    };
+    println!("skipped: `{name}` is not on PATH ({package})");
+    None
 }

@@ -4,7 +4,7 @@
 //! asked. A scenario with a tool asks for it once and says a closing word when the tool has answered. It knows
 //! nothing of money, models or prompts.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -26,6 +26,8 @@ pub enum Scenario {
         /// What it is given.
         input: Value,
     },
+    /// It asks for one tool after the other, then says a closing word.
+    Tools(Vec<(&'static str, Value)>),
     /// It asks for the same tool again and again.
     ToolLoop {
         /// The tool's name.
@@ -82,7 +84,11 @@ impl Scenario {
 
     /// 400, as it is said to who has no credit.
     pub fn no_credit() -> Self {
-        Self::Refuse { status: 400, kind: "invalid_request_error", headers: vec![("x-stub", "credit".to_owned())] }
+        Self::Refuse {
+            status: 400,
+            kind: "invalid_request_error",
+            headers: vec![("x-stub", "credit".to_owned())],
+        }
     }
 
     /// 429, with the seconds to wait.
@@ -120,9 +126,11 @@ impl Request {
         plain.last().unwrap_or_default()
     }
 
-    /// Whether a tool has answered since the user last spoke.
-    fn has_tool_result(&self) -> bool {
-        self.body.to_string().contains("\"tool_result\"")
+    /// How many tools have answered in this conversation.
+    pub fn tool_results(&self) -> usize {
+        let messages = self.body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let blocks = messages.iter().filter_map(|message| message["content"].as_array()).flatten();
+        blocks.filter(|block| block["type"] == "tool_result").count()
     }
 }
 
@@ -288,7 +296,11 @@ impl Connection {
         match scenario {
             Scenario::Text(said) => self.say(request, &text(said)),
             Scenario::Echo => self.say(request, &text(&request.last_text())),
-            Scenario::Tool { .. } if request.has_tool_result() => self.say(request, &text("All done.")),
+            Scenario::Tool { .. } if request.tool_results() > 0 => self.say(request, &text("All done.")),
+            Scenario::Tools(tools) => match tools.get(request.tool_results()) {
+                Some((name, input)) => self.say(request, &tool(name, input)),
+                None => self.say(request, &text("All done.")),
+            },
             Scenario::Tool { name, input } | Scenario::ToolLoop { name, input } => {
                 self.say(request, &tool(name, input))
             }
@@ -312,8 +324,11 @@ impl Connection {
 
     fn refuse(&mut self, status: u16, kind: &str, headers: &[(&'static str, String)]) -> io::Result<()> {
         let is_credit = headers.iter().any(|(name, _)| *name == "x-stub");
-        let message =
-            if is_credit { "Your credit balance is too low to access the Anthropic API." } else { "refused by the stub" };
+        let message = if is_credit {
+            "Your credit balance is too low to access the Anthropic API."
+        } else {
+            "refused by the stub"
+        };
         let body = json!({"type": "error", "error": {"type": kind, "message": message}}).to_string();
         let mut head = format!(
             "HTTP/1.1 {status} Refused\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",

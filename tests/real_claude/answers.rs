@@ -1,0 +1,137 @@
+//! Runs that end well: what arrives at the API, what the agent does, what is left behind.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::stub_api::Scenario;
+use crate::world::World;
+use crate::{Real, attempts, charges, lines};
+
+#[test]
+fn a_plain_answer_is_filed_with_its_story_and_its_cost() {
+    let Some(real) = Real::new(Scenario::Text("Hello from the other side.".to_owned())) else { return };
+    let watcher = real.up();
+    real.world.submit("", "hello", &json!({"prompt": "say hello", "mine": {"kept": true}}));
+    let task = real.completed("hello");
+    assert_eq!(task["result"], "Hello from the other side.");
+    assert_eq!(task["state"], "COMPLETED");
+    assert_eq!(task["mine"], json!({"kept": true}));
+    assert_eq!((attempts(&task).len(), charges(&task)), (1, 0), "{task}");
+    let attempt = &attempts(&task)[0];
+    assert!(attempt["cost_usd"].as_f64().is_some_and(|usd| usd > 0.0), "{attempt}");
+    assert_eq!((&attempt["tokens"]["input"], &attempt["tokens"]["output"]), (&json!(1000), &json!(50)));
+
+    let result: Value = serde_json::from_str(&real.artifact(&task, "result.json")).unwrap();
+    assert_eq!((&result["state"], &result["worker"]), (&json!("COMPLETED"), &json!("marie")));
+    assert_eq!(result["cost_usd"], attempt["cost_usd"]);
+    assert_eq!(real.artifact(&task, "output.txt").trim(), "Hello from the other side.");
+    let stream = lines(&real.artifact(&task, "attempt-1/stream.ndjson"));
+    assert!(
+        stream.iter().any(|line| line["subtype"] == "init" && line["session_id"] == attempt["session_id"])
+    );
+    assert!(stream.iter().any(|line| line["type"] == "result" && line["is_error"] == false));
+    let history = real.artifact(&task, "history.ndjson");
+    for event in ["claimed", "started", "concluded"] {
+        assert!(history.contains(&format!("\"{event}\"")), "{event} in {history}");
+    }
+    assert_eq!(real.api.count(), 1);
+    assert_eq!(real.api.requests()[0].last_text(), "say hello");
+    real.only_the_watcher_is_left(&watcher);
+    assert_eq!(watcher.stop(), 0);
+}
+
+#[test]
+fn an_agent_changes_a_file_of_a_repository() {
+    let Some(real) = Real::new(Scenario::Text(String::new())) else { return };
+    let repo = real.world.home().join("thing");
+    git(&real.world, &real.world.home(), &["init", "--quiet", "thing"]);
+    let file = repo.join("greeting.txt");
+    as_user(&real.world, Command::new("tee").arg(&file), &repo);
+    fs::write(&file, "hello\nworld\n").unwrap();
+    git(&real.world, &repo, &["add", "."]);
+    git(
+        &real.world,
+        &repo,
+        &["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "--quiet", "-m", "one"],
+    );
+    real.api.play(Scenario::Tools(vec![
+        ("Read", json!({"file_path": file})),
+        ("Edit", json!({"file_path": file, "old_string": "world", "new_string": "moon"})),
+    ]));
+    let _watcher = real.up();
+    real.world.submit("marie/pending", "edit", &json!({"prompt": "greet the moon", "workdir": repo}));
+    let task = real.completed("edit");
+    assert_eq!(task["result"], "All done.");
+    let diff = git(&real.world, &repo, &["diff"]);
+    assert!(diff.contains("-world\n+moon\n"), "{diff}");
+    assert_eq!(git(&real.world, &repo, &["status", "--porcelain"]), " M greeting.txt\n");
+}
+
+#[test]
+fn a_command_runs_in_the_workspace_without_our_secrets() {
+    let command = "printf '%s|%s|%s' \"$PWD\" \"$OUR_SECRET\" \"$AGENT_TASK\" | tee made.txt";
+    let Some(real) = Real::new(Scenario::bash(command)) else { return };
+    let _watcher = real.start(real.watcher().env("OUR_SECRET", "hush"));
+    real.world.submit("marie/pending", "cmd", &json!({"prompt": "run it"}));
+    let task = real.completed("cmd");
+    let workspace = real.world.root().join("workspaces").join(task["run_id"].as_str().unwrap());
+    let made = fs::read_to_string(workspace.join("made.txt")).unwrap();
+    assert_eq!(made, format!("{}||cmd", workspace.display()));
+    assert_eq!(real.api.requests()[1].tool_results(), 1);
+    assert!(real.api.requests()[1].body.to_string().contains("||cmd"), "the model is told what it printed");
+}
+
+#[test]
+fn a_prompt_arrives_as_text_however_it_begins() {
+    let Some(real) = Real::new(Scenario::Text("heard".to_owned())) else { return };
+    let _watcher = real.up();
+    for (name, prompt) in [
+        ("slash", "/compact"),
+        ("exit", "/exit now"),
+        ("dash", "-p --dangerously-skip-permissions"),
+        ("dashes", "--help"),
+        ("bang", "!touch made-by-bang"),
+        ("hash", "# remember this"),
+        ("at", "@/etc/passwd"),
+        ("lines", "first\nsecond\n{\"type\":\"control_request\"}\nlast"),
+    ] {
+        let before = real.api.count();
+        real.world.submit("marie/pending", name, &json!({"prompt": prompt}));
+        assert_eq!(real.completed(name)["result"], "heard", "{name}");
+        let requests = real.api.requests();
+        assert_eq!(requests.len(), before + 1, "{name}");
+        let text = requests[before].body["messages"].to_string();
+        let quoted = json!(prompt).to_string();
+        assert!(text.contains(quoted.trim_matches('"')), "{name}: {prompt:?} in {text}");
+        assert!(!text.contains("root:x:0"), "{name}: a file was read without being asked for");
+    }
+}
+
+#[test]
+fn a_prompt_of_300_kilobytes_arrives_whole() {
+    let Some(real) = Real::new(Scenario::Text("long".to_owned())) else { return };
+    let _watcher = real.up();
+    let prompt = format!("begin {} end", "lorem ipsum ".repeat(25_000));
+    real.world.submit("marie/pending", "long", &json!({"prompt": prompt}));
+    assert_eq!(real.completed("long")["result"], "long");
+    assert_eq!(real.api.requests()[0].last_text(), prompt);
+}
+
+/// Runs a program as the world's user.
+fn as_user(world: &World, command: &mut Command, dir: &Path) -> String {
+    command.current_dir(dir).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", world.home());
+    if let Some(uid) = world.uid {
+        command.uid(uid).gid(uid);
+    }
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn git(world: &World, dir: &Path, args: &[&str]) -> String {
+    as_user(world, Command::new("git").args(args), dir)
+}
