@@ -12,7 +12,12 @@
     clippy::disallowed_methods,
     reason = "a test plays the user: it starts programs, writes files, and waits"
 )]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::format_push_string, reason = "a test that cannot go on ends")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::format_push_string,
+    reason = "a test that cannot go on ends"
+)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
