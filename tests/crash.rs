@@ -74,7 +74,7 @@ fn walk_all(mutation: Option<&Mutation>) -> Result<Walked, String> {
 
 #[test]
 fn every_cut_of_every_operation_comes_home() {
-    let failures: Vec<_> = scenarios().iter().filter_map(|it| walk(it, None).err().map(|e| format!("{}: {e}", it.name))).collect();
+    let failures: Vec<_> = scenarios().iter().inspect(|it| eprintln!("{}", it.name)).filter_map(|it| walk(it, None).err().map(|e| format!("{}: {e}", it.name))).collect();
     assert!(failures.is_empty(), "{failures:#?}");
     let walked = walk_all(None).unwrap_or_else(|broken| panic!("{broken}"));
     println!(

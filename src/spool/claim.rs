@@ -8,7 +8,7 @@ use super::found::{self, Examined, FILE_LIMIT};
 use super::input::{Input, is_believed};
 use super::lease::Lease;
 use super::papers;
-use super::steps::{self, Papers};
+use super::steps::{self, Content, Papers};
 use super::store::{Entry, Identity, StepError, Store};
 use crate::clock::{SharedClock, Timestamp};
 use crate::layout::Layout;
@@ -275,8 +275,27 @@ impl<S: Store> Spool<S> {
         let reason = papers::rejection(&self.worker, file, (code, why), self.clock.wall());
         let papers = Papers { files: vec![(self.layout.reason(&self.worker, &name), reason)] };
         let (from, to) = (self.path(place, file), self.path(Place::Failed, &name));
-        self.store.perform_all(&steps::reject(&from, &to, papers))?;
+        let content = match self.store.read(&from, FILE_LIMIT) {
+            Ok(_) => Content::Readable,
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Content::Readable,
+            Err(_) => Content::Opaque,
+        };
+        self.store.perform_all(&steps::reject(&from, &to, content, papers))?;
         Ok(name)
+    }
+
+    /// Makes durable what can be seen now, so that no later power cut brings back what a dead watcher moved.
+    ///
+    /// Where names came to is synced before where they came from. Nobody moves out of the terminal places;
+    /// between `active/` and the queues names go both ways, and what stands in `active/` came from a queue.
+    pub fn settle(&self) -> Result<(), StepError> {
+        let works = self.list(Place::Active).is_ok_and(|files| !files.is_empty());
+        let dir = |place: &Place| self.layout.place(&self.worker, *place);
+        let (active, queues) = ([Place::Active], Place::QUEUES);
+        let (first, then) = if works { (&active[..], &queues[..]) } else { (&queues[..], &active[..]) };
+        let dirs = Place::TERMINAL.iter().chain(first).chain(then).map(dir);
+        let there = dirs.filter(|dir| self.store.identity(dir).is_ok()).collect();
+        self.store.perform_all(&steps::settle(there))
     }
 
     /// Renames a drop whose name is being worked on, so that the next drop of that name does not replace it;

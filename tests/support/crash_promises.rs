@@ -8,7 +8,7 @@ use super::crash_world::{ANSWER, Broken, Home, Moment, OLD, is_queue, is_termina
 use super::model_disk::Moves;
 
 /// How a moment was reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Cut {
     Kill,
     Power,
@@ -21,7 +21,9 @@ fn hold(holds: bool, broken: impl FnOnce() -> Broken) -> Result<(), Broken> {
 
 /// What holds at every cut, before anybody mends anything.
 pub(crate) fn at_cut(moment: &Moment, cut: Cut) -> Result<(), Broken> {
-    nothing_torn_in_active(moment)?;
+    if !moment.is_scribbled {
+        nothing_torn_in_active(moment)?;
+    }
     let mut homes: BTreeMap<char, Vec<Home>> = BTreeMap::new();
     for home in moment.homes() {
         homes.entry(home.mark).or_default().push(home);
@@ -44,7 +46,7 @@ fn one_place(moment: &Moment, cut: Cut, homes: &[Home]) -> Result<(), Broken> {
         [one, two] => {
             let linked = moment.disk.moves == Moves::LinkAndUnlink && one.inode == two.inode;
             hold(moment.is_amid, || format!("two homes at rest: {places:?}"))?;
-            hold(cut == Cut::Power || linked, || format!("two homes after a kill: {places:?}"))?;
+            hold(cut == Cut::Power || moment.lost_power || linked, || format!("two homes after a kill: {places:?}"))?;
             hold(linked || may_both_show(one, two), || format!("two homes of this kind: {places:?}"))
         }
         _ => Err(format!("three homes: {places:?}")),

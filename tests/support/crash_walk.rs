@@ -223,6 +223,7 @@ impl Scenario {
             if let Some(dropped) = now.dropped.get_mut(&mark) {
                 dropped.is_held = true;
             }
+            now.is_scribbled = false;
         });
         self.come_late(world)
     }
@@ -313,6 +314,7 @@ fn recover(world: &World) -> Result<(), Broken> {
     let survey = survey(&spool, world).map_err(plain)?;
     apply(&spool, &plan(&marie(), &survey, &policy()), &NoHands).map_err(plain)?;
     world.recovering(false);
+    world.happen(|now| now.lost_power = false);
     report(world);
     Ok(())
 }
@@ -320,28 +322,35 @@ fn recover(world: &World) -> Result<(), Broken> {
 /// Walks one scenario to its end, whatever is cut.
 pub(crate) fn walk(scenario: &Scenario, mutation: Option<&Mutation>) -> Result<Walked, Broken> {
     let mut walked = Walked::default();
-    let mut search = Search { seen: HashSet::new(), work: Vec::new(), lived: HashSet::new() };
+    let mut search = Search { seen: HashSet::new(), left: HashSet::new(), work: Vec::new(), lived: HashSet::new() };
     let world = scenario.begin(mutation.cloned());
     scenario.live(&world)?;
     search.cut_all(world.take_tape(), &mut walked)?;
     walked.shapes.extend(world.shapes());
-    while let Some(moment) = search.work.pop() {
-        let world = World::at(moment.clone(), mutation.cloned());
-        recover(&world).map_err(|broken| format!("recovery: {broken}"))?;
-        walked.recoveries += 1;
-        search.cut_all(world.take_tape(), &mut walked)?;
-        promises::after_recovery(&moment, &world.see(Clone::clone))?;
-        if search.lived.insert(world.see(Moment::print)) {
-            scenario.drive(&world)?;
-            walked.ends += 1;
+    for is_cut_again in [true, false] {
+        for moment in std::mem::take(&mut search.work) {
+            let world = World::at(moment.clone(), mutation.cloned());
+            recover(&world).map_err(|broken| format!("recovery: {broken}"))?;
+            walked.recoveries += 1;
+            let tape = world.take_tape();
+            if is_cut_again {
+                search.cut_all(tape, &mut walked)?;
+            }
+            promises::after_recovery(&moment, &world.see(Clone::clone))?;
+            if search.lived.insert(world.see(Moment::print)) {
+                scenario.drive(&world)?;
+                walked.ends += 1;
+            }
+            walked.shapes.extend(world.shapes());
         }
-        walked.shapes.extend(world.shapes());
     }
+    eprintln!("  {} kills {} powers {} recoveries {} ends; seen {}", walked.kills, walked.powers, walked.recoveries, walked.ends, search.seen.len());
     Ok(walked)
 }
 
 struct Search {
-    seen: HashSet<u64>,
+    seen: HashSet<(u64, Cut)>,
+    left: HashSet<u64>,
     work: Vec<Moment>,
     lived: HashSet<u64>,
 }
@@ -360,9 +369,15 @@ impl Search {
     }
 
     fn take_in(&mut self, moment: Moment, cut: Cut) -> Result<(), Broken> {
+        if !self.seen.insert((moment.print(), cut)) {
+            return Ok(());
+        }
+        let moment = moment.cut();
         promises::at_cut(&moment, cut).map_err(|broken| format!("{cut:?}: {broken}"))?;
-        if self.seen.insert(moment.print()) {
-            self.work.push(moment);
+        // From here on it does not matter how it came about.
+        let left = Moment { is_amid: true, ..moment };
+        if self.left.insert(left.print()) {
+            self.work.push(left);
         }
         Ok(())
     }

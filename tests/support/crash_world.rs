@@ -100,6 +100,10 @@ pub(crate) struct Moment {
     /// What was told to be filed, and where.
     pub(crate) reported: BTreeMap<char, PathBuf>,
     pub(crate) late_came: bool,
+    /// Whether somebody wrote into a file that was just moved, so that half of it may stand in `active/`.
+    pub(crate) is_scribbled: bool,
+    /// Whether a power cut may have left two homes, and no recovery has come to its end since.
+    pub(crate) lost_power: bool,
     /// Whether an operation or a recovery is under way.
     pub(crate) is_amid: bool,
 }
@@ -109,7 +113,7 @@ impl Moment {
         let mut hash = DefaultHasher::new();
         self.disk.print().hash(&mut hash);
         (&self.agents, &self.dropped, &self.finished, &self.crashed).hash(&mut hash);
-        (&self.reported, self.late_came).hash(&mut hash);
+        (&self.reported, self.late_came, self.is_scribbled, self.is_amid, self.lost_power).hash(&mut hash);
         hash.finish()
     }
 }
@@ -258,6 +262,7 @@ impl World {
         let now = &mut inner.now;
         now.disk.scribble(&rewrite.path, &rewrite.bytes);
         let mtime_ns = now.disk.identity(&rewrite.path).map_or(0, |it| it.mtime_ns);
+        now.is_scribbled = true;
         now.dropped.remove(&rewrite.was);
         now.dropped.insert(rewrite.becomes, Dropped { mtime_ns, is_held: false });
     }
@@ -361,7 +366,7 @@ impl Moment {
     /// What a kill may leave: agents live on, or die too, with or without having said their last.
     pub(crate) fn kills(&self) -> Vec<Self> {
         let living = self.agents.iter().find(|(_, agent)| agent.lives).map(|(key, agent)| (*key, *agent));
-        let Some((key, agent)) = living else { return vec![self.clone().cut()] };
+        let Some((key, agent)) = living else { return vec![self.clone()] };
         let mut fates = vec![agent, Agent { lives: false, ..agent }];
         if !agent.heard && agent.ending.is_heard() {
             fates.push(Agent { lives: false, heard: true, ..agent });
@@ -369,7 +374,7 @@ impl Moment {
         let fate = |agent| {
             let mut moment = self.clone();
             moment.agents.insert(key, agent);
-            moment.cut()
+            moment
         };
         fates.into_iter().map(fate).collect()
     }
@@ -379,18 +384,23 @@ impl Moment {
         let fates = if self.agents.values().any(|it| it.heard) { &[true, false][..] } else { &[true][..] };
         let views = self.disk.power_cuts();
         let view = |disk: Model, keeps: bool| {
-            let mut moment = Self { disk, ..self.clone() };
+            let mut moment = Self { disk, lost_power: true, ..self.clone() };
             for ((run, _), agent) in &mut moment.agents {
                 agent.lives = false;
                 agent.heard &= keeps && moment.disk.has_folder(layout().run(run).dir());
             }
-            moment.cut()
+            // What was not durable is forgotten: an outcome, and a drop that nobody had synced.
+            let reported: BTreeSet<_> = moment.reported.keys().copied().collect();
+            moment.finished.retain(|mark| reported.contains(mark));
+            let there: BTreeSet<_> = moment.homes().into_iter().map(|home| home.mark).collect();
+            moment.dropped.retain(|mark, dropped| dropped.is_held || there.contains(mark));
+            moment
         };
         views.into_iter().flat_map(|disk| fates.iter().map(move |keeps| view(disk.clone(), *keeps))).collect()
     }
 
     /// Takes down what follows from what is left.
-    fn cut(mut self) -> Self {
+    pub(crate) fn cut(mut self) -> Self {
         for home in self.homes() {
             let Some(record) = home.task.map(|task| task.record) else { continue };
             if record.outcome().is_some() {
