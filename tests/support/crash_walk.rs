@@ -319,21 +319,39 @@ fn recover(world: &World) -> Result<(), Broken> {
     Ok(())
 }
 
+/// How often a task is cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Depth {
+    /// Once, and recovery is not.
+    Once,
+    /// Recovery is cut too, and recovered from.
+    Twice,
+}
+
+impl Depth {
+    const fn rounds(self) -> &'static [bool] {
+        match self {
+            Self::Once => &[false],
+            Self::Twice => &[true, false],
+        }
+    }
+}
+
 /// Walks one scenario to its end, whatever is cut.
-pub(crate) fn walk(scenario: &Scenario, mutation: Option<&Mutation>) -> Result<Walked, Broken> {
+pub(crate) fn walk(scenario: &Scenario, depth: Depth, mutation: Option<&Mutation>) -> Result<Walked, Broken> {
     let mut walked = Walked::default();
     let mut search = Search { seen: HashSet::new(), left: HashSet::new(), work: Vec::new(), lived: HashSet::new() };
     let world = scenario.begin(mutation.cloned());
     scenario.live(&world)?;
     search.cut_all(world.take_tape(), &mut walked)?;
     walked.shapes.extend(world.shapes());
-    for is_cut_again in [true, false] {
+    for is_cut_again in depth.rounds() {
         for moment in std::mem::take(&mut search.work) {
             let world = World::at(moment.clone(), mutation.cloned());
             recover(&world).map_err(|broken| format!("recovery: {broken}"))?;
             walked.recoveries += 1;
             let tape = world.take_tape();
-            if is_cut_again {
+            if *is_cut_again {
                 search.cut_all(tape, &mut walked)?;
             }
             promises::after_recovery(&moment, &world.see(Clone::clone))?;
@@ -344,7 +362,6 @@ pub(crate) fn walk(scenario: &Scenario, mutation: Option<&Mutation>) -> Result<W
             walked.shapes.extend(world.shapes());
         }
     }
-    eprintln!("  {} kills {} powers {} recoveries {} ends; seen {}", walked.kills, walked.powers, walked.recoveries, walked.ends, search.seen.len());
     Ok(walked)
 }
 
@@ -372,7 +389,7 @@ impl Search {
         if !self.seen.insert((moment.print(), cut)) {
             return Ok(());
         }
-        let moment = moment.cut();
+        let moment = if cut == Cut::Power { moment.forget().cut() } else { moment.cut() };
         promises::at_cut(&moment, cut).map_err(|broken| format!("{cut:?}: {broken}"))?;
         // From here on it does not matter how it came about.
         let left = Moment { is_amid: true, ..moment };

@@ -389,14 +389,18 @@ impl Moment {
                 agent.lives = false;
                 agent.heard &= keeps && moment.disk.has_folder(layout().run(run).dir());
             }
-            // What was not durable is forgotten: an outcome, and a drop that nobody had synced.
-            let reported: BTreeSet<_> = moment.reported.keys().copied().collect();
-            moment.finished.retain(|mark| reported.contains(mark));
-            let there: BTreeSet<_> = moment.homes().into_iter().map(|home| home.mark).collect();
-            moment.dropped.retain(|mark, dropped| dropped.is_held || there.contains(mark));
             moment
         };
         views.into_iter().flat_map(|disk| fates.iter().map(move |keeps| view(disk.clone(), *keeps))).collect()
+    }
+
+    /// A power cut: what was not durable is forgotten, an outcome, and a drop that nobody had synced.
+    pub(crate) fn forget(mut self) -> Self {
+        let reported: BTreeSet<_> = self.reported.keys().copied().collect();
+        self.finished.retain(|mark| reported.contains(mark));
+        let there: BTreeSet<_> = self.homes().into_iter().map(|home| home.mark).collect();
+        self.dropped.retain(|mark, dropped| dropped.is_held || there.contains(mark));
+        self
     }
 
     /// Takes down what follows from what is left.
