@@ -66,7 +66,8 @@ fn scenarios() -> Vec<Scenario> {
 fn walk_all(depth: Depth, mutation: Option<&Mutation>) -> Result<Walked, String> {
     let mut walked = Walked::default();
     for scenario in scenarios() {
-        let one = walk(&scenario, depth, mutation).map_err(|broken| format!("{}: {broken}", scenario.name))?;
+        let one =
+            walk(&scenario, depth, mutation).map_err(|broken| format!("{}: {broken}", scenario.name))?;
         walked += one;
     }
     Ok(walked)
@@ -93,8 +94,11 @@ fn no_step_can_be_left_out() {
     let mut tried = 0;
     for mutation in mutations {
         tried += 1;
-        let broken = walk_all(Depth::Once, Some(&mutation)).and_then(|_| walk_all(Depth::Twice, Some(&mutation)));
-        if let Err(e) = &broken { eprintln!("{mutation:?} {e}"); }
+        let broken =
+            walk_all(Depth::Once, Some(&mutation)).and_then(|_| walk_all(Depth::Twice, Some(&mutation)));
+        if let Err(e) = &broken {
+            eprintln!("{mutation:?} {e}");
+        }
         if broken.is_ok() {
             eprintln!("SURVIVOR {mutation:?}");
             survivors.push(mutation);
@@ -109,7 +113,8 @@ fn mutations(shape: &str, steps: &[String]) -> Vec<Mutation> {
     let mutation = |at, swaps| Mutation { shape: shape.to_owned(), at, swaps };
     let mut all: Vec<_> = (0..steps.len()).map(|at| mutation(at, false)).collect();
     let is_sync = |word: &String| word.starts_with("sync ") && !word.starts_with("sync file");
-    let pairs = steps.windows(2).enumerate().filter(|(_, pair)| pair.iter().all(is_sync) && pair[0] != pair[1]);
+    let pairs =
+        steps.windows(2).enumerate().filter(|(_, pair)| pair.iter().all(is_sync) && pair[0] != pair[1]);
     all.extend(pairs.map(|(at, _)| mutation(at, true)));
     all
 }

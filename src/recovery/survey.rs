@@ -65,8 +65,7 @@ pub fn look_at<S: Store>(spool: &Spool<S>, witness: &impl Witness, file: FileNam
     let believed = task.as_ref().is_ok_and(|it| is_believed(spool.store(), spool.layout(), &file, it));
     let run = task.as_ref().ok().filter(|_| believed).and_then(|it| it.record.run_id);
     let filed = filed(spool, &file).find(|twin| is_one_inode(spool, &path, twin) || is_run(spool, twin, run));
-    let is_linked =
-        Place::QUEUES.iter().any(|place| is_one_inode(spool, &path, &spool.path(*place, &file)));
+    let is_linked = Place::QUEUES.iter().any(|place| is_one_inode(spool, &path, &spool.path(*place, &file)));
     let attempt = task.as_ref().ok().and_then(|it| it.record.open_attempt());
     let testimony = run.zip(attempt).map(|(run, attempt)| witness.testify(run, attempt));
     ActiveFile { file, path, task, believed, filed, is_linked, testimony }

@@ -85,11 +85,12 @@ pub fn put(path: &Path, bytes: Vec<u8>, mtime: Option<SystemTime>) -> Vec<Step> 
 
 /// A move, made durable: the target first, so that no cut loses both names.
 pub fn transfer(from: &Path, to: &Path) -> Vec<Step> {
-    vec![
-        Step::Move { from: from.to_owned(), to: to.to_owned() },
-        Step::SyncDir(parent(to).to_owned()),
-        Step::SyncDir(parent(from).to_owned()),
-    ]
+    let mut steps =
+        vec![Step::Move { from: from.to_owned(), to: to.to_owned() }, Step::SyncDir(parent(to).to_owned())];
+    if parent(to) != parent(from) {
+        steps.push(Step::SyncDir(parent(from).to_owned()));
+    }
+    steps
 }
 
 /// A claim of a dropped file.

@@ -46,7 +46,9 @@ fn one_place(moment: &Moment, cut: Cut, homes: &[Home]) -> Result<(), Broken> {
         [one, two] => {
             let linked = moment.disk.moves == Moves::LinkAndUnlink && one.inode == two.inode;
             hold(moment.is_amid, || format!("two homes at rest: {places:?}"))?;
-            hold(cut == Cut::Power || moment.lost_power || linked, || format!("two homes after a kill: {places:?}"))?;
+            hold(cut == Cut::Power || moment.lost_power || linked, || {
+                format!("two homes after a kill: {places:?}")
+            })?;
             hold(linked || may_both_show(one, two), || format!("two homes of this kind: {places:?}"))
         }
         _ => Err(format!("three homes: {places:?}")),
@@ -108,9 +110,10 @@ fn reason_is_whole(moment: &Moment, home: &Home) -> bool {
 }
 
 fn reported_stays(moment: &Moment) -> Result<(), Broken> {
-    let gone = moment.reported.iter().find(|(mark, path)| {
-        moment.disk.content(path).and_then(super::crash_world::mark_of) != Some(**mark)
-    });
+    let gone = moment
+        .reported
+        .iter()
+        .find(|(mark, path)| moment.disk.content(path).and_then(super::crash_world::mark_of) != Some(**mark));
     hold(gone.is_none(), || format!("{gone:?} was reported and is not there any more"))
 }
 

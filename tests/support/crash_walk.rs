@@ -229,7 +229,9 @@ impl Scenario {
     }
 
     fn come_late(&self, world: &World) -> Result<(), Broken> {
-        let Some(late) = self.late.as_ref().filter(|_| !world.see(|now| now.late_came)) else { return Ok(()) };
+        let Some(late) = self.late.as_ref().filter(|_| !world.see(|now| now.late_came)) else {
+            return Ok(());
+        };
         world.happen(|now| now.late_came = true);
         Self::bring(world, late);
         world.spool().rename_aside(late.place, &x()).map(drop).map_err(plain)
@@ -340,7 +342,8 @@ impl Depth {
 /// Walks one scenario to its end, whatever is cut.
 pub(crate) fn walk(scenario: &Scenario, depth: Depth, mutation: Option<&Mutation>) -> Result<Walked, Broken> {
     let mut walked = Walked::default();
-    let mut search = Search { seen: HashSet::new(), left: HashSet::new(), work: Vec::new(), lived: HashSet::new() };
+    let mut search =
+        Search { seen: HashSet::new(), left: HashSet::new(), work: Vec::new(), lived: HashSet::new() };
     let world = scenario.begin(mutation.cloned());
     scenario.live(&world)?;
     search.cut_all(world.take_tape(), &mut walked)?;
