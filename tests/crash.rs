@@ -11,7 +11,7 @@ mod crash_world;
 mod model_disk;
 
 use agent_worker::task::Place;
-use crash_walk::{Depth, Drop, How, Scenario, Walked, walk};
+use crash_walk::{Depth, Drop, How, Scenario, Walked, refuse_each, walk};
 use crash_world::{Ending, Mutation};
 use model_disk::Moves;
 
@@ -84,6 +84,14 @@ fn every_cut_of_every_operation_comes_home() {
         walked.ends,
         walked.shapes.len(),
     );
+}
+
+#[test]
+fn a_disk_that_refuses_a_step_loses_nothing() {
+    let refused =
+        |scenario: &Scenario| refuse_each(scenario).map_err(|broken| format!("{}: {broken}", scenario.name));
+    let broken: Vec<_> = scenarios().iter().filter_map(|it| refused(it).err()).collect();
+    assert!(broken.is_empty(), "{broken:#?}");
 }
 
 #[test]

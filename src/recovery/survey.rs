@@ -10,9 +10,6 @@ use crate::spool::input::{Input, is_believed};
 use crate::spool::{Spool, Store};
 use crate::task::{FileName, Place, RunId, TaskFile};
 
-/// The numbered names of one task that are looked at.
-const NUMBERS: u32 = 1000;
-
 /// A file in `active/`.
 #[derive(Debug)]
 pub struct ActiveFile {
@@ -73,12 +70,7 @@ pub fn look_at<S: Store>(spool: &Spool<S>, witness: &impl Witness, file: FileNam
 
 /// The names in the terminal places under which `file` may rest: its own, and the numbered ones.
 fn filed<'a, S: Store>(spool: &'a Spool<S>, file: &'a FileName) -> impl Iterator<Item = PathBuf> + 'a {
-    Place::TERMINAL.iter().flat_map(move |place| {
-        std::iter::once(file.clone())
-            .chain((2..NUMBERS).map(|n| file.numbered(n)))
-            .map(|name| spool.path(*place, &name))
-            .take_while(|path| spool.store().identity(path).is_ok())
-    })
+    Place::TERMINAL.iter().flat_map(move |place| spool.taken(*place, file))
 }
 
 fn is_one_inode<S: Store>(spool: &Spool<S>, one: &Path, other: &Path) -> bool {

@@ -8,13 +8,16 @@ use super::found::{self, Examined, FILE_LIMIT};
 use super::input::{Input, is_believed};
 use super::lease::Lease;
 use super::papers;
-use super::steps::{self, Content, Papers};
+use super::steps::{self, Content, Papers, Step};
 use super::store::{Entry, Identity, StepError, Store};
 use crate::clock::{SharedClock, Timestamp};
 use crate::layout::Layout;
 use crate::task::{
     Attempt, ErrorCode, FileName, Outcome, Place, Requeue, RunId, TaskFile, Usage, WorkerName,
 };
+
+/// The numbered names of one task that are looked at.
+const NUMBERS: u32 = 1000;
 
 /// Why a task was not claimed.
 #[derive(Debug, thiserror::Error)]
@@ -194,7 +197,7 @@ impl<S: Store> Spool<S> {
     }
 
     /// Makes an outcome durable and files the task; where it went. It may be repeated after an error: the
-    /// first outcome stays.
+    /// first outcome stays, and a task that was moved already is not made again.
     pub fn conclude(
         &self,
         lease: &mut Lease,
@@ -203,6 +206,11 @@ impl<S: Store> Spool<S> {
         answer: Option<&[u8]>,
     ) -> Result<PathBuf, StepError> {
         lease.task.conclude(outcome, usage, self.clock.wall());
+        let place = lease.task.record.state.and_then(crate::task::TaskState::terminal_place);
+        if let Some(filed) = place.and_then(|place| self.moved(place, &lease.file, &lease.task)) {
+            self.settle()?;
+            return Ok(filed);
+        }
         let mut before = Papers::default();
         if let Some(answer) = answer {
             before.files.push((lease.paths(&self.layout).output(), answer.to_vec()));
@@ -239,6 +247,9 @@ impl<S: Store> Spool<S> {
 
     /// Puts a file from `active/` back into `pending/` with the record as it is.
     pub fn put_back(&self, file: &FileName, task: &TaskFile) -> Result<(), StepError> {
+        if self.moved(Place::Pending, file, task).is_some() {
+            return self.settle();
+        }
         let age = task.record.submitted_at.map(std::time::SystemTime::from);
         let queue = self.path(Place::Pending, file);
         self.make_room(&queue, file)?;
@@ -280,7 +291,7 @@ impl<S: Store> Spool<S> {
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Content::Readable,
             Err(_) => Content::Opaque,
         };
-        self.store.perform_all(&steps::reject(&from, &to, content, papers))?;
+        self.shift(&from, &to, &steps::reject(&from, &to, content, papers))?;
         Ok(name)
     }
 
@@ -305,6 +316,14 @@ impl<S: Store> Spool<S> {
         self.aside(&from, place, file)
     }
 
+    /// Does the steps of a move that cannot be repeated as a whole: once it is done, only its syncs are.
+    fn shift(&self, from: &Path, to: &Path, steps: &[Step]) -> Result<(), StepError> {
+        self.store.perform_all(steps).or_else(|error| {
+            let is_done = self.store.identity(from).is_err() && self.store.identity(to).is_ok();
+            if is_done { self.settle() } else { Err(error) }
+        })
+    }
+
     /// Makes sure that nothing stands where a task is to go back to.
     fn make_room(&self, queue: &Path, file: &FileName) -> Result<(), StepError> {
         if self.store.identity(queue).is_ok() {
@@ -321,8 +340,30 @@ impl<S: Store> Spool<S> {
                 .all(|at| self.store.identity(&self.path(*at, name)).is_err())
         };
         let name = numbered(file, free);
-        self.store.perform_all(&steps::transfer(from, &self.path(place, &name)))?;
+        let to = self.path(place, &name);
+        self.shift(from, &to, &steps::transfer(from, &to))?;
         Ok(name)
+    }
+
+    /// The names in `place` that are taken: the file's own, and the numbered ones.
+    pub fn taken<'a>(&'a self, place: Place, file: &'a FileName) -> impl Iterator<Item = PathBuf> + 'a {
+        std::iter::once(file.clone())
+            .chain((2..NUMBERS).map(|n| file.numbered(n)))
+            .map(move |name| self.path(place, &name))
+            .take_while(|path| self.store.identity(path).is_ok())
+    }
+
+    /// Where a task went from `active/`, if only the syncs after its move failed.
+    fn moved(&self, place: Place, file: &FileName, task: &TaskFile) -> Option<PathBuf> {
+        if self.store.identity(&self.path(Place::Active, file)).is_ok() {
+            return None;
+        }
+        let run = task.record.run_id?;
+        let is_it = |path: &PathBuf| {
+            let bytes = self.store.read(path, FILE_LIMIT).map(|(bytes, _)| bytes).unwrap_or_default();
+            TaskFile::parse(&bytes).is_ok_and(|it| it.record.run_id == Some(run))
+        };
+        self.taken(place, file).find(is_it)
     }
 
     fn free_name(&self, place: Place, file: &FileName) -> FileName {

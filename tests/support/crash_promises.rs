@@ -135,7 +135,7 @@ pub(crate) fn after_recovery(before: &Moment, after: &Moment) -> Result<(), Brok
         hold(adopted, || format!("the agent of {key:?} lives and was not left in active/"))?;
     }
     let temp = after.disk.files().find(|(path, _)| place_of(path).is_some() && is_temp(path));
-    hold(temp.is_none(), || format!("a temporary file was left: {temp:?}"))
+    hold(temp.is_none(), || format!("a temporary file was left: {:?}", temp.map(|it| it.0)))
 }
 
 fn is_temp(path: &std::path::Path) -> bool {
@@ -147,7 +147,7 @@ pub(crate) fn at_end(moment: &Moment) -> Result<(), Broken> {
     at_cut(moment, Cut::Kill)?;
     let homes = moment.homes();
     let waits = moment.disk.files().find(|(path, _)| place_of(path).is_some_and(|it| !is_terminal(it)));
-    hold(waits.is_none(), || format!("{waits:?} was left behind"))?;
+    hold(waits.is_none(), || format!("{:?} was left behind", waits.map(|it| it.0)))?;
     for home in &homes {
         if let Some(task) = &home.task {
             charges(moment, task)?;

@@ -156,7 +156,7 @@ impl Scenario {
             world.rewrite(Rewrite { path: Self::path(&self.drop), bytes, was: self.drop.mark, becomes: 'B' });
         }
         Self::bring(world, &self.drop);
-        recover(world)?;
+        recover(world).or_else(|_| recover(world))?;
         self.drive(world)
     }
 
@@ -167,8 +167,14 @@ impl Scenario {
             self.finish(world, &mut lease(world, &file)?)?;
         }
         for _ in 0..40 {
-            let Some((place, file)) = next(world) else { return promises::at_end(&world.see(Clone::clone)) };
-            self.take(world, place, &file)?;
+            match next(world) {
+                Some((place, file)) => self.take(world, place, &file)?,
+                // A claim that failed, and could not be taken back either, is left to the next survey.
+                None if world.refused() && !spool.list(Place::Active).map_err(plain)?.is_empty() => {
+                    recover(world)?;
+                }
+                None => return promises::at_end(&world.see(Clone::clone)),
+            }
         }
         Err("it never comes to an end".to_owned())
     }
@@ -178,7 +184,7 @@ impl Scenario {
         match spool.examine(place, file) {
             Examined::Gone => return Ok(()),
             Examined::Unsettled { why, .. } | Examined::Invalid { why } => {
-                spool.reject(place, file, ErrorCode::E002, &why).map_err(plain)?;
+                again(|| spool.reject(place, file, ErrorCode::E002, &why))?;
                 return Ok(());
             }
             Examined::Task(head) => kept_its_age(world, &spool.path(place, file), head.identity.mtime_ns)?,
@@ -197,8 +203,8 @@ impl Scenario {
                 apply(&spool, &Plan { worker: marie(), actions }, &NoHands).map_err(plain)?;
                 Ok(())
             }
-            Err(ClaimError::Changed(_) | ClaimError::Gone(_)) => Ok(()),
-            Err(ClaimError::Live(_)) => spool.rename_aside(place, file).map(drop).map_err(plain),
+            Err(ClaimError::Changed(_) | ClaimError::Gone(_) | ClaimError::Disk { .. }) => Ok(()),
+            Err(ClaimError::Live(_)) => again(|| spool.rename_aside(place, file)).map(drop),
             Err(error) => Err(plain(error)),
         }
     }
@@ -234,13 +240,13 @@ impl Scenario {
         };
         world.happen(|now| now.late_came = true);
         Self::bring(world, late);
-        world.spool().rename_aside(late.place, &x()).map(drop).map_err(plain)
+        again(|| world.spool().rename_aside(late.place, &x())).map(drop)
     }
 
     fn finish(&self, world: &World, lease: &mut Lease) -> Result<(), Broken> {
         let spool = world.spool();
         lease.task.record.state = Some(TaskState::Running);
-        spool.update(lease).map_err(plain)?;
+        again(|| spool.update(lease))?;
         let key = (lease.run, lease.number());
         let ending = world.see(|now| now.agents[&key].ending);
         world.happen(|now| {
@@ -257,13 +263,35 @@ impl Scenario {
         match dispose(&ending.judgement(), &lease.task, &terms) {
             Disposition::Conclude { outcome, answer, usage } => {
                 let answer = answer.as_deref().map(str::as_bytes);
-                spool.conclude(lease, &outcome, usage, answer).map_err(plain)?;
+                again(|| spool.conclude(lease, &outcome, usage, answer))?;
             }
-            Disposition::Requeue { entry, .. } => spool.requeue(lease, &entry).map_err(plain)?,
+            Disposition::Requeue { entry, .. } => again(|| spool.requeue(lease, &entry))?,
         }
         report(world);
         Ok(())
     }
+}
+
+/// Once more, if the disk refused.
+fn again<T, E: std::error::Error>(mut act: impl FnMut() -> Result<T, E>) -> Result<T, Broken> {
+    act().or_else(|_| act()).map_err(plain)
+}
+
+/// Lives one scenario with a disk that refuses each step in turn; how many there were.
+pub(crate) fn refuse_each(scenario: &Scenario) -> Result<usize, Broken> {
+    for count in 0.. {
+        let world = scenario.begin(None);
+        world.refuse_after(count);
+        scenario.live(&world).map_err(|broken| format!("step {count} refused: {broken}"))?;
+        for moment in world.take_tape() {
+            promises::at_cut(&moment, Cut::Kill)
+                .map_err(|broken| format!("step {count} refused: {broken}"))?;
+        }
+        if world.will_refuse() {
+            return Ok(count);
+        }
+    }
+    Ok(0)
 }
 
 fn plain(error: impl std::error::Error) -> Broken {

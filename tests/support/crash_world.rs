@@ -143,6 +143,8 @@ struct Inner {
     mutation: Option<Mutation>,
     shapes: BTreeMap<String, Vec<String>>,
     rewrite: Option<Rewrite>,
+    fault: Option<usize>,
+    refused: bool,
 }
 
 /// The world; a handle that can be copied.
@@ -219,6 +221,29 @@ impl World {
         self.0.borrow_mut().rewrite = Some(rewrite);
     }
 
+    /// Lets the disk refuse the step after `count` others, once.
+    pub(crate) fn refuse_after(&self, count: usize) {
+        self.0.borrow_mut().fault = Some(count);
+    }
+
+    /// Whether that step is still to come.
+    pub(crate) fn will_refuse(&self) -> bool {
+        self.0.borrow().fault.is_some()
+    }
+
+    /// Whether the disk refused a step.
+    pub(crate) fn refused(&self) -> bool {
+        self.0.borrow().refused
+    }
+
+    fn refuses(&self) -> bool {
+        let mut inner = self.0.borrow_mut();
+        let is_due = inner.fault.take_if(|left| *left == 0).is_some();
+        inner.fault = inner.fault.map(|left| left - 1);
+        inner.refused |= is_due;
+        is_due
+    }
+
     pub(crate) fn recovering(&self, is_recovering: bool) {
         self.0.borrow_mut().is_recovering = is_recovering;
     }
@@ -268,6 +293,9 @@ impl World {
     }
 
     fn step(&self, step: &Step, is_amid: bool) -> io::Result<()> {
+        if self.refuses() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.rewrite_before(step);
         let mut halfway = None;
         let done = self.0.borrow_mut().now.disk.perform(step, |disk| halfway = Some(disk.clone()));
@@ -326,7 +354,10 @@ impl Store for World {
         let last = steps.len().saturating_sub(1);
         steps.iter().enumerate().try_for_each(|(index, step)| {
             let done = self.step(step, index < last);
-            done.map_err(|source| StepError { step: step.clone(), index, source })
+            done.map_err(|source| {
+                self.discard(&steps[..index]);
+                StepError { step: step.clone(), index, source }
+            })
         })
     }
 }
