@@ -58,6 +58,10 @@ pub enum ApplyError {
 /// Does everything in `plan`. Whoever calls holds the worker's lock.
 pub fn apply<S: Store>(spool: &Spool<S>, plan: &Plan, hands: &impl Hands) -> Result<Applied, ApplyError> {
     let mut applied = Applied::default();
+    // A kill between a move and its syncs: the survey saw the move, and a later power cut must not undo it.
+    spool
+        .settle()
+        .map_err(|source| ApplyError::Disk { file: spool.layout().tasks().display().to_string(), source })?;
     for action in &plan.actions {
         if !matches!(action, Action::ClearScratch | Action::RemoveTemp { .. }) {
             hands.say(&action.to_string());

@@ -170,14 +170,16 @@ pub fn plan(worker: &WorkerName, survey: &Survey, policy: &Policy) -> Plan {
 /// What to do about one file in `active/`.
 pub fn decide(active: &ActiveFile, policy: &Policy) -> Vec<Action> {
     let file = active.file.clone();
-    let task = match &active.task {
-        Err(reason) => return vec![Action::Reject { file, reason: reason.clone() }],
-        Ok(task) => task,
-    };
     if active.filed.is_some() {
         // Filed wins over worked.
         return vec![Action::DropGhost { path: active.path.clone() }];
     }
+    let task = match &active.task {
+        // It cannot be read while it has two names, and it has them since a move was cut in the middle.
+        Err(_) if active.is_linked => return vec![Action::MoveBack { file }],
+        Err(reason) => return vec![Action::Reject { file, reason: reason.clone() }],
+        Ok(task) => task,
+    };
     let record = &task.record;
     if !active.believed || (record.attempts.is_empty() && record.outcome().is_none()) {
         return vec![Action::MoveBack { file }];

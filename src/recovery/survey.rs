@@ -1,17 +1,14 @@
 //! Looking: what a dead watcher left behind. Changes nothing.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::witness::{Testimony, Witness};
 use crate::os::lock;
 use crate::spool::found::FILE_LIMIT;
 use crate::spool::input::{Input, is_believed};
 use crate::spool::{Spool, Store};
-use crate::task::{FileName, Place, TaskFile};
-
-/// The numbered names of one task that are looked at.
-const NUMBERS: u32 = 1000;
+use crate::task::{FileName, Place, RunId, TaskFile};
 
 /// A file in `active/`.
 #[derive(Debug)]
@@ -26,6 +23,8 @@ pub struct ActiveFile {
     pub believed: bool,
     /// Where the same run is filed already.
     pub filed: Option<PathBuf>,
+    /// Whether it also has its name in a queue: a move by link and unlink was cut in the middle.
+    pub is_linked: bool,
     /// What is known of its open attempt.
     pub testimony: Option<Testimony>,
 }
@@ -37,7 +36,7 @@ pub struct Survey {
     pub active: Vec<ActiveFile>,
     /// Second homes of tasks that are worked on or filed: what a power cut brought back.
     pub ghosts: Vec<PathBuf>,
-    /// Temporary files in `active/`.
+    /// Temporary files: of writes that were cut.
     pub temps: Vec<PathBuf>,
     /// Lock files that nobody holds.
     pub stale_locks: Vec<PathBuf>,
@@ -49,7 +48,8 @@ pub fn survey<S: Store>(spool: &Spool<S>, witness: &impl Witness) -> io::Result<
     files.sort();
     let active: Vec<_> = files.into_iter().map(|file| look_at(spool, witness, file)).collect();
     let ghosts = ghosts(spool, &active)?;
-    Ok(Survey { active, ghosts, temps: temps(spool)?, stale_locks: stale_locks(spool)? })
+    let temps = temps(spool, &active)?;
+    Ok(Survey { active, ghosts, temps, stale_locks: stale_locks(spool)? })
 }
 
 /// Looks at one file in `active/`.
@@ -59,38 +59,44 @@ pub fn look_at<S: Store>(spool: &Spool<S>, witness: &impl Witness, file: FileNam
         Ok((bytes, _)) => TaskFile::parse(&bytes).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    let Ok(content) = &task else {
-        return ActiveFile { file, path, task, believed: false, filed: None, testimony: None };
-    };
-    let believed = is_believed(spool.store(), spool.layout(), &file, content);
-    let filed = if believed { filed_twin(spool, &file, content) } else { None };
-    let testimony = match (believed, content.record.run_id, content.record.open_attempt()) {
-        (true, Some(run), Some(attempt)) => Some(witness.testify(run, attempt)),
-        _ => None,
-    };
-    ActiveFile { file, path, task, believed, filed, testimony }
+    let believed = task.as_ref().is_ok_and(|it| is_believed(spool.store(), spool.layout(), &file, it));
+    let run = task.as_ref().ok().filter(|_| believed).and_then(|it| it.record.run_id);
+    let filed = filed(spool, &file).find(|twin| is_one_inode(spool, &path, twin) || is_run(spool, twin, run));
+    let is_linked = Place::QUEUES.iter().any(|place| is_one_inode(spool, &path, &spool.path(*place, &file)));
+    let attempt = task.as_ref().ok().and_then(|it| it.record.open_attempt());
+    let testimony = run.zip(attempt).map(|(run, attempt)| witness.testify(run, attempt));
+    ActiveFile { file, path, task, believed, filed, is_linked, testimony }
 }
 
-/// Where the same run rests already, under this name or a numbered one.
-fn filed_twin<S: Store>(spool: &Spool<S>, file: &FileName, task: &TaskFile) -> Option<PathBuf> {
-    Place::TERMINAL.iter().find_map(|place| {
-        std::iter::once(file.clone())
-            .chain((2..NUMBERS).map(|n| file.numbered(n)))
-            .map(|name| spool.path(*place, &name))
-            .take_while(|path| spool.store().identity(path).is_ok())
-            .find(|path| read_task(spool, path).is_some_and(|it| it.record.run_id == task.record.run_id))
-    })
+/// The names in the terminal places under which `file` may rest: its own, and the numbered ones.
+fn filed<'a, S: Store>(spool: &'a Spool<S>, file: &'a FileName) -> impl Iterator<Item = PathBuf> + 'a {
+    Place::TERMINAL.iter().flat_map(move |place| spool.taken(*place, file))
 }
 
-/// Names in a queue that are second homes: of a run in `active/`, or of a dropped file that was claimed.
+fn is_one_inode<S: Store>(spool: &Spool<S>, one: &Path, other: &Path) -> bool {
+    match (spool.store().identity(one), spool.store().identity(other)) {
+        (Ok(one), Ok(other)) => one.is_same_inode(&other),
+        _ => false,
+    }
+}
+
+fn is_run<S: Store>(spool: &Spool<S>, path: &Path, run: Option<RunId>) -> bool {
+    run.is_some() && read_task(spool, path).is_some_and(|it| it.record.run_id == run)
+}
+
+/// Names in a queue that are second homes: of a task in `active/`, of one that is filed, or of one that was
+/// being given another name.
 fn ghosts<S: Store>(spool: &Spool<S>, active: &[ActiveFile]) -> io::Result<Vec<PathBuf>> {
     let mut ghosts = Vec::new();
     for place in Place::QUEUES {
-        for file in spool.list(place)? {
-            let path = spool.path(place, &file);
-            let worked = active.iter().find(|it| it.file == file).and_then(|it| it.task.as_ref().ok());
-            if worked.is_some_and(|task| is_same(spool, &path, &file, task)) || is_filed(spool, &path, &file)
-            {
+        let files = spool.list(place)?;
+        for file in &files {
+            let path = spool.path(place, file);
+            let worked = active.iter().find(|it| it.file == *file);
+            let is_ghost = worked.is_some_and(|it| it.is_linked || is_same(spool, &path, it))
+                || filed(spool, file).any(|filed| is_filed(spool, &path, &filed))
+                || files.iter().any(|other| is_renamed(spool, place, file, other));
+            if is_ghost {
                 ghosts.push(path);
             }
         }
@@ -98,43 +104,54 @@ fn ghosts<S: Store>(spool: &Spool<S>, active: &[ActiveFile]) -> io::Result<Vec<P
     Ok(ghosts)
 }
 
-fn is_filed<S: Store>(spool: &Spool<S>, path: &std::path::Path, file: &FileName) -> bool {
-    Place::TERMINAL.iter().any(|place| {
-        let filed = spool.path(*place, file);
-        spool.store().identity(&filed).is_ok()
-            && read_task(spool, &filed).is_some_and(|task| is_dropped_again(spool, path, &task))
-    })
+/// Whether `queued` is the drop that rests as `filed`.
+fn is_filed<S: Store>(spool: &Spool<S>, queued: &Path, filed: &Path) -> bool {
+    is_one_inode(spool, queued, filed)
+        || read_task(spool, filed).is_some_and(|task| is_dropped_again(spool, queued, &task))
 }
 
-/// Whether the queued `path` is the same run as `task`, or the drop that it was claimed from.
-fn is_same<S: Store>(spool: &Spool<S>, path: &std::path::Path, file: &FileName, task: &TaskFile) -> bool {
-    let same_inode =
-        match (spool.store().identity(path), spool.store().identity(&spool.path(Place::Active, file))) {
-            (Ok(queued), Ok(active)) => queued.is_same_inode(&active),
-            _ => false,
-        };
-    let run = task.record.run_id;
-    same_inode
-        || (run.is_some() && read_task(spool, path).is_some_and(|queued| queued.record.run_id == run))
+/// Whether `other` is the numbered name that `file` was being given.
+fn is_renamed<S: Store>(spool: &Spool<S>, place: Place, file: &FileName, other: &FileName) -> bool {
+    other != file
+        && other.base() == file.stem()
+        && is_one_inode(spool, &spool.path(place, file), &spool.path(place, other))
+}
+
+/// Whether the queued `path` is the same run as what is worked on, or the drop that it was claimed from.
+fn is_same<S: Store>(spool: &Spool<S>, path: &Path, worked: &ActiveFile) -> bool {
+    let Ok(task) = &worked.task else { return false };
+    is_one_inode(spool, path, &worked.path)
+        || is_run(spool, path, task.record.run_id)
         || is_dropped_again(spool, path, task)
 }
 
 /// Whether `path` is the very version of the very inode that the run of `task` was claimed from.
-fn is_dropped_again<S: Store>(spool: &Spool<S>, path: &std::path::Path, task: &TaskFile) -> bool {
+fn is_dropped_again<S: Store>(spool: &Spool<S>, path: &Path, task: &TaskFile) -> bool {
     let Some(run) = task.record.run_id else { return false };
     let Some(input) = Input::read(spool.store(), spool.layout(), run) else { return false };
-    input.origin(spool.layout()) == path && spool.store().identity(path).is_ok_and(|it| it == input.dropped)
+    input.origin(spool.layout()) == path
+        && spool.store().identity(path).is_ok_and(|it| it.is_same_version(&input.dropped))
 }
 
-fn read_task<S: Store>(spool: &Spool<S>, path: &std::path::Path) -> Option<TaskFile> {
+fn read_task<S: Store>(spool: &Spool<S>, path: &Path) -> Option<TaskFile> {
     let (bytes, _) = spool.store().read(path, FILE_LIMIT).ok()?;
     TaskFile::parse(&bytes).ok()
 }
 
-fn temps<S: Store>(spool: &Spool<S>) -> io::Result<Vec<PathBuf>> {
-    let entries = spool.store().list(&spool.layout().place(spool.worker(), Place::Active))?;
+/// What a cut left of files that were being written: in `active/`, beside what is filed, and in the folders of
+/// the runs that were worked on.
+fn temps<S: Store>(spool: &Spool<S>, active: &[ActiveFile]) -> io::Result<Vec<PathBuf>> {
     let is_temp = |name: &str| name.starts_with('.') && name.strip_suffix(".tmp").is_some();
-    Ok(entries.into_iter().filter(|entry| is_temp(&entry.name)).map(|entry| entry.path).collect())
+    let places = std::iter::once(&Place::Active).chain(&Place::TERMINAL);
+    let mut dirs: Vec<_> = places.map(|place| spool.layout().place(spool.worker(), *place)).collect();
+    let tasks = active.iter().filter(|it| it.believed).filter_map(|it| it.task.as_ref().ok());
+    dirs.extend(tasks.filter_map(|it| it.record.run_id).map(|run| spool.layout().run(&run).dir().to_owned()));
+    let mut temps = Vec::new();
+    for dir in dirs {
+        let entries = spool.store().list(&dir)?;
+        temps.extend(entries.into_iter().filter(|entry| is_temp(&entry.name)).map(|entry| entry.path));
+    }
+    Ok(temps)
 }
 
 fn stale_locks<S: Store>(spool: &Spool<S>) -> io::Result<Vec<PathBuf>> {

@@ -8,13 +8,16 @@ use super::found::{self, Examined, FILE_LIMIT};
 use super::input::{Input, is_believed};
 use super::lease::Lease;
 use super::papers;
-use super::steps::{self, Papers};
+use super::steps::{self, Content, Papers, Step};
 use super::store::{Entry, Identity, StepError, Store};
 use crate::clock::{SharedClock, Timestamp};
 use crate::layout::Layout;
 use crate::task::{
     Attempt, ErrorCode, FileName, Outcome, Place, Requeue, RunId, TaskFile, Usage, WorkerName,
 };
+
+/// The numbered names of one task that are looked at.
+const NUMBERS: u32 = 1000;
 
 /// Why a task was not claimed.
 #[derive(Debug, thiserror::Error)]
@@ -194,7 +197,7 @@ impl<S: Store> Spool<S> {
     }
 
     /// Makes an outcome durable and files the task; where it went. It may be repeated after an error: the
-    /// first outcome stays.
+    /// first outcome stays, and a task that was moved already is not made again.
     pub fn conclude(
         &self,
         lease: &mut Lease,
@@ -203,6 +206,11 @@ impl<S: Store> Spool<S> {
         answer: Option<&[u8]>,
     ) -> Result<PathBuf, StepError> {
         lease.task.conclude(outcome, usage, self.clock.wall());
+        let place = lease.task.record.state.and_then(crate::task::TaskState::terminal_place);
+        if let Some(filed) = place.and_then(|place| self.moved(place, &lease.file, &lease.task)) {
+            self.settle()?;
+            return Ok(filed);
+        }
         let mut before = Papers::default();
         if let Some(answer) = answer {
             before.files.push((lease.paths(&self.layout).output(), answer.to_vec()));
@@ -239,6 +247,9 @@ impl<S: Store> Spool<S> {
 
     /// Puts a file from `active/` back into `pending/` with the record as it is.
     pub fn put_back(&self, file: &FileName, task: &TaskFile) -> Result<(), StepError> {
+        if self.moved(Place::Pending, file, task).is_some() {
+            return self.settle();
+        }
         let age = task.record.submitted_at.map(std::time::SystemTime::from);
         let queue = self.path(Place::Pending, file);
         self.make_room(&queue, file)?;
@@ -276,7 +287,12 @@ impl<S: Store> Spool<S> {
         let papers = Papers { files: vec![(self.layout.reason(&self.worker, &name), reason)] };
         let (from, to) = (self.path(place, file), self.path(Place::Failed, &name));
         let paper = self.layout.reason(&self.worker, &name);
-        let done = self.store.perform_all(&steps::reject(&from, &to, papers));
+        let content = match self.store.read(&from, FILE_LIMIT) {
+            Ok(_) => Content::Readable,
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Content::Readable,
+            Err(_) => Content::Opaque,
+        };
+        let done = self.shift(&from, &to, &steps::reject(&from, &to, content, papers));
         if done.is_err() && self.store.identity(&to).is_err() {
             // Another worker took it first: a reason without its file would mislead.
             self.store.perform(&steps::Step::Remove(paper)).ok();
@@ -284,11 +300,33 @@ impl<S: Store> Spool<S> {
         done.map(|()| name)
     }
 
+    /// Makes durable what can be seen now, so that no later power cut brings back what a dead watcher moved.
+    ///
+    /// Where names came to is synced before where they came from. Nobody moves out of the terminal places;
+    /// between `active/` and the queues names go both ways, and what stands in `active/` came from a queue.
+    pub fn settle(&self) -> Result<(), StepError> {
+        let works = self.list(Place::Active).is_ok_and(|files| !files.is_empty());
+        let dir = |place: &Place| self.layout.place(&self.worker, *place);
+        let (active, queues) = ([Place::Active], Place::QUEUES);
+        let (first, then) = if works { (&active[..], &queues[..]) } else { (&queues[..], &active[..]) };
+        let dirs = Place::TERMINAL.iter().chain(first).chain(then).map(dir);
+        let there = dirs.filter(|dir| self.store.identity(dir).is_ok()).collect();
+        self.store.perform_all(&steps::settle(there))
+    }
+
     /// Renames a drop whose name is being worked on, so that the next drop of that name does not replace it;
     /// its new name.
     pub fn rename_aside(&self, place: Place, file: &FileName) -> Result<FileName, StepError> {
         let from = self.path(place, file);
         self.aside(&from, place, file)
+    }
+
+    /// Does the steps of a move that cannot be repeated as a whole: once it is done, only its syncs are.
+    fn shift(&self, from: &Path, to: &Path, steps: &[Step]) -> Result<(), StepError> {
+        self.store.perform_all(steps).or_else(|error| {
+            let is_done = self.store.identity(from).is_err() && self.store.identity(to).is_ok();
+            if is_done { self.settle() } else { Err(error) }
+        })
     }
 
     /// Makes sure that nothing stands where a task is to go back to.
@@ -307,8 +345,30 @@ impl<S: Store> Spool<S> {
                 .all(|at| self.store.identity(&self.path(*at, name)).is_err())
         };
         let name = numbered(file, free);
-        self.store.perform_all(&steps::transfer(from, &self.path(place, &name)))?;
+        let to = self.path(place, &name);
+        self.shift(from, &to, &steps::transfer(from, &to))?;
         Ok(name)
+    }
+
+    /// The names in `place` that are taken: the file's own, and the numbered ones.
+    pub fn taken<'a>(&'a self, place: Place, file: &'a FileName) -> impl Iterator<Item = PathBuf> + 'a {
+        std::iter::once(file.clone())
+            .chain((2..NUMBERS).map(|n| file.numbered(n)))
+            .map(move |name| self.path(place, &name))
+            .take_while(|path| self.store.identity(path).is_ok())
+    }
+
+    /// Where a task went from `active/`, if only the syncs after its move failed.
+    fn moved(&self, place: Place, file: &FileName, task: &TaskFile) -> Option<PathBuf> {
+        if self.store.identity(&self.path(Place::Active, file)).is_ok() {
+            return None;
+        }
+        let run = task.record.run_id?;
+        let is_it = |path: &PathBuf| {
+            let bytes = self.store.read(path, FILE_LIMIT).map(|(bytes, _)| bytes).unwrap_or_default();
+            TaskFile::parse(&bytes).is_ok_and(|it| it.record.run_id == Some(run))
+        };
+        self.taken(place, file).find(is_it)
     }
 
     fn free_name(&self, place: Place, file: &FileName) -> FileName {

@@ -24,6 +24,11 @@ impl Identity {
         if self.mtime_ns >= 0 { SystemTime::UNIX_EPOCH + since } else { SystemTime::UNIX_EPOCH - since }
     }
 
+    /// Whether both are one version of one inode, seen before and after a boot: device numbers may change then.
+    pub const fn is_same_version(&self, other: &Self) -> bool {
+        self.inode == other.inode && self.size == other.size && self.mtime_ns == other.mtime_ns
+    }
+
     /// Whether both are names of one inode.
     pub const fn is_same_inode(&self, other: &Self) -> bool {
         self.dev == other.dev && self.inode == other.inode

@@ -85,11 +85,12 @@ pub fn put(path: &Path, bytes: Vec<u8>, mtime: Option<SystemTime>) -> Vec<Step> 
 
 /// A move, made durable: the target first, so that no cut loses both names.
 pub fn transfer(from: &Path, to: &Path) -> Vec<Step> {
-    vec![
-        Step::Move { from: from.to_owned(), to: to.to_owned() },
-        Step::SyncDir(parent(to).to_owned()),
-        Step::SyncDir(parent(from).to_owned()),
-    ]
+    let mut steps =
+        vec![Step::Move { from: from.to_owned(), to: to.to_owned() }, Step::SyncDir(parent(to).to_owned())];
+    if parent(to) != parent(from) {
+        steps.push(Step::SyncDir(parent(from).to_owned()));
+    }
+    steps
 }
 
 /// A claim of a dropped file.
@@ -187,7 +188,26 @@ pub fn drop_ghost(ghost: &Path) -> Vec<Step> {
     vec![Step::Remove(ghost.to_owned()), Step::SyncDir(parent(ghost).to_owned())]
 }
 
+/// What can be said of a drop's content before it is moved away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A file that can be read: it is synced first, since whoever dropped it may not have done so.
+    Readable,
+    /// A link, a pipe, somebody else's secret: only its name is moved.
+    Opaque,
+}
+
 /// Files a drop that cannot be a task, untouched, with its reason.
-pub fn reject(from: &Path, failed: &Path, papers: Papers) -> Vec<Step> {
-    file(from, failed, papers)
+pub fn reject(from: &Path, failed: &Path, content: Content, papers: Papers) -> Vec<Step> {
+    let mut steps = match content {
+        Content::Readable => vec![Step::SyncFile(from.to_owned())],
+        Content::Opaque => Vec::new(),
+    };
+    steps.extend(file(from, failed, papers));
+    steps
+}
+
+/// Makes durable what a dead watcher had moved and not synced yet: each of `dirs`, in this order.
+pub fn settle(dirs: Vec<PathBuf>) -> Vec<Step> {
+    dirs.into_iter().map(Step::SyncDir).collect()
 }

@@ -58,10 +58,23 @@ pub trait Store {
     /// Does one step.
     fn perform(&self, step: &Step) -> io::Result<()>;
 
-    /// Does the steps of one operation in their order, and stops at the first that fails.
+    /// Does the steps of one operation in their order, and stops at the first that fails; what was written
+    /// beside a name and did not come to it is removed then.
     fn perform_all(&self, steps: &[Step]) -> Result<(), StepError> {
         steps.iter().enumerate().try_for_each(|(index, step)| {
-            self.perform(step).map_err(|source| StepError { step: step.clone(), index, source })
+            self.perform(step).map_err(|source| {
+                self.discard(&steps[..index]);
+                StepError { step: step.clone(), index, source }
+            })
         })
+    }
+
+    /// Removes the temporary files of steps that were done.
+    fn discard(&self, done: &[Step]) {
+        for step in done {
+            if let Step::Write { path, .. } = step {
+                self.perform(&Step::Remove(path.clone())).ok();
+            }
+        }
     }
 }

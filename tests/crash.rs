@@ -1,0 +1,128 @@
+//! Every durable operation, cut after every step by a kill and by a power cut, recovered under the same
+//! cuts, and lived to its end: the promises hold. And no step is there for nothing: left out, one of them breaks.
+
+#[path = "support/crash_promises.rs"]
+mod crash_promises;
+#[path = "support/crash_walk.rs"]
+mod crash_walk;
+#[path = "support/crash_world.rs"]
+mod crash_world;
+#[path = "support/model_disk.rs"]
+mod model_disk;
+
+use agent_worker::task::Place;
+use crash_walk::{Depth, Drop, How, Scenario, Walked, refuse_each, walk};
+use crash_world::{Ending, Mutation};
+use model_disk::Moves;
+
+fn plain(name: &'static str) -> Scenario {
+    let drop = Drop { mark: 'A', place: Place::Pending, how: How::Moved, max_retries: 3, is_whole: true };
+    Scenario { name, drop, late: None, is_rewritten: false, taken: &[], endings: &[], moves: Moves::Rename }
+}
+
+fn dropped(name: &'static str, place: Place, how: How) -> Scenario {
+    let drop = Drop { place, how, ..plain(name).drop };
+    Scenario { drop, ..plain(name) }
+}
+
+fn ending(name: &'static str, max_retries: u32, endings: &'static [Ending]) -> Scenario {
+    let drop = Drop { max_retries, ..plain(name).drop };
+    Scenario { drop, endings, ..plain(name) }
+}
+
+fn scenarios() -> Vec<Scenario> {
+    use Ending::{Busy, Cancelled, Crash, Denied, Fault, Stopped};
+    let late = Drop { mark: 'B', ..plain("").drop };
+    let unsynced = Drop { how: How::Copied, ..late.clone() };
+    let broken = Drop { is_whole: false, ..plain("").drop };
+    let all = &[Place::Completed, Place::Failed, Place::Cancelled];
+    let mut all_of_them = vec![
+        dropped("moved into pending", Place::Pending, How::Moved),
+        dropped("copied into pending", Place::Pending, How::Copied),
+        dropped("moved into the inbox", Place::Inbox, How::Moved),
+        dropped("copied into the inbox", Place::Inbox, How::Copied),
+        dropped("released", Place::Staged, How::Moved),
+        ending("a fault, then well", 3, &[Fault]),
+        ending("a wait, a stop, then well", 0, &[Busy, Stopped]),
+        ending("faults until the budget is used up", 1, &[Fault, Fault, Fault]),
+        ending("crashes until the budget is used up", 1, &[Crash, Crash, Crash]),
+        ending("one crash allowed of none", 0, &[Crash]),
+        ending("denied", 3, &[Denied]),
+        ending("cancelled", 3, &[Cancelled]),
+        Scenario { taken: all, ..plain("the name is taken where it ends well") },
+        Scenario { taken: all, ..ending("the name is taken where it fails", 0, &[Fault]) },
+        Scenario { late: Some(late.clone()), ..ending("two drops of one name", 3, &[Fault]) },
+        Scenario { late: Some(unsynced), ..ending("the second drop is a copy", 3, &[]) },
+        Scenario { is_rewritten: true, ..plain("written again while it is claimed") },
+        Scenario { drop: broken.clone(), ..plain("no task") },
+        Scenario { drop: Drop { how: How::Copied, ..broken.clone() }, ..plain("no task, copied") },
+        Scenario { drop: broken, taken: all, ..plain("no task, and its name is taken") },
+    ];
+    let linked = [plain("link and unlink"), ending("link and unlink, a fault", 0, &[Busy, Fault])];
+    all_of_them.extend(linked.map(|it| Scenario { moves: Moves::LinkAndUnlink, ..it }));
+    all_of_them
+}
+
+fn walk_all(depth: Depth, mutation: Option<&Mutation>) -> Result<Walked, String> {
+    let mut walked = Walked::default();
+    for scenario in scenarios() {
+        let one =
+            walk(&scenario, depth, mutation).map_err(|broken| format!("{}: {broken}", scenario.name))?;
+        walked += one;
+    }
+    Ok(walked)
+}
+
+#[test]
+fn every_cut_of_every_operation_comes_home() {
+    let walked = walk_all(Depth::Twice, None).unwrap_or_else(|broken| panic!("{broken}"));
+    println!(
+        "{} kills and {} power cuts, {} recoveries of what they left, {} lives to the end, {} shapes",
+        walked.kills,
+        walked.powers,
+        walked.recoveries,
+        walked.ends,
+        walked.shapes.len(),
+    );
+}
+
+#[test]
+fn a_disk_that_refuses_a_step_loses_nothing() {
+    let refused =
+        |scenario: &Scenario| refuse_each(scenario).map_err(|broken| format!("{}: {broken}", scenario.name));
+    let broken: Vec<_> = scenarios().iter().filter_map(|it| refused(it).err()).collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn no_step_can_be_left_out() {
+    let shapes = walk_all(Depth::Once, None).unwrap_or_else(|broken| panic!("{broken}")).shapes;
+    let mutations = shapes.iter().flat_map(|(shape, steps)| mutations(shape, steps));
+    let mut survivors = Vec::new();
+    let mut tried = 0;
+    for mutation in mutations {
+        tried += 1;
+        let broken =
+            walk_all(Depth::Once, Some(&mutation)).and_then(|_| walk_all(Depth::Twice, Some(&mutation)));
+        if let Err(e) = &broken {
+            eprintln!("{mutation:?} {e}");
+        }
+        if broken.is_ok() {
+            eprintln!("SURVIVOR {mutation:?}");
+            survivors.push(mutation);
+        }
+    }
+    println!("{tried} mutations of {} operations", shapes.len());
+    assert!(survivors.is_empty(), "nothing breaks without: {survivors:#?}");
+}
+
+/// Each step left out, and each two directory syncs in a row swapped.
+fn mutations(shape: &str, steps: &[String]) -> Vec<Mutation> {
+    let mutation = |at, swaps| Mutation { shape: shape.to_owned(), at, swaps };
+    let mut all: Vec<_> = (0..steps.len()).map(|at| mutation(at, false)).collect();
+    let is_sync = |word: &String| word.starts_with("sync ") && !word.starts_with("sync file");
+    let pairs =
+        steps.windows(2).enumerate().filter(|(_, pair)| pair.iter().all(is_sync) && pair[0] != pair[1]);
+    all.extend(pairs.map(|(at, _)| mutation(at, true)));
+    all
+}
