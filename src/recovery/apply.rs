@@ -59,9 +59,7 @@ pub enum ApplyError {
 pub fn apply<S: Store>(spool: &Spool<S>, plan: &Plan, hands: &impl Hands) -> Result<Applied, ApplyError> {
     let mut applied = Applied::default();
     for action in &plan.actions {
-        if !matches!(action, Action::ClearScratch | Action::RemoveTemp { .. }) {
-            hands.say(&action.to_string());
-        }
+        hands.say(&action.to_string());
         if let Action::Adopt { file, .. } = action {
             applied.living.push(file.clone());
         }
@@ -71,11 +69,7 @@ pub fn apply<S: Store>(spool: &Spool<S>, plan: &Plan, hands: &impl Hands) -> Res
     Ok(applied)
 }
 
-fn perform<S: Store>(
-    spool: &Spool<S>,
-    action: &Action,
-    hands: &impl Hands,
-) -> Result<(), ApplyError> {
+fn perform<S: Store>(spool: &Spool<S>, action: &Action, hands: &impl Hands) -> Result<(), ApplyError> {
     match action {
         Action::Adopt { .. } => Ok(()),
         Action::End { file, processes, .. } => match hands.end(file, processes).len() {

@@ -32,6 +32,8 @@ pub struct SystemHands<'a> {
     pub clock: SharedClock,
     /// Where the agents' scratch is.
     pub scratch: PathBuf,
+    /// The lock file that says who recovers: it goes last, by whoever wrote it.
+    pub own_lock: Option<PathBuf>,
     /// Who is told.
     pub say: &'a dyn Fn(&str),
 }
@@ -100,6 +102,9 @@ impl Hands for SystemHands<'_> {
     }
 
     fn remove_lock(&self, path: &Path) {
+        if self.own_lock.as_deref() == Some(path) {
+            return;
+        }
         if let Err(error) = locks::remove_stale(path) {
             (self.say)(&format!("Could not remove {}: {error}", path.display()));
         }

@@ -1,10 +1,6 @@
 //! What agents and watchers left behind, as far as a test about crashes asks for it.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses its own part of it"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of it")]
 #![allow(clippy::disallowed_methods, reason = "a test plays the user: it kills, and reads what is written")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends")]
 
@@ -88,8 +84,7 @@ pub fn count(world: &World, event: &str) -> usize {
 
 /// No two agents ever worked on one conversation at a time.
 pub fn alone(world: &World) {
-    let overlaps: Vec<_> =
-        world.agent_log().into_iter().filter(|line| line["event"] == "overlap").collect();
+    let overlaps: Vec<_> = world.agent_log().into_iter().filter(|line| line["event"] == "overlap").collect();
     assert!(overlaps.is_empty(), "two agents at once: {overlaps:?}\n{}", world.said());
 }
 
