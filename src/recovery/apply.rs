@@ -11,8 +11,8 @@ pub trait Hands {
     fn end(&self, file: &FileName, processes: &[ProcessId]) -> Vec<ProcessId>;
     /// Removes a lock file, if still nobody holds it.
     fn remove_lock(&self, path: &std::path::Path);
-    /// Empties the scratch of all runs but those of `living` tasks.
-    fn clear_scratch(&self, living: &[FileName]);
+    /// Empties the scratch of all runs but those whose agents live.
+    fn clear_scratch(&self);
     /// Notes what was done to a task, in the journal.
     fn note(&self, action: &Action, task: Option<&TaskFile>);
     /// Tells the person who looks on.
@@ -63,24 +63,17 @@ pub fn apply<S: Store>(spool: &Spool<S>, plan: &Plan, hands: &impl Hands) -> Res
         .settle()
         .map_err(|source| ApplyError::Disk { file: spool.layout().tasks().display().to_string(), source })?;
     for action in &plan.actions {
-        if !matches!(action, Action::ClearScratch | Action::RemoveTemp { .. }) {
-            hands.say(&action.to_string());
-        }
+        hands.say(&action.to_string());
         if let Action::Adopt { file, .. } = action {
             applied.living.push(file.clone());
         }
-        perform(spool, action, hands, &applied.living)?;
+        perform(spool, action, hands)?;
         applied.done += 1;
     }
     Ok(applied)
 }
 
-fn perform<S: Store>(
-    spool: &Spool<S>,
-    action: &Action,
-    hands: &impl Hands,
-    living: &[FileName],
-) -> Result<(), ApplyError> {
+fn perform<S: Store>(spool: &Spool<S>, action: &Action, hands: &impl Hands) -> Result<(), ApplyError> {
     match action {
         Action::Adopt { .. } => Ok(()),
         Action::End { file, processes, .. } => match hands.end(file, processes).len() {
@@ -115,7 +108,7 @@ fn perform<S: Store>(
             Ok(())
         }
         Action::ClearScratch => {
-            hands.clear_scratch(living);
+            hands.clear_scratch();
             Ok(())
         }
     }

@@ -11,14 +11,18 @@ use super::survey::look_at;
 use super::witness::{SystemWitness, strays};
 use crate::clock::SharedClock;
 use crate::layout::Layout;
+use crate::os::lock;
 use crate::os::process::ProcessId;
 use crate::os::process::ending::{Patience, end_all};
 use crate::spool::{Disk, Spool};
-use crate::task::{FileName, TaskFile, WorkerName};
+use crate::task::{FileName, RunId, TaskFile, WorkerName};
 use crate::telemetry::journal::{Event, Journal, Line};
 
 /// How long the strays of one task may take to end.
 const PATIENCE: Patience = Patience { grace: Duration::from_secs(2), total: Duration::from_secs(12) };
+
+/// The attempts of a run whose locks are asked for.
+const ATTEMPTS: u32 = 1000;
 
 /// Hands that act.
 pub struct SystemHands<'a> {
@@ -28,6 +32,8 @@ pub struct SystemHands<'a> {
     pub clock: SharedClock,
     /// Where the agents' scratch is.
     pub scratch: PathBuf,
+    /// The lock file that says who recovers: it goes last, by whoever wrote it.
+    pub own_lock: Option<PathBuf>,
     /// Who is told.
     pub say: &'a dyn Fn(&str),
 }
@@ -45,6 +51,14 @@ impl SystemHands<'_> {
 
     fn worker(&self) -> &WorkerName {
         self.spool.worker()
+    }
+
+    /// Whether a folder of this name is the scratch of an agent that lives: by its lock, since a runbook may have
+    /// moved its task to any place.
+    fn is_living(&self, name: &std::ffi::OsStr) -> bool {
+        let Some(run) = name.to_str().and_then(|name| name.parse().ok()).map(RunId) else { return false };
+        let paths = self.layout().run(&run);
+        (1..ATTEMPTS).any(|number| lock::is_held(&paths.stream(number)).unwrap_or(true))
     }
 
     fn line(&self, action: &Action, file: &FileName, task: Option<&TaskFile>) -> Line {
@@ -88,33 +102,29 @@ impl Hands for SystemHands<'_> {
     }
 
     fn remove_lock(&self, path: &Path) {
+        if self.own_lock.as_deref() == Some(path) {
+            return;
+        }
         if let Err(error) = locks::remove_stale(path) {
             (self.say)(&format!("Could not remove {}: {error}", path.display()));
         }
     }
 
-    fn clear_scratch(&self, living: &[FileName]) {
-        let runs: Vec<String> = living
-            .iter()
-            .filter_map(|file| {
-                let witness = SystemWitness::new(self.layout().clone());
-                let active = look_at(&self.spool, &witness, file.clone());
-                active.task.ok().and_then(|task| task.record.run_id).map(|run| run.to_string())
-            })
-            .collect();
+    fn clear_scratch(&self) {
         let Ok(entries) = std::fs::read_dir(&self.scratch) else { return };
         for entry in entries.flatten() {
-            if !runs.iter().any(|run| entry.file_name().to_str() == Some(run)) {
-                let path = entry.path();
-                // Links are removed, never followed.
-                let removed = if entry.file_type().is_ok_and(|it| it.is_dir()) {
-                    std::fs::remove_dir_all(&path)
-                } else {
-                    std::fs::remove_file(&path)
-                };
-                if let Err(error) = removed {
-                    (self.say)(&format!("Could not remove {}: {error}", path.display()));
-                }
+            if self.is_living(&entry.file_name()) {
+                continue;
+            }
+            let path = entry.path();
+            // Links are removed, never followed.
+            let removed = if entry.file_type().is_ok_and(|it| it.is_dir()) {
+                std::fs::remove_dir_all(&path)
+            } else {
+                std::fs::remove_file(&path)
+            };
+            if let Err(error) = removed {
+                (self.say)(&format!("Could not remove {}: {error}", path.display()));
             }
         }
     }

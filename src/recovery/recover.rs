@@ -43,10 +43,20 @@ pub fn recover<S: Store>(
     hands: &impl Hands,
 ) -> Result<(Plan, Applied), RecoveryError> {
     let plan = planned(spool, witness, policy)?;
-    hands.say(&format!("Starting clean recovery for {}", spool.worker()));
-    let applied = apply(spool, &plan, hands).map_err(|error| RecoveryError::Apply(Box::new(error)))?;
-    hands.say(&format!("Clean recovery completed for {}", spool.worker()));
+    let applied = carry_out(spool, &plan, hands)?;
     Ok((plan, applied))
+}
+
+/// Does what was planned, and tells the runbook's lines.
+pub fn carry_out<S: Store>(
+    spool: &Spool<S>,
+    plan: &Plan,
+    hands: &impl Hands,
+) -> Result<Applied, RecoveryError> {
+    hands.say(&format!("Starting clean recovery for {}", spool.worker()));
+    let applied = apply(spool, plan, hands).map_err(|error| RecoveryError::Apply(Box::new(error)))?;
+    hands.say(&format!("Clean recovery completed for {}", spool.worker()));
+    Ok(applied)
 }
 
 /// Recovers one file in `active/` that came there without us; whether its agent lives and is to be adopted.

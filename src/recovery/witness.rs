@@ -60,10 +60,15 @@ impl Witness for SystemWitness {
         let stream = self.layout.run(&run).stream(attempt.number);
         // What cannot be asked is taken for held: nothing is started twice for a disk that fails.
         let locked = lock::is_held(&stream).unwrap_or(true);
-        let agent = process_of(attempt).filter(ProcessId::is_of_this_boot);
+        let found = find_agent(run, attempt);
         // A stray that inherited the agent's stdout keeps the lock of an agent that is gone: if we can see
         // that it is gone, it is. Over the border of a PID namespace only the lock speaks.
-        let gone = agent.as_ref().is_some_and(|it| it.is_alive() == Some(false));
+        let gone = match &found {
+            Found::Agent(agent) => agent.is_alive() == Some(false),
+            Found::OthersOnly => true,
+            Found::Nobody => false,
+        };
+        let agent = found.agent();
         let liveness = if locked && !gone { Liveness::Lives } else { Liveness::Dead };
         let strays = match liveness {
             Liveness::Lives => Vec::new(),
@@ -81,6 +86,43 @@ pub fn process_of(attempt: &Attempt) -> Option<ProcessId> {
         boot_id: attempt.boot_id.clone()?,
         pid_ns: attempt.pid_ns?,
     })
+}
+
+/// What a look for the agent of an attempt found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It, alive or dead: as recorded, or as its arguments tell.
+    Agent(ProcessId),
+    /// It was not recorded, and among the processes of its run it is not.
+    OthersOnly,
+    /// It was not recorded, and no process of its run can be seen from here.
+    Nobody,
+}
+
+impl Found {
+    /// The agent.
+    pub fn agent(self) -> Option<ProcessId> {
+        match self {
+            Self::Agent(agent) => Some(agent),
+            Self::OthersOnly | Self::Nobody => None,
+        }
+    }
+}
+
+/// The agent of an attempt. Its watcher may have died between the start and the record of it: then it is the process
+/// of the run that was given the session.
+pub fn find_agent(run: RunId, attempt: &Attempt) -> Found {
+    if let Some(recorded) = process_of(attempt) {
+        // A number of an earlier boot means nothing: only the lock speaks.
+        return if recorded.is_of_this_boot() { Found::Agent(recorded) } else { Found::Nobody };
+    }
+    let left = strays(run, None);
+    let session = attempt.session_id.to_string();
+    match left.iter().find(|process| tree::has_argument(process, &session)) {
+        Some(agent) => Found::Agent(agent.clone()),
+        None if left.is_empty() => Found::Nobody,
+        None => Found::OthersOnly,
+    }
 }
 
 /// The processes of a run that are left, by every sign that survives its watcher.

@@ -86,6 +86,11 @@ impl<S: Store> Spool<S> {
         &self.worker
     }
 
+    /// Time.
+    pub fn clock(&self) -> SharedClock {
+        SharedClock::clone(&self.clock)
+    }
+
     /// The disk.
     pub const fn store(&self) -> &S {
         &self.store

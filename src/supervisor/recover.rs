@@ -11,8 +11,8 @@ use crate::layout::Layout;
 use crate::os::holder::{Holder, Role};
 use crate::os::lock::Lock;
 use crate::recovery::{
-    Applied, LivingAgents, Plan, Policy, RecoveryError, SystemHands, SystemWitness, planned, record_crash,
-    recover,
+    Action, LivingAgents, Plan, Policy, RecoveryError, SystemHands, SystemWitness, carry_out, locks, planned,
+    record_crash,
 };
 use crate::spool::{Disk, Spool};
 use crate::telemetry::state_file::{State, WorkerStatus};
@@ -110,58 +110,59 @@ pub fn run(
     if !folder.is_dir() {
         return Err(RecoverError::Unknown { worker, root: config.root.clone() });
     }
-    let lock = take(&layout, config, clock)?;
+    let lock = take(&layout, config)?;
     let spool = Arc::new(Spool::new(
         layout.clone(),
         config.worker.clone(),
         Disk::new(config.durability),
         Arc::clone(clock),
     ));
-    let done = carry_out(config, &spool, wish, clock, say)
-        .map_err(|source| RecoverError::Recovery { worker, source });
-    if matches!(wish, Wish::Apply(_)) {
-        crate::recovery::locks::remove_stale(&layout.watcher_lock(&config.worker)).ok();
-    }
+    let (Wish::Plan(living) | Wish::Apply(living)) = wish;
+    let policy = Policy { max_retries: config.max_retries, living, now: clock.wall(), jitter: 0.0 };
+    let done = match wish {
+        Wish::Plan(_) => planned(&spool, &SystemWitness::new(layout), &policy)
+            .map(|plan| Recovered { plan, applied: false }),
+        Wish::Apply(_) => do_it(config, &spool, &policy, say),
+    };
+    let done = done.map_err(|source| RecoverError::Recovery { worker, source });
     drop(lock);
     done
 }
 
-fn carry_out(
+fn do_it(
     config: &RecoverConfig,
     spool: &Arc<Spool<Disk>>,
-    wish: Wish,
-    clock: &SharedClock,
+    policy: &Policy,
     say: &dyn Fn(&str),
 ) -> Result<Recovered, RecoveryError> {
-    let witness = SystemWitness::new(spool.layout().clone());
-    let (Wish::Plan(living) | Wish::Apply(living)) = wish;
-    let policy = Policy { max_retries: config.max_retries, living, now: clock.wall(), jitter: 0.0 };
-    if matches!(wish, Wish::Plan(_)) {
-        return Ok(Recovered { plan: planned(spool, &witness, &policy)?, applied: false });
-    }
-    let state_path = spool.layout().state(&config.worker);
+    let layout = spool.layout();
+    let mirror = layout.watcher_lock(&config.worker);
+    let was_there = mirror.exists();
+    let holder = Holder::current(Role::Recovery, Some(config.worker.clone()), policy.now);
+    // A starting watcher reads in it that it should wait. It is for people: without it the lock still holds.
+    holder.write_to(&mirror).ok();
+    let mut plan = planned(spool, &SystemWitness::new(layout.clone()), policy)?;
+    // What was not there before us is none of what the dead watcher left.
+    plan.actions.retain(|action| was_there || *action != Action::RemoveLock { path: mirror.clone() });
+    let state_path = layout.state(&config.worker);
     let status = State::read(&state_path).status;
     if state_path.exists() && !matches!(status, WorkerStatus::Stopped | WorkerStatus::Recovering) {
-        record_crash(&state_path, clock.wall(), config.durability)?;
+        record_crash(&state_path, policy.now, config.durability)?;
     }
-    let scratch =
-        config.scratch_dir.clone().unwrap_or_else(|| spool.layout().default_scratch(&config.worker));
-    let hands = SystemHands { spool: Arc::clone(spool), clock: Arc::clone(clock), scratch, say };
-    let (plan, _): (Plan, Applied) = recover(spool, &witness, &policy, &hands)?;
-    Ok(Recovered { plan, applied: true })
+    let scratch = config.scratch_dir.clone().unwrap_or_else(|| layout.default_scratch(&config.worker));
+    let own_lock = Some(mirror.clone());
+    let hands = SystemHands { spool: Arc::clone(spool), clock: spool.clock(), scratch, own_lock, say };
+    let done = carry_out(spool, &plan, &hands);
+    locks::remove_stale(&mirror).ok();
+    done.map(|_| Recovered { plan, applied: true })
 }
 
-/// Takes the worker's lock, and says in its mirror that this is a recovery: a starting watcher waits for it.
-fn take(layout: &Layout, config: &RecoverConfig, clock: &SharedClock) -> Result<Lock, RecoverError> {
+/// Takes the worker's lock, or says who has it.
+fn take(layout: &Layout, config: &RecoverConfig) -> Result<Lock, RecoverError> {
     let path = layout.worker(&config.worker);
     let mirror = layout.watcher_lock(&config.worker);
     match Lock::try_exclusive(&path) {
-        Ok(Some(lock)) => {
-            let holder = Holder::current(Role::Recovery, Some(config.worker.clone()), clock.wall());
-            // The mirror is for people: without it the lock still holds.
-            holder.write_to(&mirror).ok();
-            Ok(lock)
-        }
+        Ok(Some(lock)) => Ok(lock),
         Ok(None) => {
             let holder = Holder::read(&mirror);
             let role = holder.as_ref().map_or(Role::Watcher, |it| it.role);

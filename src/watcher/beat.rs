@@ -36,8 +36,7 @@ pub(super) struct Beat {
 }
 
 impl Beat {
-    pub(super) fn new(ctx: Rc<Ctx>, lock: Lock) -> Self {
-        let mirrors = Mirrors::new(ctx.config.worker.clone());
+    pub(super) fn new(ctx: Rc<Ctx>, lock: Lock, mirrors: Mirrors) -> Self {
         Self { ctx, lock, mirrors, me: ProcessId::current(), seq: 0, written: None }
     }
 

@@ -83,7 +83,7 @@ impl Errands {
         self.go(move |_| {
             let witness = SystemWitness::new(spool.layout().clone());
             let say = |line: &str| tracing::info!("{line}");
-            let hands = SystemHands { spool: Arc::clone(&spool), clock, scratch, say: &say };
+            let hands = SystemHands { spool: Arc::clone(&spool), clock, scratch, own_lock: None, say: &say };
             match recover_one(&spool, &witness, &file, &policy, &hands) {
                 Ok(true) => adopted(&spool, &file),
                 Ok(false) => vec![Told::Core(Event::NotClaimed { file })],

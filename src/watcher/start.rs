@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::board::Board;
 use super::ctx::Ctx;
 use super::face::WatcherFace;
+use super::mirror::Mirrors;
 use super::shell::Shell;
 use super::{beat::Beat, panic, watchdog};
 use crate::clock::SharedClock;
@@ -119,6 +120,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 struct Opened {
     ctx: Ctx,
     lock: Lock,
+    mirrors: Mirrors,
     signals: tokio::sync::mpsc::UnboundedReceiver<signals::Signal>,
     living: Vec<FileName>,
 }
@@ -131,6 +133,11 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     lay_out(&layout, &config)?;
     let lock = take_lock(&layout, &config, &clock)?;
     panic::report_into(layout.worker(&config.worker), Arc::clone(&clock));
+    let mut mirrors = Mirrors::new(config.worker.clone());
+    // At once, so that whoever finds the lock taken can read by whom.
+    if let Err(error) = mirrors.keep(&[(layout.watcher_lock(&config.worker), None)], clock.wall()) {
+        tracing::warn!(error = %error, "could not make the lock file that runbooks look at");
+    }
     let scratch = config.scratch_dir.clone().unwrap_or_else(|| layout.default_scratch(&config.worker));
     make_scratch(&scratch)?;
     let disk = Disk::new(config.durability);
@@ -148,7 +155,7 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     };
     let living = recover_first(&ctx)?;
     count_filed(&ctx);
-    Ok(Opened { ctx, lock, signals, living })
+    Ok(Opened { ctx, lock, mirrors, signals, living })
 }
 
 fn lay_out(layout: &Layout, config: &WatcherConfig) -> Result<(), StartError> {
@@ -215,6 +222,7 @@ fn recover_first(ctx: &Ctx) -> Result<Vec<FileName>, StartError> {
         spool: Arc::clone(&ctx.spool),
         clock: Arc::clone(&ctx.clock),
         scratch: ctx.scratch.clone(),
+        own_lock: None,
         say: &say,
     };
     let witness = SystemWitness::new(ctx.layout().clone());
@@ -245,7 +253,7 @@ fn count_filed(ctx: &Ctx) {
 }
 
 fn work(opened: Opened, log: LogHandle) -> Exit {
-    let Opened { ctx, lock, signals, living } = opened;
+    let Opened { ctx, lock, mirrors, signals, living } = opened;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -270,7 +278,7 @@ fn work(opened: Opened, log: LogHandle) -> Exit {
         version = env!("CARGO_PKG_VERSION"),
         "at work"
     );
-    let beat = Beat::new(Rc::clone(&ctx), lock);
+    let beat = Beat::new(Rc::clone(&ctx), lock, mirrors);
     let shell = Shell { ctx, beat, log, signals, hints, living };
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, shell.run());

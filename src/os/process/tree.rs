@@ -111,6 +111,12 @@ fn is_ours_by_exclusion(it: &Seen, signs: &Signs<'_>) -> bool {
     }
 }
 
+/// Whether `word` is one of the arguments of `process`.
+pub fn has_argument(process: &ProcessId, word: &str) -> bool {
+    std::fs::read(format!("/proc/{}/cmdline", process.pid))
+        .is_ok_and(|line| line.split(|byte| *byte == 0).any(|it| it == word.as_bytes()))
+}
+
 /// The run named in the environment of `pid`.
 fn cookie(pid: i32) -> Option<String> {
     let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;

@@ -18,7 +18,7 @@ use crate::agent::verdict::Exit;
 use crate::clock::Ticks;
 use crate::os::lock::Lock;
 use crate::os::process::ProcessId;
-use crate::recovery::witness::process_of;
+use crate::recovery::witness::find_agent;
 use crate::task::HoldCause;
 use crate::telemetry::journal::Event as Noted;
 use crate::telemetry::state_file::RunningTask;
@@ -66,7 +66,7 @@ impl Run {
     /// its process, or by its lock where its process cannot be seen.
     pub(super) fn take_up(&mut self) -> std::io::Result<Live> {
         let stream = self.lease.paths(self.ctx.layout()).stream(self.lease.number());
-        let process = self.lease.attempt().and_then(process_of).filter(|it| it.is_alive() == Some(true));
+        let process = self.agent_found().filter(|it| it.is_alive() == Some(true));
         let gone = wait_gone(process.clone(), stream.clone())?;
         let now = self.ctx.clock.ticks();
         let spent =
@@ -89,6 +89,13 @@ impl Run {
         Ok(live)
     }
 
+    /// The agent of a run that was taken up; its process is recorded where it was not.
+    fn agent_found(&mut self) -> Option<ProcessId> {
+        let agent = find_agent(self.lease.run, self.lease.attempt()?).agent()?;
+        self.record_process(&agent);
+        Some(agent)
+    }
+
     fn limits(&self) -> Limits {
         let config = &self.ctx.config;
         let wall =
@@ -99,13 +106,19 @@ impl Run {
     fn record_start(&mut self, process: &ProcessId, cwd: &std::path::Path) {
         let config_dir = self.ctx.config_dir().map(|dir| dir.display().to_string());
         self.lease.task.record.state = Some(WORKING);
+        self.record_process(process);
+        if let Some(attempt) = self.lease.task.record.open_attempt_mut() {
+            attempt.cwd = Some(cwd.display().to_string());
+            attempt.config_dir = config_dir;
+        }
+    }
+
+    fn record_process(&mut self, process: &ProcessId) {
         if let Some(attempt) = self.lease.task.record.open_attempt_mut() {
             attempt.pid = Some(process.pid);
             attempt.start_ticks = Some(process.start_ticks);
             attempt.boot_id = Some(process.boot_id.clone());
             attempt.pid_ns = Some(process.pid_ns);
-            attempt.cwd = Some(cwd.display().to_string());
-            attempt.config_dir = config_dir;
         }
     }
 

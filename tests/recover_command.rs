@@ -1,0 +1,224 @@
+//! `supervisor recover`, and who may hold a worker.
+
+#![cfg(feature = "test-support")]
+
+#[path = "support/traces.rs"]
+mod traces;
+#[path = "support/world.rs"]
+mod world;
+
+use std::fs;
+use std::process::{Command, Output};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use traces::{alone, at_work, gate, gated, is_alive, open, recorded, said, slay, state};
+use world::World;
+
+fn recover(world: &World, args: &[&str]) -> Command {
+    let mut command = world.command("supervisor");
+    command.args(["recover", "marie", "--root"]).arg(world.root()).args(args);
+    command
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The names and contents below the root; what times of day change is left out.
+fn picture(world: &World) -> Vec<(String, Vec<u8>)> {
+    let found = Command::new("find").arg(world.root()).args(["-type", "f"]).output().unwrap();
+    let mut files: Vec<_> =
+        out(&found).lines().map(|path| (path.to_owned(), fs::read(path).unwrap())).collect();
+    files.sort();
+    files
+}
+
+/// A dead watcher with a task at work (its agent lives) and one whose agent is dead; the living agent.
+fn wreck(world: &World) -> i32 {
+    let never = gate(world, "never");
+    let watcher = world.up("marie");
+    world.submit("marie/pending", "dead", &gated(&never));
+    let dead = at_work(world, "dead", 1);
+    world.submit("marie/pending", "living", &gated(&gate(world, "living")));
+    let living = at_work(world, "living", 1);
+    recorded(world, "dead", dead);
+    recorded(world, "living", living);
+    world.until("their locks are there", || {
+        world.root().join("locks/marie_task_living.lock").exists().then_some(())
+    });
+    watcher.murder();
+    slay(world, dead);
+    living
+}
+
+#[test]
+fn a_dry_run_tells_what_is_done_and_changes_nothing() {
+    let world = World::new();
+    let living = wreck(&world);
+    let before = picture(&world);
+    let planned = recover(&world, &["--dry-run"]).output().unwrap();
+    assert_eq!(planned.status.code(), Some(0));
+    let shown = recover(&world, &["--dry-run", "--json"]).output().unwrap();
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!((&shown["worker"], &shown["applied"]), (&json!("marie"), &json!(false)));
+    assert_eq!(picture(&world), before);
+
+    let done = recover(&world, &[]).output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    let text = out(&done);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.first(), Some(&"Starting clean recovery for marie"));
+    assert_eq!(lines.last(), Some(&"Clean recovery completed for marie"));
+    assert_eq!(lines[1..lines.len() - 1].join("\n"), out(&planned).trim_end());
+    assert!(lines.iter().any(|it| it.starts_with("Moving dead.json back to pending")), "{text}");
+    for lock in ["marie_task_dead.lock", "marie_task_living.lock", "marie_watcher.lock"] {
+        assert!(lines.contains(&format!("Removing stale lock: {lock}").as_str()), "{text}");
+        assert!(!world.root().join("locks").join(lock).exists());
+    }
+    assert!(is_alive(living));
+    assert_eq!(
+        (world.homes("dead"), world.homes("living")),
+        (vec!["marie/pending".to_owned()], vec!["marie/active".to_owned()])
+    );
+    let told = state(&world, "marie", |_| true);
+    assert_eq!((&told["status"], &told["recovery_count"]), (&json!("recovering"), &json!(1)));
+    assert!(told["last_crash"].as_f64().unwrap() > 1_600_000_000.0);
+
+    let before = picture(&world);
+    let again = recover(&world, &["--json"]).output().unwrap();
+    let again: Value = serde_json::from_slice(&again.stdout).unwrap();
+    let actions: Vec<_> =
+        again["actions"].as_array().unwrap().iter().map(|it| it["action"].clone()).collect();
+    assert_eq!(actions, ["adopt", "clear_scratch"]);
+    assert_eq!(picture(&world), before, "the second time there is nothing to do");
+
+    let watcher = world.up("marie");
+    open(&gate(&world, "living"));
+    open(&gate(&world, "never"));
+    assert_eq!(world.filed("marie/completed", "living")["attempts"].as_array().unwrap().len(), 1);
+    assert_eq!(world.filed("marie/completed", "dead")["retry_count"], 1);
+    assert_eq!(said(&world, "start", "living").len(), 1);
+    alone(&world);
+    assert_eq!(watcher.stop(), 0);
+}
+
+#[test]
+fn living_agents_are_ended_if_that_is_wanted_and_not_charged() {
+    let world = World::new();
+    let living = wreck(&world);
+    assert_eq!(recover(&world, &["--end-agents"]).status().unwrap().code(), Some(0));
+    assert!(!is_alive(living));
+    let task = world.filed("marie/pending", "living");
+    assert_eq!(task["attempts"][0]["charged"], false);
+    assert_eq!(task["attempts"][0]["outcome"], "interrupted");
+    assert_eq!(world.homes("living"), ["marie/pending"]);
+}
+
+#[test]
+fn a_living_watcher_is_named_and_left_alone() {
+    let world = World::new();
+    let watcher = world.up("marie");
+    let refused = recover(&world, &[]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(75));
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(text.contains("living watcher") && text.contains(&watcher.pid().to_string()), "{text}");
+    assert_eq!(watcher.stop(), 0);
+
+    let mut unknown = world.command("supervisor");
+    unknown.args(["recover", "nobody", "--root"]).arg(world.root());
+    assert_eq!(unknown.output().unwrap().status.code(), Some(65));
+}
+
+#[test]
+fn a_watcher_that_starts_waits_for_a_recovery() {
+    let world = World::new();
+    let never = gate(&world, "never");
+    let first = world.up("marie");
+    let prompt = format!("fake: grandchild noterm stdout; gate={} | succeed text=resumed", never.display());
+    world.submit("marie/pending", "t", &json!({"prompt": prompt}));
+    let agent = at_work(&world, "t", 1);
+    recorded(&world, "t", agent);
+    world.until("the stray is there", || {
+        world.agent_log().iter().any(|line| line["event"] == "grandchild").then_some(())
+    });
+    first.murder();
+    slay(&world, agent);
+    // It waits two seconds for a stray that does not hear; stopped there, it stays longer than any watcher is waited for.
+    let recovery = world.start(&mut recover(&world, &[]), "recover");
+    let mirror = world.root().join("locks/marie_watcher.lock");
+    world
+        .until("the recovery says who it is", || (world::json(&mirror)?["role"] == "recovery").then_some(()));
+    recovery.signal(Signal::SIGSTOP);
+    let watcher = world.start(&mut world.watcher("marie"), "marie");
+    assert!(
+        world::until(std::time::Duration::from_secs(4), || (!is_alive(watcher.pid())).then_some(()))
+            .is_none()
+    );
+    recovery.signal(Signal::SIGCONT);
+    assert_eq!(recovery.ended(), 0, "{}", world.said());
+    assert_eq!(world.filed("marie/completed", "t")["result"], "resumed");
+    assert_eq!(watcher.stop(), 0);
+}
+
+#[test]
+fn of_many_watchers_of_one_name_one_works_and_the_others_name_it() {
+    let world = World::new();
+    let mut all: Vec<_> =
+        (0..12).map(|n| world.start(&mut world.watcher("marie"), &format!("marie-{n}"))).collect();
+    let heartbeat = world.root().join("workers/marie/heartbeat.json");
+    let one = world.until("one of them beats", || world::json(&heartbeat)?["pid"].as_i64());
+    let (mut works, others): (Vec<_>, Vec<_>) = all.drain(..).partition(|it| i64::from(it.pid()) == one);
+    for other in others {
+        assert_eq!(other.ended(), 78);
+    }
+    let told = world.said();
+    assert_eq!(told.matches(&format!("holds worker marie already (pid {one},")).count() % 11, 0, "{told}");
+    assert!(told.contains(&format!("holds worker marie already (pid {one},")), "{told}");
+    assert_eq!(works.pop().unwrap().stop(), 0);
+}
+
+#[test]
+fn unlinked_lock_files_let_nobody_in_and_are_made_again() {
+    let world = World::new();
+    let gate = gate(&world, "a");
+    let watcher = world.up("marie");
+    world.submit("marie/pending", "t", &gated(&gate));
+    at_work(&world, "t", 1);
+    let locks = ["marie_watcher.lock", "marie_task_t.lock"].map(|name| world.root().join("locks").join(name));
+    world.until("the locks are there", || locks.iter().all(|it| it.exists()).then_some(()));
+    for lock in &locks {
+        fs::remove_file(lock).unwrap();
+    }
+    let second = world.start(&mut world.watcher("marie"), "second");
+    let again = world::until(std::time::Duration::from_millis(2500), || {
+        locks.iter().all(|it| it.exists()).then_some(())
+    });
+    assert!(again.is_some(), "the locks are made again");
+    assert_eq!(second.ended(), 78);
+    open(&gate);
+    world.filed("marie/completed", "t");
+    assert_eq!(said(&world, "start", "t").len(), 1);
+    assert_eq!(watcher.stop(), 0);
+    assert!(locks.iter().all(|it| !it.exists()));
+}
+
+#[test]
+fn a_worker_whose_folder_is_moved_away_claims_nothing_more() {
+    let world = World::new();
+    let watcher = world.up("marie");
+    let (here, aside) = (world.root().join("workers/marie"), world.root().join("workers/aside"));
+    fs::rename(&here, &aside).unwrap();
+    let log = || fs::read_to_string(world.logs().join("marie.log")).unwrap_or_default();
+    world.until("it is noticed", || log().contains("moved or replaced").then_some(()));
+    world.submit("marie/pending", "t", &json!({"prompt": "fake: succeed"}));
+    // A whole look at everything passes it by.
+    let waited = world::until(std::time::Duration::from_secs(6), || {
+        (world.homes("t") != ["marie/pending"]).then_some(())
+    });
+    assert!(waited.is_none(), "{}", world.said());
+    fs::remove_dir_all(&here).ok();
+    fs::rename(&aside, &here).unwrap();
+    world.filed("marie/completed", "t");
+    assert_eq!(watcher.stop(), 0);
+}
