@@ -9,6 +9,7 @@ mod sight;
 mod world;
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sight::{agent, events, logged, place, reason, tasks};
@@ -93,6 +94,12 @@ fn the_more_urgent_goes_first_and_equals_by_age() {
         [("", "low", -5), ("marie/pending", "older", 0), ("", "newer", 0), ("", "high", 7)]
     {
         world.submit(dir, name, &json!({"prompt": "fake: succeed", "priority": priority}));
+        let dropped = fs::metadata(place(&world, dir).join(format!("{name}.json"))).unwrap().modified().unwrap();
+        let tick = world.path().join("tick");
+        world.until("the kernel's clock goes on", || {
+            fs::write(&tick, "").unwrap();
+            (fs::metadata(&tick).unwrap().modified().unwrap() > dropped + Duration::from_millis(1)).then_some(())
+        });
     }
     world.submit("marie/staged", "staged", &json!({"prompt": "fake: succeed", "priority": -100}));
     sight::state(&world, "marie", |it| it["queues"]["inbox"] == 3 && it["queues"]["staged"] == 1);
