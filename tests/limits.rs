@@ -57,13 +57,25 @@ fn a_timeout_is_charged_and_tried_again_in_the_same_session() {
 }
 
 #[test]
-fn silence_ends_a_run_and_signs_of_life_do_not() {
+fn a_silent_tool_ends_a_run() {
     let world = World::new();
     let _watcher = up_with(&world, &["--max-retries", "0", "--idle-timeout", "1"]);
-    world.submit("", "silent", &json!({"prompt": "fake: say text=hello; hang"}));
+    world.submit("", "silent", &json!({"prompt": "fake: tool name=Bash text=make; hang"}));
     let task = world.filed("marie/failed", "silent");
-    assert_eq!(task["error_code"], "E003", "{task}");
-    assert!(task["failure_reason"].as_str().is_some_and(|it| it.contains("silent") || it.contains("sign")), "{task}");
+    assert_eq!((&task["error_code"], &task["state"]), (&json!("E003"), &json!("TIMEOUT")), "{task}");
+    assert!(task["failure_reason"].as_str().is_some_and(|it| it.contains("Bash")), "{task}");
+}
+
+#[test]
+fn a_silent_api_is_no_fault_of_the_task() {
+    let world = World::new();
+    let _watcher = up_with(&world, &["--max-retries", "0", "--idle-timeout", "1", "--concurrency", "1"]);
+    world.submit("", "silent", &json!({"prompt": "fake: say text=hello; hang"}));
+    let task = world.filed("marie/pending", "silent");
+    assert_eq!((&task["attempts"][0]["charged"], &task["state"]), (&json!(false), &json!("PENDING")), "{task}");
+    // If it was the task after all, the others do not wait behind it.
+    world.submit("", "other", &json!({"prompt": "fake: succeed"}));
+    world.filed("marie/completed", "other");
 }
 
 #[test]
