@@ -109,7 +109,7 @@ impl<S: Store> Spool<S> {
 
     /// Looks at one name in a queue.
     pub fn examine(&self, place: Place, file: &FileName) -> Examined {
-        found::examine(&self.store, &self.path(place, file), place, file)
+        found::examine(&self.store, &self.layout, &self.path(place, file), (place, file))
     }
 
     /// Takes a task. `plan` makes the attempt that is stamped into it, before anything is started.

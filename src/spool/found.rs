@@ -3,8 +3,10 @@
 use std::io;
 use std::path::Path;
 
+use super::input::is_believed;
 use super::store::{Identity, Store};
 use crate::clock::Timestamp;
+use crate::layout::Layout;
 use crate::task::{FileName, ParseError, Place, RunId, TaskFile, TaskName, WorkerName};
 
 /// The largest task file that is read, in bytes.
@@ -29,7 +31,7 @@ pub struct Head {
     pub not_before: Option<Timestamp>,
     /// The one worker that may take it.
     pub pinned: Option<WorkerName>,
-    /// The run that it says it belongs to, believed or not.
+    /// The run that it belongs to, if the run knows it.
     pub run: Option<RunId>,
 }
 
@@ -54,24 +56,29 @@ pub enum Examined {
     Gone,
 }
 
-/// Looks at `path`, a name in the queue `place`.
-pub fn examine(store: &impl Store, path: &Path, place: Place, file: &FileName) -> Examined {
+/// Looks at `path`, the name `file` in the queue `place`.
+pub fn examine(
+    store: &impl Store,
+    layout: &Layout,
+    path: &Path,
+    (place, file): (Place, &FileName),
+) -> Examined {
     match store.read(path, FILE_LIMIT) {
-        Ok((bytes, identity)) => sort(place, file, &bytes, identity),
+        Ok((bytes, identity)) => match TaskFile::parse(&bytes) {
+            Ok(mut task) => {
+                if !is_believed(store, layout, file, &task) {
+                    task.forget_record();
+                }
+                Examined::Task(Box::new(head(place, file, &task, identity)))
+            }
+            Err(ParseError::Malformed(why)) => Examined::Unsettled { identity: Some(identity), why },
+            Err(ParseError::Invalid(why)) => Examined::Invalid { why },
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Examined::Gone,
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
             Examined::Invalid { why: "larger than 10 MiB".to_owned() }
         }
         Err(error) => Examined::Unsettled { identity: store.identity(path).ok(), why: plain(&error) },
-    }
-}
-
-/// Reads what lies there as a task.
-pub fn sort(place: Place, file: &FileName, bytes: &[u8], identity: Identity) -> Examined {
-    match TaskFile::parse(bytes) {
-        Ok(task) => Examined::Task(Box::new(head(place, file, &task, identity))),
-        Err(ParseError::Malformed(why)) => Examined::Unsettled { identity: Some(identity), why },
-        Err(ParseError::Invalid(why)) => Examined::Invalid { why },
     }
 }
 

@@ -162,6 +162,8 @@ pub struct Core {
     holds: Holds,
     fault: Option<Holding>,
     refused: Option<(Holding, Ticks)>,
+    /// Whose end began the hold or made it longer.
+    stumbled: Option<FileName>,
     wanted: Wanted,
     left: bool,
 }
@@ -179,6 +181,7 @@ impl Core {
             holds: Holds::default(),
             fault: None,
             refused: None,
+            stumbled: None,
             wanted: Wanted::Run,
             left: false,
         }
@@ -313,8 +316,14 @@ impl Core {
         self.running.remove(&ended.file);
         self.claiming.remove(&ended.file);
         match ended.hold {
-            Some(holding) => self.holds.begin(holding, now.wall),
-            None => self.holds.prove_over(),
+            Some(holding) => {
+                self.holds.begin(holding, now.wall);
+                self.stumbled = Some(ended.file.clone());
+            }
+            None => {
+                self.holds.prove_over();
+                self.stumbled = None;
+            }
         }
         // It may be back in pending, and a namesake may have waited for it.
         effects.extend(looks(&ended.file));
@@ -363,7 +372,12 @@ impl Core {
                         .any(|name| *name == head.name)
                     && !has_live_namesake(&head.file, running, claiming)
             };
-            let Some(head) = self.queue.next(now.wall, fits).cloned() else { return };
+            // What looks like a fault of the API may be one task's own: another one tries first, or all would wait
+            // behind it for ever.
+            let stumbled = self.stumbled.as_ref();
+            let other = self.queue.next(now.wall, |head| Some(&head.file) != stumbled && fits(head)).cloned();
+            let head = other.or_else(|| self.queue.next(now.wall, fits).cloned());
+            let Some(head) = head else { return };
             self.queue.remove(head.place, &head.file);
             self.holds.started();
             self.claiming.insert(head.file.clone(), Some(head.name));

@@ -92,3 +92,18 @@ pub fn zombies_of(pid: i32) -> Vec<i32> {
         .filter(|it| status(*it, "State").is_some_and(|state| state.starts_with('Z')))
         .collect()
 }
+
+/// The watcher of `worker` with the values of some flags replaced; an empty one takes its flag away.
+pub fn watcher_with(world: &World, worker: &str, replaced: &[(&str, &str)]) -> std::process::Command {
+    let usual = world.watcher(worker);
+    let args: Vec<_> = usual.get_args().map(|it| it.to_str().unwrap().to_owned()).collect();
+    let mut command = world.command("watcher");
+    for pair in args.chunks(2) {
+        match replaced.iter().find(|(flag, _)| *flag == pair[0]) {
+            Some((_, "")) => {}
+            Some((flag, value)) => drop(command.args([flag, value])),
+            None => drop(command.args(pair)),
+        }
+    }
+    command
+}

@@ -42,8 +42,14 @@ pub struct Signs<'a> {
 pub enum Orphans {
     /// It may be another run's: leave it.
     Unknown,
-    /// Only this run can have left it, if it began at this start time or later.
-    OursSince(u64),
+    /// Only this run can have left it, if it began at `since` or later and before `before`, when the first of the
+    /// agents that live besides was started. Both are start times of processes.
+    Ours {
+        /// When this run's own agent was started.
+        since: u64,
+        /// When the first of the others was; the greatest number without others.
+        before: u64,
+    },
 }
 
 /// A snapshot of all processes that we can see.
@@ -105,8 +111,10 @@ fn eligible(it: &Seen, signs: &Signs<'_>) -> bool {
 fn is_ours_by_exclusion(it: &Seen, signs: &Signs<'_>) -> bool {
     match signs.orphans {
         Orphans::Unknown => false,
-        Orphans::OursSince(start) => {
-            it.cookie.is_none() && it.stat.parent == signs.own_pid && it.stat.start_ticks >= start
+        Orphans::Ours { since, before } => {
+            it.cookie.is_none()
+                && it.stat.parent == signs.own_pid
+                && (since..before).contains(&it.stat.start_ticks)
         }
     }
 }
@@ -167,12 +175,11 @@ mod tests {
         let world =
             [seen(5, 1, 1, None), seen(10, 5, 1, Some("r")), seen(40, 5, 40, None), seen(7, 5, 7, None)];
         assert_eq!(pids(&world, Orphans::Unknown, &[]), [10]);
-        assert_eq!(
-            pids(&world, Orphans::OursSince(10), &[]),
-            [10, 40],
-            "what began before the run is not its"
-        );
-        assert_eq!(pids(&world, Orphans::OursSince(10), &[40]), [10]);
+        let ours = |before| Orphans::Ours { since: 10, before };
+        assert_eq!(pids(&world, ours(u64::MAX), &[]), [10, 40], "what began before the run is not its");
+        assert_eq!(pids(&world, ours(u64::MAX), &[40]), [10]);
+        assert_eq!(pids(&world, ours(41), &[]), [10, 40], "the other agent is younger than the orphan");
+        assert_eq!(pids(&world, ours(40), &[]), [10], "the other agent may have left it");
     }
 
     #[test]

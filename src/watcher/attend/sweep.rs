@@ -18,9 +18,6 @@ impl Run {
     pub(super) async fn sweep(&self, agent: Option<&ProcessId>) {
         let (run, agent) = (self.lease.run.to_string(), agent.cloned());
         let (reaper, clock) = (Arc::clone(&self.ctx.reaper), Arc::clone(&self.ctx.clock));
-        // An orphan that shed every sign is this run's, if no other run is there that could have left it.
-        let alone = self.ctx.board.show().running.len() <= 1;
-        let began = agent.as_ref().map(|it| it.start_ticks).filter(|_| alone);
         let looking = move || {
             let others: HashSet<i32> = reaper
                 .children()
@@ -32,7 +29,7 @@ impl Run {
                 agent: agent.as_ref(),
                 own_pid: std::process::id().cast_signed(),
                 others: &others,
-                orphans: began.map_or(Orphans::Unknown, Orphans::OursSince),
+                orphans: orphans(agent.as_ref(), &others),
             };
             tree::members(&tree::snapshot(), &signs)
         };
@@ -52,4 +49,12 @@ impl Run {
             tracing::error!(task = %self.lease.name, pid = left.pid, "a process of the run cannot be ended: it waits in the kernel");
         }
     }
+}
+
+/// An orphan that shed every sign is this run's, if no other agent that lives could have left it. One that several
+/// could have left is ended with the last of them.
+fn orphans(agent: Option<&ProcessId>, others: &HashSet<i32>) -> Orphans {
+    let first = others.iter().filter_map(|pid| ProcessId::of(*pid)).map(|it| it.start_ticks).min();
+    let before = first.unwrap_or(u64::MAX);
+    agent.map_or(Orphans::Unknown, |agent| Orphans::Ours { since: agent.start_ticks, before })
 }

@@ -1,0 +1,124 @@
+//! What an agent finds around it: its environment, its descriptors, its signals, its prompt.
+
+#![cfg(feature = "test-support")]
+#![allow(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and writes files")]
+
+#[path = "support/sight.rs"]
+mod sight;
+#[path = "support/world.rs"]
+mod world;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+use serde_json::json;
+use sight::{agent, status};
+use world::World;
+
+fn environment(pid: i32) -> BTreeMap<String, String> {
+    let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    text.split('\0').filter_map(|it| it.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+}
+
+#[test]
+fn only_what_is_allowed_reaches_the_agent() {
+    let world = World::new();
+    let mut command = world.watcher("marie");
+    let hidden = ["NOTIFY_SOCKET", "CLAUDECODE", "CLAUDE_CODE_SESSION_ID", "LD_X", "SECRET", "AWS_SECRET_ACCESS_KEY"];
+    for name in hidden {
+        command.env(name, "/nowhere");
+    }
+    command.env("ANTHROPIC_API_KEY", "dummy");
+    let watcher = world.start(&mut command, "marie");
+    world.at_work("marie", &watcher);
+    world.submit("", "t", &json!({"prompt": "fake: hang"}));
+    let seen = environment(agent(&world, "t"));
+    let task = world.active("marie", "t", |it| it["run_id"].is_string());
+    for name in hidden {
+        assert!(!seen.contains_key(name), "{name}");
+    }
+    assert_eq!(seen["AGENT_RUN_ID"], task["run_id"].as_str().unwrap());
+    assert_eq!((seen["AGENT_TASK"].as_str(), seen["ANTHROPIC_API_KEY"].as_str()), ("t", "dummy"));
+    assert!(seen["TMPDIR"].ends_with(&seen["AGENT_RUN_ID"]), "{}", seen["TMPDIR"]);
+}
+
+#[test]
+fn nothing_is_open_but_the_three_and_the_prompt_is_not_on_show() {
+    let world = World::new();
+    let _watcher = world.up("marie");
+    for name in ["a", "b"] {
+        world.submit("", name, &json!({"prompt": "fake: hang; say text=a-secret-word"}));
+    }
+    for name in ["a", "b"] {
+        let pid = agent(&world, name);
+        // What it inherited, as opposed to what it opened: those it opened are told by where they lead.
+        let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        let handed: Vec<_> = fds
+            .filter(|fd| fd.file_name().to_str().unwrap().parse::<u32>().unwrap() > 2)
+            .filter_map(|fd| fs::read_link(fd.path()).ok())
+            .filter(|to| to.starts_with(world.root()) || to.starts_with(world.logs()))
+            .collect();
+        assert_eq!(handed, Vec::<std::path::PathBuf>::new());
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+        assert!(!String::from_utf8_lossy(&words).contains("a-secret-word"));
+        let stdout = fs::read_link(format!("/proc/{pid}/fd/1")).unwrap();
+        assert!(stdout.ends_with("attempt-1/stream.ndjson"), "{}", stdout.display());
+    }
+}
+
+#[test]
+fn a_shell_in_the_agent_s_place_sees_three_descriptors() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new();
+    let script = world.home().join("claude");
+    let out = world.home().join("fds");
+    fs::write(&script, format!("#!/bin/sh\nfor fd in /proc/$$/fd/*; do echo ${{fd##*/}} $(readlink $fd); done > {}.tmp\nmv {0}.tmp {0}\nexec sleep 100\n", out.display())).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = sight::watcher_with(&world, "marie", &[("--claude-bin", script.to_str().unwrap())]);
+    let watcher = world.start(&mut command, "marie");
+    world.at_work("marie", &watcher);
+    world.submit("", "t", &json!({"prompt": "x"}));
+    let seen = world.until("the shell has looked", || fs::read_to_string(&out).ok());
+    // The shell keeps its own script open as 10 or above.
+    let foreign: Vec<_> =
+        seen.lines().filter(|line| line.split_whitespace().next().is_some_and(|fd| fd.parse::<u32>().unwrap() > 2))
+            .filter(|line| !line.ends_with("/claude") && !line.ends_with("fds.tmp")).collect();
+    assert_eq!(foreign, Vec::<&str>::new(), "{seen}");
+}
+
+#[test]
+fn a_prompt_larger_than_the_pipe_arrives_whole() {
+    let world = World::new();
+    let _watcher = world.up("marie");
+    // The stand-in answers with the first line: all of it is one line.
+    let prompt = "word ".repeat(400_000);
+    world.submit("", "t", &json!({"prompt": prompt.trim()}));
+    let task = world.filed("marie/completed", "t");
+    let output = world.root().join(task["output"].as_str().unwrap());
+    assert_eq!(fs::read_to_string(output).unwrap(), format!("heard: {}", prompt.trim()));
+    assert!(task["result"].as_str().unwrap().len() <= 4096);
+}
+
+#[test]
+fn signals_are_as_new_whatever_the_watcher_inherited() {
+    let world = World::new();
+    let inner = world.watcher("marie");
+    // `env` of coreutils blocks and ignores before it executes.
+    let can = Command::new("env").args(["--block-signal=TERM", "--ignore-signal=HUP", "true"]).status();
+    assert!(can.is_ok_and(|it| it.success()), "env of coreutils 8.31 or newer");
+    let mut command = Command::new("env");
+    command.args(["--block-signal=TERM,USR1", "--ignore-signal=HUP,USR2,INT"]);
+    command.arg(inner.get_program()).args(inner.get_args()).env_clear();
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let watcher = world.start(&mut command, "marie");
+    world.at_work("marie", &watcher);
+    world.submit("", "t", &json!({"prompt": "fake: hang"}));
+    let pid = agent(&world, "t");
+    assert_eq!(status(pid, "SigBlk").as_deref(), Some("0000000000000000"));
+    let ignored = u64::from_str_radix(&status(pid, "SigIgn").unwrap(), 16).unwrap();
+    // Rust programs ignore SIGPIPE themselves; the stand-in is one.
+    assert_eq!(ignored & !(1 << 12), 0, "{ignored:x}");
+    assert_eq!(watcher.stop(), 0, "the watcher hears SIGTERM as well");
+}
