@@ -140,7 +140,10 @@ mod tests {
         holds.try_now(at(0));
         holds.begin(holding(HoldCause::Auth, None), at(0));
         holds.try_now(at(1));
-        assert!(holds.lets_start(at(1), 0) && holds.holding().is_some(), "it is tried, and not taken for over");
+        assert!(
+            holds.lets_start(at(1), 0) && holds.holding().is_some(),
+            "it is tried, and not taken for over"
+        );
         holds.started();
         holds.try_now(at(2));
         assert!(!holds.lets_start(at(2), 0), "one task tries already");
