@@ -3,12 +3,15 @@
 #![expect(clippy::disallowed_methods, reason = "real programs are started, and their files written plainly")]
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+#[path = "support/http.rs"]
+mod http;
+#[path = "support/prometheus.rs"]
+mod prometheus;
 #[path = "support/real.rs"]
 mod real;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -18,7 +21,7 @@ use agent_worker::telemetry::health::Snapshot;
 use agent_worker::telemetry::metrics::Metrics;
 use agent_worker::telemetry::state_file::{Hold, HoldCause, WorkerStatus};
 
-const DEADLINE: Duration = Duration::from_secs(30);
+use http::{DEADLINE, ask, code, connect, get, rest};
 
 struct Worker {
     metrics: Metrics,
@@ -55,34 +58,6 @@ fn loopback() -> SocketAddr {
 fn serve(worker: &Arc<Worker>) -> Face {
     let source: Arc<dyn FaceSource> = Arc::<Worker>::clone(worker);
     Face::start(loopback(), source).unwrap()
-}
-
-fn connect(addr: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect_timeout(&addr, DEADLINE).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    stream.set_write_timeout(Some(DEADLINE)).unwrap();
-    stream
-}
-
-/// Everything that comes until the other side closes; a reset is an end too.
-fn rest(mut stream: TcpStream) -> String {
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).ok();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn ask(addr: SocketAddr, request: &str) -> String {
-    let mut stream = connect(addr);
-    stream.write_all(request.as_bytes()).unwrap();
-    rest(stream)
-}
-
-fn get(addr: SocketAddr, path: &str) -> String {
-    ask(addr, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
-}
-
-fn code(answer: &str) -> &str {
-    answer.split(' ').nth(1).unwrap_or("none")
 }
 
 fn now() -> Ticks {
@@ -277,27 +252,8 @@ fn promtool_finds_nothing_to_say_about_the_metrics() {
     let face = serve(&worker(None));
     let page = get(face.addr(), "/metrics");
     let (_, body) = page.split_once("\r\n\r\n").unwrap();
-    let mut check = Command::new(promtool)
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    check.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
-    let found = check.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&found.stderr) + String::from_utf8_lossy(&found.stdout);
-    assert!(found.status.success() && said.trim().is_empty(), "{said}");
-}
-
-/// A program that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
+    let (is_clean, said) = prometheus::check(&promtool, body);
+    assert!(is_clean && said.trim().is_empty(), "{said}");
 }
 
 #[test]
@@ -308,13 +264,7 @@ fn a_real_prometheus_scrapes_it() {
     worker.metrics.runbook().set_active_tasks(3);
     let face = serve(&worker);
     let dir = tempfile::tempdir().unwrap();
-    let config = dir.path().join("prometheus.yml");
-    let target = face.addr();
-    let text = format!(
-        "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: agent-worker\n  static_configs: [{{targets: ['{target}']}}]\n"
-    );
-    std::fs::write(&config, text).unwrap();
-    let (running, api) = start_prometheus(&prometheus, dir.path(), &config);
+    let (running, api) = prometheus::start(&prometheus, dir.path(), &[face.addr()]);
 
     scrapes.recv_timeout(DEADLINE).expect("it scrapes");
     // The second scrape begins after the first one has been taken in.
@@ -326,37 +276,4 @@ fn a_real_prometheus_scrapes_it() {
     let targets = get(api, "/api/v1/targets");
     assert!(targets.contains(r#""health":"up""#) && targets.contains(r#""lastError":"""#), "{targets}");
     drop(running);
-}
-
-/// Starts it on a free port of loopback and waits until it says that it is ready.
-fn start_prometheus(
-    program: &std::path::Path,
-    dir: &std::path::Path,
-    config: &std::path::Path,
-) -> (Running, SocketAddr) {
-    let free = std::net::TcpListener::bind(loopback()).unwrap();
-    let api = free.local_addr().unwrap();
-    drop(free);
-    let mut child = Command::new(program)
-        .arg(format!("--config.file={}", config.display()))
-        .arg(format!("--storage.tsdb.path={}", dir.join("data").display()))
-        .arg(format!("--web.listen-address={api}"))
-        .current_dir(dir)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let said = BufReader::new(child.stderr.take().unwrap());
-    let running = Running(child);
-    let (ready, is_ready) = mpsc::channel();
-    // Read to the end, so that it never waits for us.
-    std::thread::spawn(move || {
-        for line in said.lines().map_while(Result::ok) {
-            if line.contains("Server is ready") {
-                ready.send(()).ok();
-            }
-        }
-    });
-    is_ready.recv_timeout(DEADLINE).expect("prometheus gets ready");
-    (running, api)
 }

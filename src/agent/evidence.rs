@@ -3,6 +3,7 @@
 //! Invariants:
 //! - it is folded line by line and stays small, except for the last answer;
 //! - the order of lines counts: a wait for the API is over as soon as the API has answered;
+//! - what was under way when the run was asked to end stays under way: the CLI closes it with lines of its own;
 //! - the same lines give the same evidence, whether they are read as they come or afterwards from the file.
 //!
 //! It deliberately does not know how the process ended.
@@ -46,6 +47,8 @@ pub struct Evidence {
     pub oversized: u64,
     /// Whether the stream ends in the middle of a line.
     pub is_torn: bool,
+    /// Whether one of us has asked the run to end.
+    is_ending: bool,
 }
 
 impl Evidence {
@@ -97,9 +100,14 @@ impl Evidence {
             StreamEvent::RateLimit(limit) => self.rate_limit = Some(limit.clone()),
             StreamEvent::PermissionDenied(denial) => self.deny(denial),
             StreamEvent::Result(result) => self.end_turn(result),
-            StreamEvent::Partial => self.open_retry = None,
+            StreamEvent::Partial => self.end_wait(),
             StreamEvent::ControlResponse(_) | StreamEvent::Other | StreamEvent::Garbage => {}
         }
+    }
+
+    /// One of us asks the run to end: what it was doing at this moment is why.
+    pub const fn ask_to_end(&mut self) {
+        self.is_ending = true;
     }
 
     /// Whether the run need not go on, since the CLI waits for what no wait can mend: a login, or a payment.
@@ -122,8 +130,14 @@ impl Evidence {
         self.open_tools.clear();
     }
 
+    fn end_wait(&mut self) {
+        if !self.is_ending {
+            self.open_retry = None;
+        }
+    }
+
     fn hear(&mut self, said: &Assistant) {
-        self.open_retry = None;
+        self.end_wait();
         if said.error.is_some() {
             self.assistant_error.clone_from(&said.error);
         }
@@ -132,6 +146,9 @@ impl Evidence {
     }
 
     fn close_tools(&mut self, results: &[ToolResult]) {
+        if self.is_ending {
+            return;
+        }
         self.open_tools.retain(|tool| !results.iter().any(|result| result.id == tool.id));
     }
 
@@ -143,8 +160,13 @@ impl Evidence {
     }
 
     fn end_turn(&mut self, result: &ResultLine) {
-        self.open_retry = None;
-        self.open_tools.clear();
+        // An interrupted turn has got over nothing.
+        if !result.is_aborted() {
+            self.end_wait();
+        }
+        if !self.is_ending {
+            self.open_tools.clear();
+        }
         self.tokens = self.tokens.plus(result.tokens);
         for denial in &result.denials {
             self.deny(denial);
@@ -177,6 +199,18 @@ mod tests {
         let limited = RETRY.replace("401", "429").replace("authentication_failed", "rate_limit");
         let evidence = after(&[INIT, &limited]);
         assert!(evidence.open_retry.is_some() && evidence.hopeless().is_none(), "a limit passes by itself");
+    }
+
+    #[test]
+    fn an_interrupted_turn_has_got_over_nothing() {
+        let aborted = r#"{"type":"result","subtype":"error_during_execution","is_error":true,"terminal_reason":"aborted_streaming"}"#;
+        assert_eq!(after(&[INIT, RETRY, aborted]).hopeless(), Some(HoldCause::Auth));
+        let mut evidence = after(&[INIT, TOOL]);
+        evidence.ask_to_end();
+        for line in [ANSWERED, aborted] {
+            evidence.read(Line::Whole(line.as_bytes()));
+        }
+        assert_eq!(evidence.open_tools[0].name, "Bash", "the interrupt closed it, and it did not answer");
     }
 
     #[test]

@@ -170,6 +170,13 @@ pub struct ResultLine {
     pub api_ms: Option<u64>,
 }
 
+impl ResultLine {
+    /// Whether it says that somebody interrupted the turn.
+    pub fn is_aborted(&self) -> bool {
+        self.terminal_reason.as_deref().is_some_and(|reason| reason.starts_with("aborted"))
+    }
+}
+
 /// Reads one line, without its newline.
 pub fn parse(line: &[u8]) -> StreamEvent {
     let Ok(text) = std::str::from_utf8(line) else { return StreamEvent::Garbage };

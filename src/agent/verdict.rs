@@ -185,7 +185,7 @@ fn verdict(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
         return Verdict::Cancelled { reason: "cancelled by an operator".to_owned() };
     }
     match &evidence.last_result {
-        Some(result) if is_aborted(result) => unfinished(evidence, ending),
+        Some(result) if result.is_aborted() => unfinished(evidence, ending),
         Some(result) => refused(evidence, result),
         None => unfinished(evidence, ending),
     }
@@ -203,11 +203,6 @@ fn answered(evidence: &Evidence, answer: &str) -> Verdict {
     } else {
         Verdict::Done { answer: answer.to_owned() }
     }
-}
-
-/// Whether the result says that somebody interrupted the turn.
-fn is_aborted(result: &ResultLine) -> bool {
-    result.terminal_reason.as_deref().is_some_and(|reason| reason.starts_with("aborted"))
 }
 
 /// A bad result that the run came to by itself.

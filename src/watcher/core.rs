@@ -85,6 +85,8 @@ pub enum Event {
     Refused(Holding),
     /// The operator, or a signal.
     Asked(Wanted),
+    /// The operator says that something was mended: a hold need not be waited out.
+    TryNow,
     /// Time passed.
     Tick,
 }
@@ -207,6 +209,7 @@ impl Core {
             Event::Fault(fault) => self.fault = fault,
             Event::Refused(holding) => self.refused = Some((holding, now.ticks.plus(REFUSED))),
             Event::Asked(wanted) => self.asked(wanted, &mut effects),
+            Event::TryNow => self.holds.try_now(now.wall),
             Event::Tick => self.settle(now, &mut effects),
         }
         self.claim(now, &mut effects);

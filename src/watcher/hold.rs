@@ -39,6 +39,13 @@ impl Holds {
         self.hold = None;
     }
 
+    /// The pause is over: the next task tries.
+    pub fn try_now(&mut self, now: Timestamp) {
+        if let Some(hold) = &mut self.hold {
+            hold.until = hold.until.min(now);
+        }
+    }
+
     /// Whether a task may be started, with `active` at work.
     pub fn lets_start(&self, now: Timestamp, active: usize) -> bool {
         self.hold.as_ref().is_none_or(|hold| now >= hold.until && !hold.trying && active == 0)
@@ -125,6 +132,21 @@ mod tests {
         holds.started();
         holds.not_started();
         assert!(holds.lets_start(at(15), 0));
+    }
+
+    #[test]
+    fn who_mended_it_need_not_wait() {
+        let mut holds = Holds::default();
+        holds.try_now(at(0));
+        holds.begin(holding(HoldCause::Auth, None), at(0));
+        holds.try_now(at(1));
+        assert!(
+            holds.lets_start(at(1), 0) && holds.holding().is_some(),
+            "it is tried, and not taken for over"
+        );
+        holds.started();
+        holds.try_now(at(2));
+        assert!(!holds.lets_start(at(2), 0), "one task tries already");
     }
 
     #[test]

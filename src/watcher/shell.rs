@@ -141,6 +141,7 @@ impl Looping {
             Signal::Reload => {
                 log.reopen();
                 tracing::info!("log reopened");
+                self.on_event(Event::TryNow);
             }
             Signal::Stop => {
                 let word = if self.core.wanted() == Wanted::Run { "stopping" } else { "stopping at once" };

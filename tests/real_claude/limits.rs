@@ -20,6 +20,16 @@ fn a_call_that_hangs_is_ended_by_the_time_limit() {
 }
 
 #[test]
+fn a_command_that_is_silent_for_too_long_is_the_fault_of_the_task() {
+    let Some(real) = Real::new(Scenario::bash_until("/nonexistent/gate")) else { return };
+    let _watcher = real.start(real.watcher().args(["--idle-timeout", "4s", "--max-retries", "0"]));
+    real.world.submit("marie/pending", "mute", &json!({"prompt": "wait for it"}));
+    let task = real.failed("mute");
+    assert_eq!(task["error_code"], "E003", "{task}");
+    assert!(task["failure_reason"].as_str().unwrap().contains("the tool Bash was at work"), "{task}");
+}
+
+#[test]
 fn a_timeout_is_tried_again_in_the_same_conversation() {
     let Some(real) = Real::new(Scenario::Gated("done".to_owned())) else { return };
     let _watcher = real.up();

@@ -26,6 +26,8 @@ fn a_refused_key_is_said_everywhere_and_the_task_goes_on_when_it_is_mended() {
     }
 
     real.api.play(Scenario::Text("open again".to_owned()));
+    // Who mended it need not wait for the next try.
+    watcher.signal(nix::sys::signal::Signal::SIGHUP);
     let task = real.completed("locked");
     assert_eq!((&task["result"], charges(&task)), (&json!("open again"), 0), "{task}");
     assert_eq!(outcomes(&task), ["deferred", "completed"]);
@@ -42,7 +44,7 @@ fn who_is_not_logged_in_is_told_what_to_type_and_the_api_is_not_asked() {
     assert_eq!(state["hold"]["error_code"], "E005");
     assert!(state["hold"]["reason"].as_str().unwrap().contains("Not logged in"), "{state}");
     assert_eq!(real.api.count(), 0);
-    // Logging in by the environment takes a restart, and that tries at once.
+    // A key in the environment takes a restart, and that tries at once.
     assert_eq!(watcher.stop(), 0);
     let _watcher = real.up();
     assert_eq!(real.completed("nobody")["result"], "never");

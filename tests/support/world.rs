@@ -117,9 +117,14 @@ impl World {
 
     /// A watcher of `worker` that runs the stand-in agent; to be changed, then started.
     pub fn watcher(&self, worker: &str) -> Command {
+        self.served(worker, "none")
+    }
+
+    /// The same with its metrics and health on `addr`; port 0 takes a free one, which [`World::address`] tells.
+    pub fn served(&self, worker: &str, addr: &str) -> Command {
         let mut command = self.command("watcher");
         command
-            .args(["--worker", worker, "--metrics-addr", "none", "--log-format", "json"])
+            .args(["--worker", worker, "--metrics-addr", addr, "--log-format", "json"])
             .arg("--root")
             .arg(self.root())
             .arg("--log-dir")
@@ -160,6 +165,16 @@ impl World {
             let beat = json(&path)?;
             (beat["pid"] == started.pid()).then_some(())
         });
+    }
+
+    /// Where the watcher of `worker` says that it serves.
+    pub fn address(&self, worker: &str) -> std::net::SocketAddr {
+        let log = self.logs().join(format!("{worker}.log"));
+        self.until("it says where it serves", || {
+            let text = fs::read_to_string(&log).ok()?;
+            let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            lines.rev().find_map(|line| line["addr"].as_str()?.parse().ok())
+        })
     }
 
     /// Runs `agentctl` to its end.

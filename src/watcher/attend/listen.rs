@@ -152,6 +152,9 @@ impl Run {
 
     fn act(&self, acts: Vec<Act>, live: &mut Live) {
         for act in acts {
+            if matches!(act, Act::Interrupt | Act::Terminate | Act::Kill) {
+                live.tail.evidence.ask_to_end();
+            }
             match act {
                 Act::Interrupt if live.stdin.is_some() => {
                     live.outbox.extend(message::interrupt("stop").into_bytes());
