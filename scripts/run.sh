@@ -40,9 +40,8 @@ if [ "$agent_given" = no ] && ! command -v "${CLAUDE_BIN:-claude}" >/dev/null; t
   extra=(--agent echo)
 fi
 
-mkdir -p "$root"
-root=$(cd "$root" && pwd -P)
 case $profile in dev) folder=debug ;; *) folder=$profile ;; esac
 export SHARED_ROOT=$root
+# The root goes by the environment, so that a `--root` among the arguments still has the word.
 # exec: Ctrl-C and SIGTERM reach the supervisor itself, and its exit code is ours.
-exec "$target/$folder/supervisor" up --root "$root" ${extra[@]+"${extra[@]}"} "$@"
+exec "$target/$folder/supervisor" up ${extra[@]+"${extra[@]}"} "$@"

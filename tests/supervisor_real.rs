@@ -25,8 +25,15 @@ const ALL: &str = "marie=none,anga=none,fabien=none";
 
 /// `supervisor up` on a world's root, to be changed, then started.
 fn up(world: &World, workers: &str) -> Command {
+    served(world, workers, "none")
+}
+
+/// The same, with a face of its own.
+fn served(world: &World, workers: &str, addr: &str) -> Command {
+    // It starts the one that stands beside it.
+    world.program("watcher");
     let mut command = world.command("supervisor");
-    command.args(["up", "--root", "shared", "--log-dir", "log", "--metrics-addr", "none"]);
+    command.args(["up", "--root", "shared", "--log-dir", "log", "--metrics-addr", addr]);
     command.args(["--workers", workers, "--claude-bin"]).arg(world.program("fake-claude"));
     command
 }
@@ -107,8 +114,8 @@ fn an_empty_root_is_laid_out_and_a_line_of_shell_is_answered() {
         supervisor.says(worker, 1);
     }
     fs::write(world.root().join("tasks/hello.json"), "{\"prompt\":\"say hello\"}\n").unwrap();
-    let said = supervisor.says("completed", 1);
-    let line = said.lines().find(|line| line.contains("completed")).unwrap();
+    let said = supervisor.says(" completed in ", 1);
+    let line = said.lines().find(|line| line.contains(" completed in ")).unwrap();
     assert!(line.contains("heard: say hello") && line.contains("$0.01"), "{line}");
     let who = ["marie", "anga", "fabien"].into_iter().find(|who| line.contains(who)).unwrap();
     assert!(said.contains(&format!("{who:<7} hello  claimed")), "{said}");
@@ -121,13 +128,15 @@ fn an_empty_root_is_laid_out_and_a_line_of_shell_is_answered() {
 #[test]
 fn the_echo_agent_answers_and_says_that_it_is_no_claude() {
     let world = World::new();
+    world.program("watcher");
     let mut command = world.command("supervisor");
     command.args(["up", "--root=shared", "--log-dir=log", "--metrics-addr=none", "--workers=marie=none"]);
     let supervisor = Foreground::start(&world, command.args(["--agent", "echo"]), "up");
     assert!(supervisor.says("marie: up", 1).contains("NO CLAUDE HERE"));
     world.submit("", "hello", &json!({"prompt": "say hello"}));
-    let said = supervisor.says("completed", 1);
-    assert!(said.contains("You said: say hello") && !said.contains('$'), "{said}");
+    let said = supervisor.says(" completed in ", 1);
+    let line = said.lines().find(|line| line.contains(" completed in ")).unwrap();
+    assert!(line.contains("You said: say hello") && !line.contains('$'), "{line}");
     assert_eq!(supervisor.interrupt().0, 0);
 }
 
@@ -278,8 +287,7 @@ fn the_supervisor_is_served_and_counts_restarts() {
     let world = World::new();
     let [own, marie] = [(); 2].map(|()| free_port());
     let workers = format!("marie={marie}");
-    let mut command = up(&world, &workers);
-    command.args(["--metrics-addr", &own.to_string()]);
+    let mut command = served(&world, &workers, &own.to_string());
     let supervisor = Foreground::start(&world, &mut command, "up");
     supervisor.says("marie: up", 1);
     let page = page(&world, own, "/health/orchestrator", "\"marie\":true");
@@ -299,8 +307,7 @@ fn ports_that_are_taken_are_said_and_stop_nobody() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
     let workers = format!("marie={addr}");
-    let mut command = up(&world, &workers);
-    let supervisor = Foreground::start(&world, command.args(["--metrics-addr", &addr]), "up");
+    let supervisor = Foreground::start(&world, &mut served(&world, &workers, &addr), "up");
     let said = supervisor.says("marie: up", 1);
     assert!(said.contains(&format!("could not serve on {addr}: the port is taken")), "{said}");
     world.submit("", "hello", &json!({"prompt": "say hello"}));

@@ -29,6 +29,17 @@ impl Desk {
         Self { layout, clock, env, report }
     }
 
+    /// `agentctl` as the person has to type it to come to this desk again.
+    pub fn agentctl(&self) -> String {
+        let usual = self.env.get("SHARED_ROOT").unwrap_or_else(|| "/shared".as_ref());
+        let root = self.layout.root();
+        if self.env.absolute(Path::new(usual)) == root {
+            "agentctl".to_owned()
+        } else {
+            format!("agentctl --root {}", root.display())
+        }
+    }
+
     /// How long ago `then` was, in whole seconds; zero if it lies ahead.
     pub fn age_s(&self, then: Timestamp) -> u64 {
         u64::try_from(self.clock.wall().as_second() - then.as_second()).unwrap_or(0)

@@ -74,7 +74,7 @@ pub fn run(desk: &Desk, args: &ListArgs) -> Result<Exit, OperatorError> {
         return Ok(Exit::Done);
     }
     let rows: Vec<Vec<Cell>> = seen.iter().map(|seen| row(desk, seen)).collect();
-    desk.report.data(&desk.report.table(&["TASK", "WORKER", "STATE", "AGE", "TRIES", "ABOUT"], &rows));
+    desk.report.data(&desk.report.table(&["TASK", "WORKER", "STATE", "AGE", "CHARGED", "ABOUT"], &rows));
     if all > shown {
         desk.report.talk(&format!("{} more; --limit 0 shows all", all - shown));
     }

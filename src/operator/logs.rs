@@ -170,6 +170,7 @@ impl TaskReader<'_> {
     fn close(&self, seen: &Seen) {
         let state = seen.state();
         let said = match (&self.current, exit_of(state)) {
+            (_, Some(Exit::Done)) => format!("{} {state}", seen.full_name()),
             (_, Some(_)) => format!("{} {state}: {}", seen.full_name(), super::list::about(seen)),
             (None, None) => format!("{} has not started: {state} in {}", seen.full_name(), seen.entry.place),
             (Some(_), None) => format!("{} {state}; -f goes on as it happens", seen.full_name()),

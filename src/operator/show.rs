@@ -68,7 +68,8 @@ fn whole_json(desk: &Desk, seen: &Seen) -> Value {
 }
 
 fn heading(desk: &Desk, seen: &Seen) -> String {
-    let age = format!("for {}", spoken(desk.age_s(seen.entry.mtime)));
+    let age = spoken(desk.age_s(seen.entry.mtime));
+    let age = if seen.state().is_terminal() { format!("{age} ago") } else { format!("for {age}") };
     let first = desk.report.line(&[
         Cell::toned(seen.full_name(), Tone::Strong),
         state_cell(seen.state()),
@@ -113,8 +114,8 @@ fn spec(desk: &Desk, task: &TaskFile) -> String {
             ("workdir", spec.workdir.clone().unwrap_or_default()),
             ("not before", or_empty(spec.not_before.as_ref())),
             ("correlation", spec.correlation_id.clone().unwrap_or_default()),
-            ("submitted", or_empty(record.submitted_at.as_ref())),
-            ("retries", if record.charges() > 0 { record.charges().to_string() } else { String::new() }),
+            ("submitted", record.submitted_at.map(|at| format!("{at:.0}")).unwrap_or_default()),
+            ("charged", if record.charges() > 0 { record.charges().to_string() } else { String::new() }),
             ("tried again at", or_empty(record.retry_at.as_ref())),
             ("error code", or_empty(code.as_ref())),
             ("reason", reason),

@@ -307,6 +307,7 @@ fn failure_table(desk: &Desk, failures: &[Seen]) -> String {
 /// The commands that are most likely typed next.
 fn next_steps(desk: &Desk, screen: &Screen) -> String {
     let root = desk.layout.root().display();
+    let agentctl = desk.agentctl();
     let mut steps = Vec::new();
     let nobody = !screen.workers.iter().any(WorkerView::is_alive);
     if nobody {
@@ -316,13 +317,13 @@ fn next_steps(desk: &Desk, screen: &Screen) -> String {
         steps.push(format!("supervisor recover {} --dry-run --root {root}", worker.name));
     }
     if let Some(running) = screen.workers.iter().find_map(|worker| worker.running.first()) {
-        steps.push(format!("agentctl logs -f {}", running.seen.full_name()));
+        steps.push(format!("{agentctl} logs -f {}", running.seen.full_name()));
     }
     if let Some(failed) = screen.failures.first() {
-        steps.push(format!("agentctl show {}", failed.full_name()));
+        steps.push(format!("{agentctl} show {}", failed.full_name()));
     }
     if steps.is_empty() {
-        steps.push("agentctl submit 'say hello' --wait".to_owned());
+        steps.push(format!("{agentctl} submit 'say hello' --wait"));
     }
     let label = desk.report.line(&[Cell::toned("next:", Tone::Faint)]);
     format!("\n{label} {}", super::report::one_line(&steps.join(" · ")))

@@ -116,7 +116,8 @@ fn rate_limit(limit: &RateLimit) -> Option<Shown> {
 }
 
 fn end(result: &ResultLine) -> Shown {
-    let turns = result.num_turns.map(|n| format!(", {n} turns")).unwrap_or_default();
+    let plural = if result.num_turns == Some(1) { "" } else { "s" };
+    let turns = result.num_turns.map(|n| format!(", {n} turn{plural}")).unwrap_or_default();
     let cost = result.cost_usd.map(|usd| format!(", ${usd:.4}")).unwrap_or_default();
     if !result.is_error {
         return shown(Tone::Good, format!("✓ answered{turns}{cost}"));

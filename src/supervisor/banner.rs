@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{AgentKind, SupervisorConfig};
 use crate::layout::Layout;
-use crate::task::Place;
 
 /// Where things are, as the person would type them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,10 +38,8 @@ pub(super) fn banner(config: &SupervisorConfig, places: &Places, served: Option<
     let tasks = layout.tasks();
     let mut lines = vec![format!("supervisor of {}", places.root.display())];
     for worker in &config.workers {
-        let face = worker.metrics_addr.map(|addr| format!("  http://{addr}/metrics")).unwrap_or_default();
-        let own = layout.place(&worker.name, Place::Pending);
-        let (name, tasks, own) = (worker.name.as_str(), tasks.display(), own.display());
-        lines.push(format!("  {name:<8} takes {tasks}/*.json and its own {own}/{face}"));
+        let face = worker.metrics_addr.map_or_else(String::new, |addr| format!("http://{addr}/metrics"));
+        lines.push(format!("  {:<8} {face}", worker.name.as_str()).trim_end().to_owned());
     }
     if config.agent == AgentKind::Echo {
         let loud =
@@ -56,12 +53,14 @@ pub(super) fn banner(config: &SupervisorConfig, places: &Places, served: Option<
     lines.extend([
         String::new(),
         format!(r#"try it:   echo '{{"prompt":"say hello"}}' > {hello}"#),
+        format!("tasks:    {tasks}/ for whoever is free, {tasks}/<worker>/pending/ for that worker"),
         format!("look:     {agentctl} --root {root} status"),
     ]);
     lines.extend(health);
     lines.extend([
         format!("answers:  {tasks}/<worker>/completed/  (failures, with a .reason beside each: failed/)"),
-        "stop:     Ctrl-C (tasks stay where they are; closing this terminal stops nothing)".to_owned(),
+        "stop:     Ctrl-C (running tasks go back to the queue; closing this terminal stops nothing)"
+            .to_owned(),
         String::new(),
     ]);
     lines.join("\n")

@@ -19,6 +19,8 @@ use crate::telemetry::state_file::{Hold, State, WorkerStatus};
 
 /// How many characters of an answer or a reason are shown.
 const SHOWN_CHARS: usize = 100;
+/// The same of what is to be typed: ours, and of no use when it is cut.
+const REMEDY_CHARS: usize = 1000;
 /// Runs whose start is remembered; more than ever run at once.
 const STARTS_MAX: usize = 10_000;
 
@@ -153,8 +155,11 @@ impl Foreground {
     fn held(&self, hold: &Hold) -> String {
         let code = hold.error_code.map(|code| format!(" {code}")).unwrap_or_default();
         let until = hold.until.map(|at| format!(" · tries again at {}", self.time(at))).unwrap_or_default();
-        let remedy =
-            hold.remedy.as_deref().map(|text| format!("\n    do: {}", plain(text))).unwrap_or_default();
+        let remedy = hold
+            .remedy
+            .as_deref()
+            .map(|text| format!("\n    do: {}", plain_to(text, REMEDY_CHARS)))
+            .unwrap_or_default();
         format!(
             "HOLDS ({}){code}: {} · its tasks wait and are not charged{until}{remedy}",
             hold.cause.as_str(),
@@ -181,11 +186,15 @@ impl Condition {
 
 /// Text of others as one harmless line: white space collapsed, what could steer a terminal escaped, cut.
 pub fn plain(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().take(SHOWN_CHARS).collect();
+    plain_to(text, SHOWN_CHARS)
+}
+
+fn plain_to(text: &str, max: usize) -> String {
+    let words: Vec<&str> = text.split_whitespace().take(max).collect();
     let joined = words.join(" ");
     let mut shown = String::new();
     let mut chars = joined.chars();
-    for c in chars.by_ref().take(SHOWN_CHARS) {
+    for c in chars.by_ref().take(max) {
         if c.is_control() || steers_text(c) {
             shown.extend(c.escape_default());
         } else {
@@ -271,7 +280,7 @@ mod tests {
             hold: Some(Hold {
                 cause: HoldCause::Auth,
                 reason: reason.to_owned(),
-                remedy: Some("claude auth login".to_owned()),
+                remedy: Some(format!("claude auth login {}, or", "x".repeat(2 * SHOWN_CHARS))),
                 until: Some(until.parse().unwrap()),
                 error_code: Some(ErrorCode::E005),
             }),
@@ -281,7 +290,7 @@ mod tests {
         let mut told = |state: &State| it.condition(&worker, state, at).map(|told| told.text);
         assert_eq!(told(&running), None, "nothing to tell at the start");
         let first = told(&hold("401", "2026-03-01T21:05:00Z")).unwrap();
-        for part in ["HOLDS (auth) E005: 401", "do: claude auth login", "tries again at 21:05:00"] {
+        for part in ["HOLDS (auth) E005: 401", "do: claude auth login", ", or", "tries again at 21:05:00"] {
             assert!(first.contains(part), "{first}");
         }
         assert_eq!(told(&hold("401", "2026-03-01T21:06:00Z")), None, "the next try is no change");

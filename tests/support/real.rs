@@ -1,5 +1,7 @@
 //! Parts of the real world that a test needs: programs that may or may not be on this machine.
 
+#![allow(dead_code, reason = "not every test that needs a real program needs all of it")]
+
 use std::path::PathBuf;
 
 /// The program `name` on `PATH`. Where it is missing the test is told to skip, aloud; with `REQUIRE_REAL=1` in
@@ -12,7 +14,6 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
 }
 
 /// The Claude CLI: `CLAUDE_BIN`, else `claude` on `PATH`; missing like any other [`program`].
-#[allow(dead_code, reason = "not every test that needs a real program needs this one")]
 #[expect(clippy::disallowed_methods, reason = "where programs lie is said by whoever runs the tests")]
 pub(crate) fn claude() -> Option<PathBuf> {
     let named = std::env::var_os("CLAUDE_BIN").filter(|it| !it.is_empty()).map(PathBuf::from);
