@@ -56,7 +56,11 @@ fn a_refused_login_holds_until_one_task_gets_through() {
     healthy(&world, &address, 200);
     world.submit("", "first", &json!({"prompt": "fake: api status=401 | succeed text=again"}));
     let task = world.filed("marie/pending", "first");
-    assert_eq!((&task["state"], &task["attempts"][0]["charged"]), (&json!("PENDING"), &json!(false)), "{task}");
+    assert_eq!(
+        (&task["state"], &task["attempts"][0]["charged"]),
+        (&json!("PENDING"), &json!(false)),
+        "{task}"
+    );
     assert!(task["retry_count"].is_null() || task["retry_count"] == 0, "{task}");
     let held = state(&world, "marie", |it| it["status"] == "degraded");
     assert_eq!(held["hold"]["error_code"], "E005", "{held}");

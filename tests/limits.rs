@@ -72,7 +72,11 @@ fn a_silent_api_is_no_fault_of_the_task() {
     let _watcher = up_with(&world, &["--max-retries", "0", "--idle-timeout", "1", "--concurrency", "1"]);
     world.submit("", "silent", &json!({"prompt": "fake: say text=hello; hang"}));
     let task = world.filed("marie/pending", "silent");
-    assert_eq!((&task["attempts"][0]["charged"], &task["state"]), (&json!(false), &json!("PENDING")), "{task}");
+    assert_eq!(
+        (&task["attempts"][0]["charged"], &task["state"]),
+        (&json!(false), &json!("PENDING")),
+        "{task}"
+    );
     // If it was the task after all, the others do not wait behind it.
     world.submit("", "other", &json!({"prompt": "fake: succeed"}));
     world.filed("marie/completed", "other");

@@ -77,7 +77,11 @@ fn garbage_that_three_watchers_see_leaves_one_reason() {
         world.submit("", &format!("wrong{n}"), &json!({"prompt": n}));
     }
     let all = |end: &str| {
-        workers.iter().flat_map(|it| sight::names(&place(&world, &format!("{it}/failed")))).filter(|it| it.ends_with(end)).count()
+        workers
+            .iter()
+            .flat_map(|it| sight::names(&place(&world, &format!("{it}/failed"))))
+            .filter(|it| it.ends_with(end))
+            .count()
     };
     world.until("all are filed", || (all(".json") == 20 && tasks(&world, "").is_empty()).then_some(()));
     world.until("each has one reason", || (all(".reason") == 20).then_some(()));
@@ -94,11 +98,13 @@ fn the_more_urgent_goes_first_and_equals_by_age() {
         [("", "low", -5), ("marie/pending", "older", 0), ("", "newer", 0), ("", "high", 7)]
     {
         world.submit(dir, name, &json!({"prompt": "fake: succeed", "priority": priority}));
-        let dropped = fs::metadata(place(&world, dir).join(format!("{name}.json"))).unwrap().modified().unwrap();
+        let dropped =
+            fs::metadata(place(&world, dir).join(format!("{name}.json"))).unwrap().modified().unwrap();
         let tick = world.path().join("tick");
         world.until("the kernel's clock goes on", || {
             fs::write(&tick, "").unwrap();
-            (fs::metadata(&tick).unwrap().modified().unwrap() > dropped + Duration::from_millis(1)).then_some(())
+            (fs::metadata(&tick).unwrap().modified().unwrap() > dropped + Duration::from_millis(1))
+                .then_some(())
         });
     }
     world.submit("marie/staged", "staged", &json!({"prompt": "fake: succeed", "priority": -100}));
@@ -132,7 +138,8 @@ fn a_due_task_without_a_slot_does_not_keep_the_loop_turning() {
     let due = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1);
     world.submit("", "due", &json!({"prompt": "fake: succeed", "not_before": due.to_string()}));
     let turns = || sight::status(watcher.pid(), "voluntary_ctxt_switches").unwrap().parse::<u64>().unwrap();
-    let seq = || world::json(&world.root().join("workers/marie/heartbeat.json")).and_then(|it| it["seq"].as_u64());
+    let seq =
+        || world::json(&world.root().join("workers/marie/heartbeat.json")).and_then(|it| it["seq"].as_u64());
     world.until("it is due", || (jiff::Timestamp::now() > due).then_some(()));
     let (before, beat) = (turns(), seq().unwrap());
     world.until("three beats pass", || seq().filter(|it| *it >= beat + 3));
@@ -159,7 +166,8 @@ fn drops_of_a_live_name_step_aside_and_follow_one_by_one() {
         }
         assert_eq!(order(&world), ["x", "x~2", "x~3"]);
         let log = world.agent_log();
-        let marks: Vec<_> = log.iter().filter_map(|it| it["event"].as_str()).filter(|it| *it != "message").collect();
+        let marks: Vec<_> =
+            log.iter().filter_map(|it| it["event"].as_str()).filter(|it| *it != "message").collect();
         assert_eq!(marks, ["start", "end", "start", "end", "start", "end"], "never two at once");
     }
 }
@@ -192,7 +200,12 @@ fn one_id_in_two_files_is_never_worked_on_twice_at_once() {
     assert_eq!(events(&world, "start", "same").len(), 1);
     open();
     assert_eq!(world.filed("marie/completed", "b")["result"], "b");
-    let marks: Vec<_> = world.agent_log().into_iter().filter(|it| it["event"] != "message").map(|it| it["event"].clone()).collect();
+    let marks: Vec<_> = world
+        .agent_log()
+        .into_iter()
+        .filter(|it| it["event"] != "message")
+        .map(|it| it["event"].clone())
+        .collect();
     assert_eq!(marks, ["start", "end", "start", "end"]);
 }
 

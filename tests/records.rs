@@ -38,7 +38,8 @@ fn the_heart_beats() {
     assert_eq!((&first["worker"], &first["pid"]), (&json!("marie"), &json!(watcher.pid())));
     let began = Instant::now();
     let later = world.until("three beats more", || {
-        world::json(&heartbeat(&world)).filter(|it| it["seq"].as_u64() >= first["seq"].as_u64().map(|seq| seq + 3))
+        world::json(&heartbeat(&world))
+            .filter(|it| it["seq"].as_u64() >= first["seq"].as_u64().map(|seq| seq + 3))
     });
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     assert!(later["boottime_ns"].as_u64() > first["boottime_ns"].as_u64());
@@ -88,11 +89,29 @@ fn every_change_is_in_the_journal_and_in_the_history() {
     let history: Vec<Value> = history.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
     assert_eq!(history, lines, "the same lines");
     let result = world::json(&world.root().join(format!("artifacts/{run}/result.json"))).unwrap();
-    for key in ["run_id", "task", "worker", "state", "error_code", "failure_reason", "attempts", "cost_usd", "tokens", "started_at", "ended_at"] {
+    for key in [
+        "run_id",
+        "task",
+        "worker",
+        "state",
+        "error_code",
+        "failure_reason",
+        "attempts",
+        "cost_usd",
+        "tokens",
+        "started_at",
+        "ended_at",
+    ] {
         assert!(result.get(key).is_some(), "{key} in {result}");
     }
-    assert_eq!((&result["state"], &result["worker"], &result["task"]), (&json!("COMPLETED"), &json!("marie"), &json!("t")));
-    assert!((result["cost_usd"].as_f64().unwrap() - 0.01).abs() < 1e-9, "{result}: a failed turn costs nothing in the stand-in");
+    assert_eq!(
+        (&result["state"], &result["worker"], &result["task"]),
+        (&json!("COMPLETED"), &json!("marie"), &json!("t"))
+    );
+    assert!(
+        (result["cost_usd"].as_f64().unwrap() - 0.01).abs() < 1e-9,
+        "{result}: a failed turn costs nothing in the stand-in"
+    );
 }
 
 #[test]

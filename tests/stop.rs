@@ -23,7 +23,8 @@ fn a_stop_interrupts_and_the_next_start_resumes() {
         world.submit("", name, &json!({"prompt": format!("fake: hang | succeed text={name} again")}));
         agent(&world, name);
     }
-    let session = world.active("marie", "a", |it| it["state"] == "RUNNING")["attempts"][0]["session_id"].clone();
+    let session =
+        world.active("marie", "a", |it| it["state"] == "RUNNING")["attempts"][0]["session_id"].clone();
     let began = Instant::now();
     assert_eq!(watcher.stop(), 0);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
@@ -41,7 +42,11 @@ fn a_stop_interrupts_and_the_next_start_resumes() {
     }
     let again = &events(&world, "start", "a")[1];
     assert_eq!((&again["mode"], &again["session"]), (&json!("resume"), &session));
-    assert_eq!(state(&world, "marie", |_| true)["recovery_count"].as_u64().unwrap_or(0), 0, "a stop is no crash");
+    assert_eq!(
+        state(&world, "marie", |_| true)["recovery_count"].as_u64().unwrap_or(0),
+        0,
+        "a stop is no crash"
+    );
 }
 
 #[test]

@@ -26,7 +26,8 @@ fn environment(pid: i32) -> BTreeMap<String, String> {
 fn only_what_is_allowed_reaches_the_agent() {
     let world = World::new();
     let mut command = world.watcher("marie");
-    let hidden = ["NOTIFY_SOCKET", "CLAUDECODE", "CLAUDE_CODE_SESSION_ID", "LD_X", "SECRET", "AWS_SECRET_ACCESS_KEY"];
+    let hidden =
+        ["NOTIFY_SOCKET", "CLAUDECODE", "CLAUDE_CODE_SESSION_ID", "LD_X", "SECRET", "AWS_SECRET_ACCESS_KEY"];
     for name in hidden {
         command.env(name, "/nowhere");
     }
@@ -82,9 +83,11 @@ fn a_shell_in_the_agent_s_place_sees_three_descriptors() {
     world.submit("", "t", &json!({"prompt": "x"}));
     let seen = world.until("the shell has looked", || fs::read_to_string(&out).ok());
     // The shell keeps its own script open as 10 or above.
-    let foreign: Vec<_> =
-        seen.lines().filter(|line| line.split_whitespace().next().is_some_and(|fd| fd.parse::<u32>().unwrap() > 2))
-            .filter(|line| !line.ends_with("/claude") && !line.ends_with("fds.tmp")).collect();
+    let foreign: Vec<_> = seen
+        .lines()
+        .filter(|line| line.split_whitespace().next().is_some_and(|fd| fd.parse::<u32>().unwrap() > 2))
+        .filter(|line| !line.ends_with("/claude") && !line.ends_with("fds.tmp"))
+        .collect();
     assert_eq!(foreign, Vec::<&str>::new(), "{seen}");
 }
 

@@ -21,8 +21,7 @@ fn grandchildren(world: &World) -> Vec<i32> {
     lines.map(|line| i32::try_from(line["pid"].as_i64().unwrap()).unwrap()).collect()
 }
 
-const KINDS: [&str; 7] =
-    ["", "setsid", "double", "setsid noterm", "stdout", "double noterm stdout", "noenv"];
+const KINDS: [&str; 7] = ["", "setsid", "double", "setsid noterm", "stdout", "double noterm stdout", "noenv"];
 
 #[test]
 fn nothing_is_left_of_a_run_that_ended() {
@@ -34,7 +33,8 @@ fn nothing_is_left_of_a_run_that_ended() {
     for (n, kind) in KINDS.iter().enumerate() {
         world.filed("marie/completed", &format!("t{n}"));
         let left: Vec<_> = sight::events(&world, "grandchild", &format!("t{n}"));
-        let living = left.iter().filter_map(|it| it["pid"].as_i64()).any(|pid| lives(i32::try_from(pid).unwrap()));
+        let living =
+            left.iter().filter_map(|it| it["pid"].as_i64()).any(|pid| lives(i32::try_from(pid).unwrap()));
         assert!(!living, "`{kind}`: filed before its tree was gone");
     }
     let left = grandchildren(&world);
@@ -86,7 +86,9 @@ fn nothing_is_left_when_the_watcher_stops() {
 #[test]
 #[expect(clippy::print_stdout, reason = "a skip is told to whoever runs the tests")]
 fn as_pid_1_it_reaps_what_it_never_started() {
-    let can = Command::new("unshare").args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "true"]).output();
+    let can = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "true"])
+        .output();
     if !can.is_ok_and(|it| it.status.success()) {
         println!("skipped: no namespaces of PIDs here");
         return;

@@ -300,7 +300,7 @@ impl<S: Store> Spool<S> {
         let done = self.shift(&from, &to, &steps::reject(&from, &to, content, papers));
         if done.is_err() && self.store.identity(&to).is_err() {
             // Another worker took it first: a reason without its file would mislead.
-            self.store.perform(&steps::Step::Remove(paper)).ok();
+            self.store.perform(&Step::Remove(paper)).ok();
         }
         done.map(|()| name)
     }
