@@ -39,7 +39,7 @@ impl Hands for Seen {
     fn remove_lock(&self, path: &Path) {
         locks::remove_stale(path).unwrap();
     }
-    fn clear_scratch(&self, _: &[FileName]) {}
+    fn clear_scratch(&self) {}
     fn note(&self, _: &Action, _: Option<&TaskFile>) {}
     fn say(&self, line: &str) {
         self.said.borrow_mut().push(line.to_owned());

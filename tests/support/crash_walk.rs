@@ -87,7 +87,7 @@ impl Hands for NoHands {
         Vec::new()
     }
     fn remove_lock(&self, _: &std::path::Path) {}
-    fn clear_scratch(&self, _: &[FileName]) {}
+    fn clear_scratch(&self) {}
     fn note(&self, _: &Action, _: Option<&TaskFile>) {}
     fn say(&self, _: &str) {}
 }
