@@ -298,6 +298,11 @@ impl<S: Store> Spool<S> {
         self.store.perform_all(&steps::drop_ghost(path))
     }
 
+    /// Removes what a write that was cut left behind.
+    pub fn drop_temp(&self, path: &Path) -> Result<(), StepError> {
+        self.store.perform_all(&steps::drop_temp(path))
+    }
+
     /// Files a drop that is no task, untouched, with its reason; its name there.
     pub fn reject(
         &self,
