@@ -100,8 +100,11 @@ fn perform<S: Store>(spool: &Spool<S>, action: &Action, hands: &impl Hands) -> R
             let done = spool.reject(Place::Active, file, ErrorCode::E002, reason);
             done.map_err(|source| disk(file, source)).map(|_| hands.note(action, None))
         }
-        Action::DropGhost { path } | Action::RemoveTemp { path } => spool
+        Action::DropGhost { path } => spool
             .drop_ghost(path)
+            .map_err(|source| ApplyError::Disk { file: path.display().to_string(), source }),
+        Action::RemoveTemp { path } => spool
+            .drop_temp(path)
             .map_err(|source| ApplyError::Disk { file: path.display().to_string(), source }),
         Action::RemoveLock { path } => {
             hands.remove_lock(path);

@@ -61,6 +61,14 @@ pub enum Claimed {
     Open(FileName),
 }
 
+/// A file on its way into `active/`, and what was read of it.
+struct Taken<'a> {
+    from: &'a Path,
+    active: &'a Path,
+    file: &'a FileName,
+    content: Option<(&'a [u8], Identity)>,
+}
+
 /// The queue of one worker.
 #[derive(Clone, Debug)]
 pub struct Spool<S> {
@@ -122,6 +130,7 @@ impl<S: Store> Spool<S> {
         let from = self.path(place, file);
         let active = self.path(Place::Active, file);
         let (bytes, identity) = self.read(&from, file)?;
+        let drop = Taken { from: &from, active: &active, file, content: Some((&bytes, identity)) };
         let mut task = TaskFile::parse(&bytes).map_err(|_| ClaimError::Changed(file.clone()))?;
         let ours = is_believed(&self.store, &self.layout, file, &task);
         if ours && task.record.open_attempt().is_some() {
@@ -141,7 +150,7 @@ impl<S: Store> Spool<S> {
             input: input.map(|input| (input_path.as_path(), input.to_bytes())),
             stamped: task.to_bytes(),
         });
-        self.store.perform_all(&steps).map_err(|error| self.unclaim(error, &from, &active, file))?;
+        self.store.perform_all(&steps).map_err(|error| self.unclaim(error, &drop))?;
         let lease = Lease::of(&self.worker, file, task).ok_or_else(|| ClaimError::Changed(file.clone()))?;
         Ok(Claimed::Lease(Box::new(lease)))
     }
@@ -172,28 +181,38 @@ impl<S: Store> Spool<S> {
     }
 
     fn take_back(&self, from: &Path, active: &Path, file: &FileName) -> Result<Claimed, ClaimError> {
-        self.store
-            .perform_all(&steps::transfer(from, active))
-            .map_err(|error| self.unclaim(error, from, active, file))?;
+        let open = Taken { from, active, file, content: None };
+        self.store.perform_all(&steps::transfer(from, active)).map_err(|error| self.unclaim(error, &open))?;
         Ok(Claimed::Open(file.clone()))
     }
 
     /// Puts back what a failed claim had already moved; if that fails too, the next survey of `active/` does it.
-    fn unclaim(&self, error: StepError, from: &Path, active: &Path, file: &FileName) -> ClaimError {
+    fn unclaim(&self, error: StepError, taken: &Taken<'_>) -> ClaimError {
+        let file = taken.file.clone();
         if error.is_gone() {
-            return ClaimError::Gone(file.clone());
+            return ClaimError::Gone(file);
         }
         if error.is_occupied() {
-            return ClaimError::Live(file.clone());
+            return ClaimError::Live(file);
         }
-        // The first two steps come before and with the move: before it, there is nothing to put back.
-        if error.index >= 2 {
-            self.store.perform_all(&steps::transfer(active, from)).ok();
+        if self.store.identity(taken.from).is_err() {
+            self.store.perform_all(&self.way_back(taken, &error)).ok();
         }
-        if error.is_changed() {
-            return ClaimError::Changed(file.clone());
+        if error.is_changed() { ClaimError::Changed(file) } else { ClaimError::Disk { file, source: error } }
+    }
+
+    /// The steps that undo a claim. A stamp goes too, since nothing was started and nothing is to be charged.
+    fn way_back(&self, taken: &Taken<'_>, why: &StepError) -> Vec<Step> {
+        match taken.content {
+            Some((bytes, identity)) if !why.is_changed() && !self.is_still(taken.active, identity) => {
+                steps::requeue(taken.active, taken.from, bytes.to_vec(), Some(identity.mtime()))
+            }
+            Some(_) | None => steps::transfer(taken.active, taken.from),
         }
-        ClaimError::Disk { file: file.clone(), source: error }
+    }
+
+    fn is_still(&self, path: &Path, identity: Identity) -> bool {
+        self.store.identity(path).is_ok_and(|it| it == identity)
     }
 
     /// Writes the record of a task under way.
@@ -277,6 +296,11 @@ impl<S: Store> Spool<S> {
     /// Removes the second home of a task.
     pub fn drop_ghost(&self, path: &Path) -> Result<(), StepError> {
         self.store.perform_all(&steps::drop_ghost(path))
+    }
+
+    /// Removes what a write that was cut left behind.
+    pub fn drop_temp(&self, path: &Path) -> Result<(), StepError> {
+        self.store.perform_all(&steps::drop_temp(path))
     }
 
     /// Files a drop that is no task, untouched, with its reason; its name there.

@@ -188,6 +188,11 @@ pub fn drop_ghost(ghost: &Path) -> Vec<Step> {
     vec![Step::Remove(ghost.to_owned()), Step::SyncDir(parent(ghost).to_owned())]
 }
 
+/// Removes what a write that was cut left beside a name. A power cut may bring it back, to be removed again.
+pub fn drop_temp(temp: &Path) -> Vec<Step> {
+    vec![Step::Remove(temp.to_owned())]
+}
+
 /// What can be said of a drop's content before it is moved away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {

@@ -1,6 +1,9 @@
 //! The promises, as sentences that a moment of the world keeps or breaks.
 
+#![expect(clippy::fn_params_excessive_bools, reason = "a promise is a condition and its sentence")]
+
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use agent_worker::task::{AttemptOutcome, Place, TaskFile, TaskState};
 
@@ -134,11 +137,16 @@ pub(crate) fn after_recovery(before: &Moment, after: &Moment) -> Result<(), Brok
         let adopted = homes.iter().any(|home| home.place == Place::Active && home.mark == agent.mark);
         hold(adopted, || format!("the agent of {key:?} lives and was not left in active/"))?;
     }
-    let temp = after.disk.files().find(|(path, _)| place_of(path).is_some() && is_temp(path));
-    hold(temp.is_none(), || format!("a temporary file was left: {:?}", temp.map(|it| it.0)))
+    let worked = before.homes().into_iter().filter(|home| home.place == Place::Active);
+    let runs: Vec<_> = worked.filter_map(|home| home.task?.record.run_id).collect();
+    let is_swept = |path: &Path| {
+        place_of(path).is_some() || runs.iter().any(|run| path.starts_with(layout().run(run).dir()))
+    };
+    let temp = after.disk.files().map(|(path, _)| path).find(|path| is_temp(path) && is_swept(path));
+    hold(temp.is_none(), || format!("a temporary file was left: {temp:?}"))
 }
 
-fn is_temp(path: &std::path::Path) -> bool {
+fn is_temp(path: &Path) -> bool {
     path.extension().is_some_and(|it| it == "tmp")
 }
 

@@ -164,7 +164,7 @@ impl Scenario {
     fn drive(&self, world: &World) -> Result<(), Broken> {
         let spool = world.spool();
         for file in spool.list(Place::Active).map_err(|error| error.to_string())? {
-            self.finish(world, &mut lease(world, &file)?)?;
+            Self::finish(world, &mut lease(world, &file)?)?;
         }
         for _ in 0..40 {
             match next(world) {
@@ -196,7 +196,7 @@ impl Scenario {
         match spool.claim(place, file, attempt) {
             Ok(Claimed::Lease(mut lease)) => {
                 self.spawn(world, &lease)?;
-                self.finish(world, &mut lease)
+                Self::finish(world, &mut lease)
             }
             Ok(Claimed::Open(file)) => {
                 let actions = decide(&look_at(&spool, world, file), &policy());
@@ -243,7 +243,7 @@ impl Scenario {
         again(|| world.spool().rename_aside(late.place, &x())).map(drop)
     }
 
-    fn finish(&self, world: &World, lease: &mut Lease) -> Result<(), Broken> {
+    fn finish(world: &World, lease: &mut Lease) -> Result<(), Broken> {
         let spool = world.spool();
         lease.task.record.state = Some(TaskState::Running);
         again(|| spool.update(lease))?;
@@ -304,7 +304,9 @@ fn kept_its_age(world: &World, path: &std::path::Path, mtime_ns: i64) -> Result<
         let mark = now.disk.content(path).and_then(mark_of);
         let dropped = mark.and_then(|mark| now.dropped.get(&mark));
         match dropped {
-            Some(dropped) if dropped.mtime_ns != mtime_ns => Err(format!("{path:?} lost its place")),
+            Some(dropped) if dropped.mtime_ns != mtime_ns => {
+                Err(format!("{} lost its place", path.display()))
+            }
             Some(_) | None => Ok(()),
         }
     })

@@ -1,6 +1,12 @@
 //! A spool on the model disk, with agents that are numbers in a table: who runs, what was heard, what must
 //! hold from now on. Every durable step leaves a picture on the tape, from which a walk can cut.
 
+#![expect(
+    clippy::fn_params_excessive_bools,
+    clippy::struct_excessive_bools,
+    reason = "a world of a test is a table of facts, each true or not"
+)]
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -124,6 +130,13 @@ pub(crate) struct Mutation {
     pub(crate) shape: String,
     pub(crate) at: usize,
     pub(crate) swaps: bool,
+}
+
+impl std::fmt::Display for Mutation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let how = if self.swaps { "swapped with the next" } else { "left out" };
+        write!(f, "[{}] step {} {how}", self.shape, self.at)
+    }
 }
 
 /// A drop that is written again at the very moment of its claim.

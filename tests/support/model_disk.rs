@@ -262,7 +262,9 @@ impl Model {
         let (mut names, mut folders) = (self.durable.clone(), self.durable_folders.clone());
         for count in 0..=self.pending.len() {
             if let Some(halves) = count.checked_sub(1).map(|last| &self.pending[last]) {
-                halves.iter().for_each(|half| settle(&mut names, &mut folders, half));
+                for half in halves {
+                    settle(&mut names, &mut folders, half);
+                }
             }
             let reachable: BTreeMap<_, _> =
                 names.iter().filter(|(path, _)| folders.contains(parent(path))).collect();
@@ -316,7 +318,7 @@ impl Model {
             let next = numbers.len();
             let number = *numbers.entry(*inode).or_insert(next);
             let Inode { content, is_synced, mtime_ns } = &self.inodes[*inode];
-            let age = plain(path).ends_with(".json").then_some(mtime_ns);
+            let age = path.extension().is_some_and(|it| it == "json").then_some(mtime_ns);
             (plain(path), number, content, is_synced, age).hash(&mut hash);
         }
         for half in pending {
