@@ -296,6 +296,17 @@ impl Started {
         self.ended()
     }
 
+    /// Whether it has ended.
+    pub fn is_over(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// `SIGTERM`, if it still lives, and its exit status, -1 for a signal.
+    pub fn try_stop(self) -> i32 {
+        kill(Pid::from_raw(self.pid()), Signal::SIGTERM).ok();
+        self.ended()
+    }
+
     /// Waits for its end; its exit status, -1 for a signal.
     pub fn ended(mut self) -> i32 {
         let status = until(PATIENCE, || self.child.try_wait().unwrap());
