@@ -12,6 +12,7 @@
 pub mod durable;
 pub mod fifo;
 pub mod holder;
+pub mod inherited;
 pub mod lock;
 pub mod process;
 pub mod signals;

@@ -17,6 +17,7 @@ use crate::layout::Layout;
 use crate::os::durable::{DIR_MODE, make_dir};
 use crate::os::holder::{Holder, Role};
 use crate::os::lock::Lock;
+use crate::os::inherited;
 use crate::os::process::{Reaper, reaper};
 use crate::os::signals;
 use crate::os::watch::Hints;
@@ -127,6 +128,7 @@ struct Opened {
 
 fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) -> Result<Opened, StartError> {
     signals::clean().map_err(StartError::Process)?;
+    inherited::keep().map_err(StartError::Process)?;
     let signals = signals::listen().map_err(StartError::Process)?;
     reaper::become_subreaper().map_err(StartError::Process)?;
     let layout = Layout::new(&config.root);
