@@ -24,7 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   supervisor up                                  lay out /shared and run marie, anga and fabien until Ctrl-C
   supervisor up --root /tmp/try --agent echo     try it out, without Claude and without a cost
-  supervisor run --workers marie,bob=127.0.0.1:9095 --restart systemd
+  supervisor up --workers marie,bob=127.0.0.1:9095
   supervisor recover marie --dry-run             what would be done about a dead marie
 
 Exit codes: 0, 64 usage, 65 data, 69 unavailable, 70 internal, 75 try again, 77 permission, 78 configuration.";
@@ -34,7 +34,8 @@ Exit codes: 0, 64 usage, 65 data, 69 unavailable, 70 internal, 75 try again, 77 
 pub enum Verb {
     /// Lay out the root and run the watchers as children, until Ctrl-C
     Up(UpFlags),
-    /// Look after watchers that someone else may have started
+    /// The same, for a service manager; its ways to restart other than `exec` are not there yet
+    #[command(hide = true)]
     Run(RunFlags),
     /// Bring a dead worker's tasks back to order, once
     Recover(RecoverFlags),
@@ -78,7 +79,8 @@ pub struct WatchFlags {
     #[arg(long, value_name = "TIME")]
     pub window: Option<String>,
     /// How long a watcher may show no progress before it is taken for hung [default: 60s]
-    #[arg(long, value_name = "TIME")]
+    // Hidden until the supervisor heeds it.
+    #[arg(long, value_name = "TIME", hide = true)]
     pub hung_after: Option<String>,
     /// Where the root is.
     #[command(flatten)]

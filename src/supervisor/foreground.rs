@@ -138,6 +138,10 @@ impl Foreground {
 
     /// The line about a worker's condition, if it has changed since the last one.
     pub fn condition(&mut self, worker: &WorkerName, state: &State, at: Timestamp) -> Option<Told> {
+        // Whoever stops takes nothing either way; that it stopped is told by who noticed it.
+        if state.status == WorkerStatus::Stopped {
+            return None;
+        }
         let new = Condition::of(state);
         let old = self.conditions.insert(worker.clone(), new.clone()).unwrap_or_default();
         if new == old {
@@ -169,7 +173,7 @@ impl Foreground {
 }
 
 impl Condition {
-    /// What of `state` is worth telling: a hold, or a status in which nothing is claimed. When it tries again is
+    /// What of `state` is worth telling: a hold, or else a status in which nothing is claimed. When it tries again is
     /// left out, since it moves with every try.
     fn of(state: &State) -> Self {
         let status = match state.status {
@@ -179,8 +183,10 @@ impl Condition {
             | WorkerStatus::Stopped
             | WorkerStatus::Recovering => None,
         };
-        let hold = state.hold.as_ref().map(|hold| (hold.reason.clone(), hold.remedy.clone()));
-        Self { status, hold }
+        match &state.hold {
+            Some(hold) => Self { status: None, hold: Some((hold.reason.clone(), hold.remedy.clone())) },
+            None => Self { status, hold: None },
+        }
     }
 }
 
@@ -295,6 +301,9 @@ mod tests {
         }
         assert_eq!(told(&hold("401", "2026-03-01T21:06:00Z")), None, "the next try is no change");
         assert!(told(&hold("403", "2026-03-01T21:06:00Z")).is_some());
+        let ending = |status| State { status, ..hold("403", "2026-03-01T21:06:00Z") };
+        assert_eq!(told(&ending(WorkerStatus::Draining)), None, "the same hold, while it ends");
+        assert_eq!(told(&State { status: WorkerStatus::Stopped, ..State::default() }), None);
         assert_eq!(told(&running).as_deref(), Some("21:04:05 marie   takes tasks again"));
         assert_eq!(told(&running), None);
     }

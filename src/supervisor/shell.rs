@@ -235,7 +235,9 @@ impl Shell {
     /// What a worker says about itself is told and shown.
     fn condition(&mut self, worker: &WorkerName) {
         let state = State::read(&self.layout.state(worker));
-        self.telling.condition(worker, &state, self.clock.wall());
+        if !self.core.is_stopping() {
+            self.telling.condition(worker, &state, self.clock.wall());
+        }
         self.face.says(worker, state);
     }
 

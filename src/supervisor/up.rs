@@ -41,7 +41,7 @@ pub enum UpError {
         holder: Option<Box<Holder>>,
     },
     /// This way to restart is not for us.
-    #[error("`up` starts the watchers itself: it goes with --restart exec only")]
+    #[error("--restart exec is the only way so far: systemd and docker restart watchers by themselves")]
     RestartBy,
     /// Something that it needs to run.
     #[error(transparent)]
