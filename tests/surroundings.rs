@@ -53,7 +53,11 @@ fn nothing_is_open_but_the_three_and_the_prompt_is_not_on_show() {
     // Whoever starts the watcher leaves a descriptor open.
     let inner = world.watcher("marie");
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", r#"exec 9<"$0"; exec "$@""#]).arg(&marker).arg(inner.get_program()).args(inner.get_args());
+    command
+        .args(["-c", r#"exec 9<"$0"; exec "$@""#])
+        .arg(&marker)
+        .arg(inner.get_program())
+        .args(inner.get_args());
     command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let watcher = world.start(&mut command, "marie");
     world.at_work("marie", &watcher);
