@@ -75,7 +75,13 @@ impl Root {
     fn recover(&self) -> Vec<String> {
         let seen = Seen::default();
         apply(&self.spool, &self.plan(), &seen).unwrap();
-        seen.said.into_inner()
+        let mut said = seen.said.into_inner();
+        assert_eq!(
+            said.pop().as_deref(),
+            Some("Clearing the scratch of runs that are over"),
+            "always, and last"
+        );
+        said
     }
 
     fn claim(&self) -> Box<Lease> {

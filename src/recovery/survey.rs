@@ -94,12 +94,12 @@ fn ghosts<S: Store>(spool: &Spool<S>, active: &[ActiveFile]) -> io::Result<Vec<P
             let path = spool.path(place, file);
             let worked = active.iter().find(|it| it.file == *file);
             let is_ghost = worked.is_some_and(|it| it.is_linked || is_same(spool, &path, it))
-                || filed(spool, file).any(|filed| is_filed(spool, &path, &filed))
-                || files.iter().any(|other| is_renamed(spool, place, file, other));
+                || filed(spool, file).any(|filed| is_filed(spool, &path, &filed));
             if is_ghost {
                 ghosts.push(path);
             }
         }
+        ghosts.extend(files.iter().filter_map(|numbered| renamed_from(spool, place, numbered)));
     }
     Ok(ghosts)
 }
@@ -110,11 +110,11 @@ fn is_filed<S: Store>(spool: &Spool<S>, queued: &Path, filed: &Path) -> bool {
         || read_task(spool, filed).is_some_and(|task| is_dropped_again(spool, queued, &task))
 }
 
-/// Whether `other` is the numbered name that `file` was being given.
-fn is_renamed<S: Store>(spool: &Spool<S>, place: Place, file: &FileName, other: &FileName) -> bool {
-    other != file
-        && other.base() == file.stem()
-        && is_one_inode(spool, &spool.path(place, file), &spool.path(place, other))
+/// The name that a file had before it was given the numbered one, if it still stands under both.
+fn renamed_from<S: Store>(spool: &Spool<S>, place: Place, numbered: &FileName) -> Option<PathBuf> {
+    let first: FileName = format!("{}.json", numbered.base()).parse().ok().filter(|it| it != numbered)?;
+    let path = spool.path(place, &first);
+    is_one_inode(spool, &path, &spool.path(place, numbered)).then_some(path)
 }
 
 /// Whether the queued `path` is the same run as what is worked on, or the drop that it was claimed from.

@@ -318,15 +318,10 @@ impl Core {
     fn run_ended(&mut self, ended: Ended, now: Now, effects: &mut Vec<Effect>) {
         self.running.remove(&ended.file);
         self.claiming.remove(&ended.file);
+        self.stumbled = ended.hold.is_some().then(|| ended.file.clone());
         match ended.hold {
-            Some(holding) => {
-                self.holds.begin(holding, now.wall);
-                self.stumbled = Some(ended.file.clone());
-            }
-            None => {
-                self.holds.prove_over();
-                self.stumbled = None;
-            }
+            Some(holding) => self.holds.begin(holding, now.wall),
+            None => self.holds.prove_over(),
         }
         // It may be back in pending, and a namesake may have waited for it.
         effects.extend(looks(&ended.file));
