@@ -310,6 +310,8 @@ fn ports_that_are_taken_are_said_and_stop_nobody() {
     let supervisor = Foreground::start(&world, &mut served(&world, &workers, &addr), "up");
     let said = supervisor.says("marie: up", 1);
     assert!(said.contains(&format!("could not serve on {addr}: the port is taken")), "{said}");
+    let said = supervisor.says("works on without metrics", 1);
+    assert!(said.contains(&format!("marie   could not serve on {addr}")), "{said}");
     world.submit("", "hello", &json!({"prompt": "say hello"}));
     world.filed("marie/completed", "hello");
     assert_eq!(supervisor.interrupt().0, 0);

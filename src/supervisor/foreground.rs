@@ -64,10 +64,20 @@ impl Foreground {
     /// The line about an event, if it is one that a person follows; `answer` is the beginning of what the agent
     /// said in a run that completed.
     pub fn task(&mut self, line: &Line, answer: Option<&str>) -> Option<Told> {
+        if line.event == Event::WorkerStatus {
+            return self.remark(line);
+        }
         let (text, weight) = self.happened(line, answer)?;
         let name = line.task.as_ref()?;
         let text = format!("{} {:<7} {name}  {text}", self.time(line.time), line.worker);
         Some(Told { text, weight })
+    }
+
+    /// What a worker has to say about itself, and goes on.
+    fn remark(&self, line: &Line) -> Option<Told> {
+        let said = plain_to(line.reason.as_deref()?, REMEDY_CHARS);
+        let text = format!("{} {:<7} {said}", self.time(line.time), line.worker);
+        Some(Told { text, weight: Weight::Warning })
     }
 
     fn happened(&mut self, line: &Line, answer: Option<&str>) -> Option<(String, Weight)> {
@@ -274,6 +284,19 @@ mod tests {
             "21:04:06 marie   hello  FAILED E002 · $0.0012: not JSON \\u{1b}[31m · why: ./shared/tasks/marie/failed/hello.json.reason"
         );
         assert_eq!(told.weight, Weight::Alarm);
+    }
+
+    #[test]
+    fn what_a_worker_remarks_is_told_whole() {
+        let at = "2026-03-01T21:04:05Z".parse().unwrap();
+        let mut line = Line::new(at, "marie".parse().unwrap(), Event::WorkerStatus);
+        assert_eq!(foreground().task(&line, None), None, "a line without a word");
+        line.reason = Some("the port is taken".to_owned());
+        let told = foreground().task(&line, None).unwrap();
+        assert_eq!(
+            told,
+            Told { text: "21:04:05 marie   the port is taken".to_owned(), weight: Weight::Warning }
+        );
     }
 
     #[test]

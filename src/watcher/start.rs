@@ -306,6 +306,8 @@ fn start_face(ctx: &Ctx) -> Option<Face> {
         }
         Err(error) => {
             tracing::error!(error = %error, "no metrics and no health over HTTP; the work goes on");
+            let said = format!("{error}; it works on without metrics and health");
+            ctx.note_worker(Noted::WorkerStatus, &said);
             None
         }
     }

@@ -142,7 +142,7 @@ impl Run {
             run_id = %self.lease.run,
             pid = agent.map_or(0, |it| it.pid),
             exit = %exit,
-            ended_by = ?over.ended_by,
+            ended_by = over.ended_by.map(tracing::field::debug),
             cost_usd = over.judgement.cost_usd.unwrap_or(0.0),
             "the agent has ended"
         );
