@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 
-use super::identity::{ProcessId, Stat, boot_id, pid_ns};
+use super::identity::{self, ProcessId, Stat, boot_id, pid_ns};
 
 /// The variable that marks every process of a run.
 pub const COOKIE: &str = "AGENT_RUN_ID";
@@ -127,7 +127,7 @@ pub fn has_argument(process: &ProcessId, word: &str) -> bool {
 
 /// The run named in the environment of `pid`.
 fn cookie(pid: i32) -> Option<String> {
-    let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let environ = identity::contents(&format!("/proc/{pid}/environ")).ok()?;
     environ.split(|byte| *byte == 0).find_map(|entry| {
         let value = entry.strip_prefix(COOKIE.as_bytes())?.strip_prefix(b"=")?;
         String::from_utf8(value.to_vec()).ok()
