@@ -1,7 +1,11 @@
 //! Drops by every hand: a task is taken when it is whole, once, and what is none is filed untouched.
 
 #![cfg(feature = "test-support")]
-#![allow(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and writes files")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test plays the user, and one that cannot go on ends"
+)]
 
 #[path = "support/sight.rs"]
 mod sight;

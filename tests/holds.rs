@@ -1,7 +1,11 @@
 //! Faults that are no task's: the worker holds, says why, and goes on by itself.
 
 #![cfg(feature = "test-support")]
-#![allow(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and writes files")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test plays the user, and one that cannot go on ends"
+)]
 
 #[path = "support/sight.rs"]
 mod sight;

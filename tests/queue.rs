@@ -1,7 +1,11 @@
 //! The order of the queue, names that meet, retries, and what is believed of a file.
 
 #![cfg(feature = "test-support")]
-#![allow(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and writes files")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test plays the user, and one that cannot go on ends"
+)]
 
 #[path = "support/sight.rs"]
 mod sight;

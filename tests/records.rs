@@ -1,7 +1,11 @@
 //! What is written for others: heartbeat, state, journal, results, lock files.
 
 #![cfg(feature = "test-support")]
-#![allow(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and writes files")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test plays the user, and one that cannot go on ends"
+)]
 
 #[path = "support/sight.rs"]
 mod sight;
@@ -167,12 +171,12 @@ fn a_requeued_file_keeps_its_age() {
     let path = place(&world, "marie/pending/t.json");
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, r#"{"prompt":"fake: hang"}"#).unwrap();
-    let age = SystemTime::now() - Duration::from_secs(3600);
+    let age = SystemTime::now() - Duration::from_hours(1);
     fs::File::options().write(true).open(&path).unwrap().set_modified(age).unwrap();
     let watcher = world.up("marie");
     agent(&world, "t");
     let fresh = fs::metadata(place(&world, "marie/active/t.json")).unwrap().modified().unwrap();
-    assert!(fresh.elapsed().unwrap() < Duration::from_secs(60), "what is worked on is fresh");
+    assert!(fresh.elapsed().unwrap() < Duration::from_mins(1), "what is worked on is fresh");
     assert_eq!(watcher.stop(), 0);
     let kept = fs::metadata(&path).unwrap().modified().unwrap();
     let off = kept.duration_since(age).unwrap_or_else(|it| it.duration());

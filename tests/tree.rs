@@ -1,7 +1,11 @@
 //! No process outlives its task, and none stays as a zombie.
 
 #![cfg(feature = "test-support")]
-#![allow(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and writes files")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test plays the user, and one that cannot go on ends"
+)]
 
 #[path = "support/sight.rs"]
 mod sight;
@@ -84,7 +88,6 @@ fn nothing_is_left_when_the_watcher_stops() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a skip is told to whoever runs the tests")]
 fn as_pid_1_it_reaps_what_it_never_started() {
     let can = Command::new("unshare")
         .args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "true"])

@@ -85,13 +85,14 @@ pub(super) fn look_at(spool: &Arc<Spool<Disk>>, slots: Vec<Slot>) -> Vec<(Slot, 
 pub(super) struct Watched {
     places: Vec<(Place, PathBuf)>,
     inodes: HashMap<PathBuf, (u64, u64)>,
+    blind: HashSet<PathBuf>,
 }
 
 impl Watched {
     pub(super) fn new(layout: &Layout, worker: &WorkerName) -> Self {
         let places = [Place::Inbox, Place::Pending, Place::Staged, Place::Active];
         let places = places.iter().map(|place| (*place, layout.place(worker, *place))).collect();
-        Self { places, inodes: HashMap::new() }
+        Self { places, inodes: HashMap::new(), blind: HashSet::new() }
     }
 
     /// Makes missing directories again, and watches those that were replaced: a watch stays with its inode.
@@ -107,13 +108,25 @@ impl Watched {
             }
             if let Some(hints) = hints.as_deref_mut() {
                 hints.remove(dir);
+                self.blind.remove(dir);
                 if let Err(error) = hints.add(dir) {
+                    self.blind.insert(dir.clone());
                     tracing::warn!(error = %error, dir = %dir.display(), "no kernel events here; looking every few seconds instead");
                 }
             }
             self.inodes.insert(dir.clone(), inode);
         }
         Ok(())
+    }
+
+    /// Whether a folder gives no hints.
+    pub(super) fn is_blind(&self) -> bool {
+        !self.blind.is_empty()
+    }
+
+    /// Whether a hint is about a watched folder itself.
+    pub(super) fn is_folder(&self, path: &Path) -> bool {
+        self.places.iter().any(|(_, dir)| dir == path)
     }
 
     /// The name in a queue that a hint is about.

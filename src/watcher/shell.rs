@@ -14,6 +14,7 @@ use super::ctx::Ctx;
 use super::effects::{Errands, Told};
 use super::look::{Finds, Scanner, Slot, Watched};
 use crate::clock::Ticks;
+use crate::os::alarm::{self, Alarm};
 use crate::os::signals::Signal;
 use crate::os::watch::{Hint, Hints};
 use crate::spool::Lease;
@@ -22,8 +23,11 @@ use crate::telemetry::log::LogHandle;
 
 /// Between two beats.
 const BEAT: Duration = Duration::from_secs(1);
-/// Between two looks at everything, at least; more where a look takes long.
-const SCAN: Duration = Duration::from_secs(5);
+/// Between two looks at everything where there are kernel events, and where there are none.
+const SCAN: Duration = Duration::from_secs(10);
+const SCAN_BLIND: Duration = Duration::from_secs(3);
+/// What is due so soon is done with what is due now: one wake-up instead of two.
+const TOGETHER: Duration = Duration::from_millis(30);
 
 /// A run as the loop knows it.
 struct Following {
@@ -60,6 +64,7 @@ impl Shell {
     /// Works until it is told to stop and nothing runs any more.
     pub(super) async fn run(mut self) {
         let (tell, mut told) = mpsc::unbounded_channel();
+        let alarm = Alarm::new().ok();
         let config = &self.ctx.config;
         let mut looping = Looping {
             core: Core::new(config.worker.clone(), config.concurrency),
@@ -88,7 +93,7 @@ impl Shell {
                     let more = drain(&mut self.hints);
                     looping.on_hints(std::iter::once(hint).chain(more));
                 }
-                () = tokio::time::sleep(wait) => {}
+                () = alarm::pause(alarm.as_ref(), wait) => {}
             }
             looping.ctx.board.turned(looping.ctx.clock.ticks());
         }
@@ -111,19 +116,21 @@ impl Looping {
 
     fn on_time(&mut self, shell: &mut Shell) {
         let now = self.now();
-        if now.ticks >= self.next_beat {
+        let soon = now.ticks.plus(TOGETHER);
+        if soon >= self.next_beat {
             self.next_beat = now.ticks.plus(BEAT);
             let fault = shell.beat.beat(&self.core, now);
             self.on_event(Event::Fault(fault));
             self.on_event(Event::Tick);
         }
-        if now.ticks >= self.next_scan
+        if soon >= self.next_scan
             && let Some(scanner) = self.scanner.take()
         {
             if let Err(error) = self.watched.refresh(shell.hints.as_mut().map(|(hints, _)| hints)) {
                 tracing::error!(error = %error, "a queue folder is missing and cannot be made");
             }
-            self.next_scan = now.ticks.plus(SCAN);
+            let blind = shell.hints.is_none() || self.watched.is_blind();
+            self.next_scan = now.ticks.plus(if blind { SCAN_BLIND } else { SCAN });
             self.errands.scan(scanner);
         }
         if self.own.take_if(|at| *at <= now.ticks).is_some() {
@@ -232,6 +239,8 @@ impl Looping {
         for hint in hints {
             match hint {
                 Hint::Lost => self.next_scan = Ticks::default(),
+                // The folder itself was moved or removed.
+                Hint::Changed(path) if self.watched.is_folder(&path) => self.next_scan = Ticks::default(),
                 Hint::Changed(path) => match self.watched.slot(&path) {
                     Some((Place::Active, file)) => self.tell_run(&file, Order::Look),
                     Some(slot) if !slots.contains(&slot) => slots.push(slot),

@@ -50,10 +50,10 @@ pub fn reason(world: &World, worker: &str, file: &str) -> Value {
     world.until(&format!("{} is there", path.display()), || crate::world::json(&path))
 }
 
-/// The lines that the watchers logged which contain `word`.
-pub fn logged(world: &World, tag: &str, word: &str) -> Vec<Value> {
+/// The lines in the log `tag` which contain `part`.
+pub fn logged(world: &World, tag: &str, part: &str) -> Vec<Value> {
     let text = fs::read_to_string(world.logs().join(format!("{tag}.err"))).unwrap_or_default();
-    let lines = text.lines().filter(|line| line.contains(word));
+    let lines = text.lines().filter(|line| line.contains(part));
     lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
