@@ -2,6 +2,8 @@
 
 #![cfg(feature = "test-support")]
 
+#[path = "support/real.rs"]
+mod real;
 #[path = "support/traces.rs"]
 mod traces;
 #[path = "support/world.rs"]
@@ -36,6 +38,9 @@ fn clean_recovery(world: &World) -> String {
 
 #[test]
 fn after_clean_recovery_a_living_agent_of_a_dead_watcher_is_adopted() {
+    if real::program("python3").is_none() {
+        return;
+    }
     let world = World::new();
     let gate = gate(&world, "a");
     let first = world.up("marie");
@@ -64,6 +69,9 @@ fn after_clean_recovery_a_living_agent_of_a_dead_watcher_is_adopted() {
 
 #[test]
 fn clean_recovery_of_a_worker_that_lives_is_put_right() {
+    if real::program("python3").is_none() {
+        return;
+    }
     let world = World::new();
     let gate = gate(&world, "a");
     let watcher = world.up("marie");
@@ -97,6 +105,9 @@ fn clean_recovery_of_a_worker_that_lives_is_put_right() {
 
 #[test]
 fn clean_recovery_of_a_dead_agent_charges_it_once() {
+    if real::program("python3").is_none() {
+        return;
+    }
     let world = World::new();
     let gate = gate(&world, "a");
     let first = world.up("marie");
@@ -145,6 +156,9 @@ fn a_copy_that_clean_recovery_left_half_done_is_one_task() {
 
 #[test]
 fn healthy_work_does_not_look_stuck_to_the_runbook() {
+    if real::program("python3").is_none() {
+        return;
+    }
     let world = World::new();
     let gate = gate(&world, "a");
     let watcher = world.up("marie");
