@@ -1,6 +1,7 @@
 //! The watcher dies, the agent lives: it is adopted, never run again, and its limits still hold.
 
 #![cfg(feature = "test-support")]
+#![expect(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and moves files")]
 
 #[path = "support/traces.rs"]
 mod traces;

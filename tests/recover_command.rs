@@ -1,6 +1,8 @@
 //! `supervisor recover`, and who may hold a worker.
 
 #![cfg(feature = "test-support")]
+#![expect(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and moves files")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "support/traces.rs"]
 mod traces;

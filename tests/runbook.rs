@@ -1,6 +1,7 @@
 //! The runbook's own scripts, as they stand there, against dead and living watchers.
 
 #![cfg(feature = "test-support")]
+#![expect(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and moves files")]
 
 #[path = "support/real.rs"]
 mod real;
@@ -167,7 +168,7 @@ fn healthy_work_does_not_look_stuck_to_the_runbook() {
     recorded(&world, "t", agent);
     let active = world.root().join("tasks/marie/active/t.json");
     let lock = world.root().join("locks/marie_watcher.lock");
-    let old = SystemTime::now() - Duration::from_secs(3600);
+    let old = SystemTime::now() - Duration::from_hours(1);
     for path in [&active, &lock] {
         fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
     }
