@@ -2,6 +2,7 @@
 
 #![cfg(feature = "test-support")]
 #![expect(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and moves files")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "support/real.rs"]
 mod real;
