@@ -1,6 +1,7 @@
 //! The watcher dies, the agent lives: it is adopted, never run again, and its limits still hold.
 
 #![cfg(feature = "test-support")]
+#![expect(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and moves files")]
 
 #[path = "support/traces.rs"]
 mod traces;
@@ -59,6 +60,37 @@ fn an_agent_whose_process_was_not_recorded_is_adopted_too() {
     let task = world.filed("marie/pending", "t");
     assert_eq!(task["attempts"][0]["charged"], false);
     alone(&world);
+}
+
+#[test]
+fn an_agent_that_cannot_be_seen_from_here_is_left_to_the_next_watcher() {
+    let world = World::new();
+    let gate = gate(&world, "a");
+    let first = world.up("marie");
+    world.submit("marie/pending", "t", &gated(&gate));
+    let agent = at_work(&world, "t", 1);
+    let mut task = recorded(&world, "t", agent);
+    first.murder();
+    // As it looks to a watcher in another container: a number that means nothing here.
+    let recorded = task["attempts"][0]["pid_ns"].clone();
+    task["attempts"][0]["pid_ns"] = json!(1);
+    let active = world.root().join("tasks/marie/active/t.json");
+    std::fs::write(&active, task.to_string()).unwrap();
+
+    let second = world.start(world.watcher("marie").args(["--grace", "1"]), "marie");
+    world.until("it is adopted", || (count(&world, "adopted") == 1).then_some(()));
+    assert_eq!(second.stop(), 0, "{}", world.said());
+    assert!(is_alive(agent));
+    assert_eq!(world.homes("t"), ["marie/active"]);
+
+    let third = world.up("marie");
+    world.until("it is adopted again", || (count(&world, "adopted") == 2).then_some(()));
+    open(&gate);
+    let task = world.filed("marie/completed", "t");
+    assert_eq!(task["result"], "done");
+    assert_ne!(task["attempts"][0]["pid_ns"], recorded);
+    assert_eq!(said(&world, "start", "t").len(), 1);
+    assert_eq!(third.stop(), 0);
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! agents worked at once.
 
 #![cfg(feature = "test-support")]
+#![expect(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and moves files")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "support/traces.rs"]
 mod traces;
@@ -54,21 +56,17 @@ enum Came {
 /// Waits until the watcher is killed, or the task is filed and everything is quiet.
 fn watch(world: &World, case: &Case, mut watcher: Started) -> Came {
     let filed = world.root().join(format!("tasks/marie/{}/t.json", case.place));
-    let came = world.until("the watcher is killed or its task is filed", || {
+    let end = world.until("the watcher is killed or its task is filed", || {
         if watcher.is_over() {
             return Some(Came::Killed);
         }
         filed.exists().then_some(Came::Through)
     });
-    if came == Came::Through && stop(watcher) != 0 {
+    if end == Came::Through && watcher.try_stop() != 0 {
         // It filed the task, and was killed on the way out.
         return Came::Killed;
     }
-    came
-}
-
-fn stop(watcher: Started) -> i32 {
-    watcher.try_stop()
+    end
 }
 
 /// The homes of the task; a crash never shows two, or none.
@@ -188,7 +186,7 @@ fn what_is_no_task_survives_a_kill_after_every_step() {
         fs::create_dir_all(world.root().join("tasks/marie/pending")).unwrap();
         world.submit("marie/pending", "t", &json!({"prompt": ["no", "text"], "timeout_s": "x"}));
         let case = Case { prompt: "", place: "failed", starts: 0 };
-        let came = watch(&world, &case, start(&world, Some(*n)));
+        let end = watch(&world, &case, start(&world, Some(*n)));
         one_home(&world, &format!("reject, killed after {n}"));
         let last = start(&world, None);
         world.filed("marie/failed", "t");
@@ -197,7 +195,7 @@ fn what_is_no_task_survives_a_kill_after_every_step() {
         assert_eq!(reason["error_code"], "E002");
         world.at_work("marie", &last);
         assert_eq!(last.stop(), 0);
-        came == Came::Through
+        end == Came::Through
     });
     assert!(through.is_some_and(|n| n > 4), "{through:?}");
 }

@@ -1,6 +1,8 @@
 //! `supervisor recover`, and who may hold a worker.
 
 #![cfg(feature = "test-support")]
+#![expect(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and moves files")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "support/traces.rs"]
 mod traces;
@@ -201,6 +203,35 @@ fn unlinked_lock_files_let_nobody_in_and_are_made_again() {
     assert_eq!(said(&world, "start", "t").len(), 1);
     assert_eq!(watcher.stop(), 0);
     assert!(locks.iter().all(|it| !it.exists()));
+}
+
+#[test]
+fn a_watcher_that_lost_its_folder_leaves_its_tasks_to_the_one_that_has_it() {
+    let world = World::new();
+    let gate = gate(&world, "a");
+    let first = world.up("marie");
+    world.submit("marie/pending", "t", &gated(&gate));
+    let agent = at_work(&world, "t", 1);
+    recorded(&world, "t", agent);
+    fs::rename(world.root().join("workers/marie"), world.root().join("workers/aside")).unwrap();
+    let log = || fs::read_to_string(world.logs().join("marie.log")).unwrap_or_default();
+    world.until("it is noticed", || log().contains("moved or replaced").then_some(()));
+    let second = world.up("marie");
+    world.until("it is adopted", || log().contains("adopted a living agent").then_some(()));
+    open(&gate);
+    let task = world.filed("marie/completed", "t");
+    assert_eq!(task["result"], "done");
+    // The first has a moment to do it again.
+    let again = world::until(std::time::Duration::from_secs(4), || {
+        let completed = fs::read_dir(world.root().join("tasks/marie/completed")).unwrap().count();
+        (completed != 1 || world.homes("t") != ["marie/completed"]).then_some(())
+    });
+    assert!(again.is_none(), "{}", world.said());
+    assert_eq!(said(&world, "start", "t").len(), 1);
+    first.signal(Signal::SIGTERM);
+    first.signal(Signal::SIGTERM);
+    assert_eq!(second.stop(), 0);
+    drop(first);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! `SEED=n` repeats a round; a failure names its seed.
 
 #![cfg(feature = "test-support")]
-#![allow(clippy::disallowed_methods, reason = "the seed is said by whoever runs the tests")]
+#![expect(clippy::disallowed_methods, reason = "the seed is said by whoever runs the tests")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "support/traces.rs"]
 mod traces;

@@ -27,6 +27,7 @@ fn missing(name: &str) -> Option<PathBuf> {
     assert!(!required, "`{name}` is not on PATH, and REQUIRE_REAL=1 asks for it");
     let package = match name {
         "claude" => "npm install -g @anthropic-ai/claude-code, or set CLAUDE_BIN",
+        "python3" => "Debian: apt-get install python3",
         _ => "Debian: apt-get install prometheus",
     };
     println!("skipped: `{name}` is not on PATH ({package})");

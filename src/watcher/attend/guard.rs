@@ -10,7 +10,8 @@ use super::Run;
 impl Run {
     /// Puts the file back into `active/` if it is not there any more.
     pub(super) async fn guard(&self) {
-        if self.lease.active(self.ctx.layout()).exists() {
+        // Without the lock another watcher may hold this worker: nothing in active/ is ours.
+        if !self.ctx.board.show().lock_held || self.lease.active(self.ctx.layout()).exists() {
             return;
         }
         let (spool, lease) = (Arc::clone(&self.ctx.spool), self.lease.clone());

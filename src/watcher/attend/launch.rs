@@ -66,8 +66,9 @@ impl Run {
     /// its process, or by its lock where its process cannot be seen.
     pub(super) fn take_up(&mut self) -> std::io::Result<Live> {
         let stream = self.lease.paths(self.ctx.layout()).stream(self.lease.number());
-        let process = self.agent_found().filter(|it| it.is_alive() == Some(true));
-        let gone = wait_gone(process.clone(), stream.clone())?;
+        let found = self.agent_found();
+        let process = found.clone().filter(|it| it.is_alive() == Some(true));
+        let gone = wait_gone(found, stream.clone())?;
         let now = self.ctx.clock.ticks();
         let spent =
             self.lease.attempt().map_or(Duration::ZERO, |it| age(it.started_at, self.ctx.clock.wall()));
@@ -190,8 +191,13 @@ fn wait_gone(
 ) -> std::io::Result<oneshot::Receiver<Option<Exit>>> {
     let (tell, gone) = oneshot::channel();
     std::thread::Builder::new().name("adopted".to_owned()).spawn(move || {
-        match process.and_then(|it| it.open().ok()) {
-            Some(handle) => crate::os::process::ending::wait_ended(&handle),
+        match process.filter(|it| it.is_alive().is_some()) {
+            // One that cannot be opened is gone already; a stray may hold its lock still.
+            Some(process) => {
+                if let Ok(handle) = process.open() {
+                    crate::os::process::ending::wait_ended(&handle);
+                }
+            }
             None => drop(Lock::wait_shared(&stream)),
         }
         tell.send(None).ok();

@@ -37,8 +37,9 @@ enum Woken {
 }
 
 impl Run {
-    /// Listens until the process is gone; how it ended, and by whom.
-    pub(super) async fn listen(&mut self, live: &mut Live) -> (Option<Exit>, Option<EndedBy>) {
+    /// Listens until the process is gone; how it ended, and by whom. `None`: it lives on without us, since the worker
+    /// leaves and nobody here may end it.
+    pub(super) async fn listen(&mut self, live: &mut Live) -> Option<(Option<Exit>, Option<EndedBy>)> {
         let exit = loop {
             let more = self.hear(live);
             let wait = if more { Duration::ZERO } else { self.next_look(live) };
@@ -50,6 +51,10 @@ impl Run {
                 Woken::Time => {}
             }
             self.guard().await;
+            if self.hurry && live.process.is_none() {
+                tracing::warn!(task = %self.lease.name, "its agent lives in another PID namespace, and is left to the next watcher");
+                return None;
+            }
             let acts = live.course.tick(self.ctx.clock.ticks());
             self.act(acts, live);
         };
@@ -57,7 +62,7 @@ impl Run {
         while self.hear(live) {}
         live.tail.finish();
         live.stdin = None;
-        (exit, live.course.ended_by())
+        Some((exit, live.course.ended_by()))
     }
 
     async fn wait(&mut self, live: &mut Live, wait: Duration) -> Woken {

@@ -101,13 +101,13 @@ impl Run {
             Ok(live) => live,
             Err(disposition) => return Some(*disposition),
         };
-        Some(self.through(live).await)
+        self.through(live).await
     }
 
     /// Takes up a run whose agent lives.
     async fn adopt(&mut self) -> Option<Disposition> {
         match self.take_up() {
-            Ok(live) => Some(self.through(live).await),
+            Ok(live) => self.through(live).await,
             Err(error) => {
                 // Its record stays in active/, and the next survey looks again.
                 tracing::error!(task = %self.lease.name, error = %error, "could not take up a living agent");
@@ -116,16 +116,17 @@ impl Run {
         }
     }
 
-    async fn through(&mut self, mut live: listen::Live) -> Disposition {
+    async fn through(&mut self, mut live: listen::Live) -> Option<Disposition> {
         let agent = live.process.clone();
         let stream = self.lease.paths(self.ctx.layout()).stream(self.lease.number());
         self.tell.send(Told::Watch(stream.clone())).ok();
-        let (exit, ended_by) = self.listen(&mut live).await;
+        let heard = self.listen(&mut live).await;
         self.tell.send(Told::Unwatch(stream)).ok();
+        let (exit, ended_by) = heard?;
         self.sweep(agent.as_ref()).await;
         let over = self.judge(&live, exit, ended_by);
         self.report(&over, agent.as_ref());
-        self.dispose(&over.judgement)
+        Some(self.dispose(&over.judgement))
     }
 
     fn judge(&self, live: &listen::Live, exit: Option<Exit>, ended_by: Option<EndedBy>) -> Over {

@@ -150,8 +150,16 @@ impl Run {
         M: Fn(&Self) -> J,
     {
         loop {
-            match tokio::task::spawn_blocking(make(self)).await {
-                Ok(Ok(done)) => return Some(done),
+            let tried = if self.ctx.board.show().lock_held {
+                tokio::task::spawn_blocking(make(self)).await.map(Some)
+            } else {
+                // Another watcher may hold this worker by now, and file the task.
+                Ok(None)
+            };
+            let tried = tried.map(Option::transpose);
+            match tried {
+                Ok(Ok(Some(done))) => return Some(done),
+                Ok(Ok(None)) => {}
                 Ok(Err(error)) => {
                     if self.restored(&error).await {
                         continue;
