@@ -170,7 +170,9 @@ impl Scenario {
             match next(world) {
                 Some((place, file)) => self.take(world, place, &file)?,
                 // A claim that failed, and could not be taken back either, is left to the next survey.
-                None if world.refused() && !spool.list(Place::Active).map_err(plain)?.is_empty() => {
+                None if world.refused_at().is_some()
+                    && !spool.list(Place::Active).map_err(plain)?.is_empty() =>
+                {
                     recover(world)?;
                 }
                 None => return promises::at_end(&world.see(Clone::clone)),
@@ -283,7 +285,7 @@ pub(crate) fn refuse_each(scenario: &Scenario) -> Result<usize, Broken> {
         let world = scenario.begin(None);
         world.refuse_after(count);
         scenario.live(&world).map_err(|broken| format!("step {count} refused: {broken}"))?;
-        for moment in world.take_tape() {
+        for moment in world.take_tape().into_iter().skip(world.refused_at().unwrap_or(usize::MAX)) {
             promises::at_cut(&moment, Cut::Kill)
                 .map_err(|broken| format!("step {count} refused: {broken}"))?;
         }

@@ -157,7 +157,7 @@ struct Inner {
     shapes: BTreeMap<String, Vec<String>>,
     rewrite: Option<Rewrite>,
     fault: Option<usize>,
-    refused: bool,
+    refused_at: Option<usize>,
 }
 
 /// The world; a handle that can be copied.
@@ -244,16 +244,18 @@ impl World {
         self.0.borrow().fault.is_some()
     }
 
-    /// Whether the disk refused a step.
-    pub(crate) fn refused(&self) -> bool {
-        self.0.borrow().refused
+    /// Where on the tape the disk refused a step.
+    pub(crate) fn refused_at(&self) -> Option<usize> {
+        self.0.borrow().refused_at
     }
 
     fn refuses(&self) -> bool {
         let mut inner = self.0.borrow_mut();
         let is_due = inner.fault.take_if(|left| *left == 0).is_some();
         inner.fault = inner.fault.map(|left| left - 1);
-        inner.refused |= is_due;
+        if is_due {
+            inner.refused_at = Some(inner.tape.len());
+        }
         is_due
     }
 
