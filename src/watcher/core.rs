@@ -318,15 +318,11 @@ impl Core {
     fn run_ended(&mut self, ended: Ended, now: Now, effects: &mut Vec<Effect>) {
         self.running.remove(&ended.file);
         self.claiming.remove(&ended.file);
-        match ended.hold {
-            Some(holding) => {
-                self.holds.begin(holding, now.wall);
-                self.stumbled = Some(ended.file.clone());
-            }
-            None => {
-                self.holds.prove_over();
-                self.stumbled = None;
-            }
+        self.stumbled = ended.hold.is_some().then(|| ended.file.clone());
+        if let Some(holding) = ended.hold {
+            self.holds.begin(holding, now.wall);
+        } else {
+            self.holds.prove_over();
         }
         // It may be back in pending, and a namesake may have waited for it.
         effects.extend(looks(&ended.file));
