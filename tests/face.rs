@@ -1,6 +1,5 @@
 //! The HTTP face over real TCP: what it says, what it withstands, and what a real Prometheus makes of it.
 
-#![expect(clippy::disallowed_methods, reason = "real programs are started, and their files written plainly")]
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 #[path = "support/http.rs"]

@@ -1,7 +1,7 @@
 //! What the outside sees of a real watcher: its pages over HTTP, and a real Prometheus that scrapes them.
 
 #![cfg(feature = "test-support")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends")]
 
 #[path = "support/http.rs"]
 mod http;

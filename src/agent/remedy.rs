@@ -8,8 +8,9 @@ use crate::task::HoldCause;
 pub const fn remedy(cause: HoldCause) -> &'static str {
     match cause {
         HoldCause::Auth => {
-            "log in: run `claude` as the worker's user and type `/login`, or set ANTHROPIC_API_KEY (or \
-             CLAUDE_CODE_OAUTH_TOKEN, from `claude setup-token`) in the worker's environment and restart it"
+            "log in: run `claude` as the worker's user and type `/login`, and it goes on by itself; or set \
+             ANTHROPIC_API_KEY (or CLAUDE_CODE_OAUTH_TOKEN, from `claude setup-token`) in the worker's \
+             environment and restart it"
         }
         HoldCause::Billing => {
             "add credit or change the plan at https://console.anthropic.com/settings/billing, or set the \

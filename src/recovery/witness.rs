@@ -135,5 +135,5 @@ pub fn strays(run: RunId, agent: Option<&ProcessId>) -> Vec<ProcessId> {
         others: &others,
         orphans: Orphans::Unknown,
     };
-    tree::members(&tree::snapshot(), &signs)
+    tree::members(&tree::snapshot(agent.map_or(0, |it| it.start_ticks)), &signs)
 }

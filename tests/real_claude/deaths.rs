@@ -33,7 +33,7 @@ fn an_agent_whose_watcher_was_killed_is_adopted_and_asks_the_api_once() {
     assert_eq!((attempts(&task).len(), charges(&task)), (1, 0), "{task}");
     assert_eq!(task["attempts"][0]["pid"], before["attempts"][0]["pid"]);
     assert!(attempts(&task)[0]["cost_usd"].as_f64().is_some_and(|usd| usd > 0.0), "{task}");
-    assert!(real.artifact(&task, "history.ndjson").contains("\"adopted\""));
+    real.history(&task, "adopted");
     real.only_the_watcher_is_left(&second);
 }
 

@@ -10,7 +10,7 @@
 #[path = "../support/real.rs"]
 mod real;
 #[path = "../support/stub_api.rs"]
-#[allow(dead_code, unreachable_pub, reason = "other tests use other parts")]
+#[expect(dead_code, unreachable_pub, reason = "other tests use other parts")]
 mod stub_api;
 #[path = "../support/world.rs"]
 mod world;
@@ -92,6 +92,13 @@ impl Real {
         let run = task["run_id"].as_str().unwrap();
         let path = self.world.root().join("artifacts").join(run).join(name);
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// The story of this task's run, once it tells of `event`: it is told after the file has moved.
+    fn history(&self, task: &Value, event: &str) -> String {
+        self.world.until(&format!("the history tells of {event}"), || {
+            Some(self.artifact(task, "history.ndjson")).filter(|told| told.contains(&format!("\"{event}\"")))
+        })
     }
 
     /// `state.json`, once it is as expected.

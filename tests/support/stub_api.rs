@@ -122,8 +122,8 @@ impl Request {
     pub fn last_text(&self) -> String {
         let messages = self.body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
         let texts = messages.iter().filter(|message| message["role"] == "user").flat_map(texts_of);
-        let plain = texts.filter(|text| !text.trim_start().starts_with('<'));
-        plain.last().unwrap_or_default()
+        let mut plain = texts.filter(|text| !text.trim_start().starts_with('<'));
+        plain.next_back().unwrap_or_default()
     }
 
     /// How many tools have answered in this conversation.

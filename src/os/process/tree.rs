@@ -52,13 +52,16 @@ pub enum Orphans {
     },
 }
 
-/// A snapshot of all processes that we can see.
-pub fn snapshot() -> Vec<Seen> {
+/// A snapshot of the processes that we can see and that began at `since` (clock ticks after boot) or later: what is
+/// older than a run cannot be its own, and reading less of `/proc` is most of what a sweep costs.
+pub fn snapshot(since: u64) -> Vec<Seen> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .filter_map(|pid| Some(Seen { stat: Stat::read(pid)?, cookie: cookie(pid) }))
+        .filter_map(Stat::read)
+        .filter(|stat| stat.start_ticks >= since)
+        .map(|stat| Seen { stat, cookie: cookie(stat.pid) })
         .collect()
 }
 
@@ -199,6 +202,8 @@ mod tests {
     #[test]
     fn we_see_ourselves() {
         let me = std::process::id().cast_signed();
-        assert!(snapshot().iter().any(|it| it.stat.pid == me));
+        let began = Stat::read(me).unwrap().start_ticks;
+        assert!(snapshot(began).iter().any(|it| it.stat.pid == me));
+        assert!(!snapshot(began + 1).iter().any(|it| it.stat.pid == me), "it is older");
     }
 }

@@ -31,7 +31,7 @@ impl Run {
                 others: &others,
                 orphans: orphans(agent.as_ref(), &others),
             };
-            tree::members(&tree::snapshot(), &signs)
+            tree::members(&tree::snapshot(agent.as_ref().map_or(0, |it| it.start_ticks)), &signs)
         };
         let ended = tokio::task::spawn_blocking(move || end_all(looking, PATIENCE, &*clock))
             .await
