@@ -204,9 +204,12 @@ fn what_is_no_task_survives_a_kill_after_every_step() {
 fn a_recovery_by_hand_survives_a_kill_after_every_step() {
     let killed = (1..MANY).take_while(|n| {
         let world = World::new();
-        submit(&world, &DYING);
-        // Killed where the attempt is written down and its agent is not started: recovery charges it.
-        assert!(watch(&world, &DYING, start(&world, Some(13))) == Came::Killed);
+        let watcher = world.up("marie");
+        world.submit("marie/pending", "t", &traces::gated(&traces::gate(&world, "never")));
+        let agent = traces::at_work(&world, "t", 1);
+        traces::recorded(&world, "t", agent);
+        watcher.murder();
+        traces::slay(&world, agent);
         let recover = |kill: Option<u32>| {
             let mut command = world.command("supervisor");
             command.args(["recover", "marie", "--root"]).arg(world.root());
