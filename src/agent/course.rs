@@ -27,6 +27,8 @@ pub struct Limits {
     pub wall: Duration,
     /// Without a line.
     pub silence: Duration,
+    /// Without a line, until people are told that it may be stuck.
+    pub quiet: Duration,
     /// Bytes of output.
     pub output: u64,
 }
@@ -68,6 +70,7 @@ pub struct Course {
     sign: Ticks,
     bytes: u64,
     warned: usize,
+    told_quiet: bool,
     phase: Phase,
 }
 
@@ -77,12 +80,13 @@ const WARNINGS: [(u32, u32); 2] = [(5, 6), (11, 12)];
 impl Course {
     /// A run that begins.
     pub const fn new(limits: Limits, began: Ticks) -> Self {
-        Self { limits, began, sign: began, bytes: 0, warned: 0, phase: Phase::Working }
+        Self { limits, began, sign: began, bytes: 0, warned: 0, told_quiet: false, phase: Phase::Working }
     }
 
     /// The agent printed something.
     pub fn heard(&mut self, bytes: u64, now: Ticks) -> Vec<Order> {
         self.sign = now;
+        self.told_quiet = false;
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes > self.limits.output { self.end(EndedBy::OutputLimit, now) } else { Vec::new() }
     }
@@ -158,7 +162,8 @@ impl Course {
                 let silence = self.sign.plus(self.limits.silence);
                 let wall = self.began.plus(self.limits.wall);
                 let warning = WARNINGS.get(self.warned).map_or(wall, |share| self.share(*share));
-                silence.min(wall).min(warning)
+                let quiet = if self.told_quiet { silence } else { self.sign.plus(self.limits.quiet) };
+                silence.min(wall).min(warning).min(quiet)
             }
             Phase::Answered => self.sign.plus(AFTER_RESULT),
             Phase::Ending { step: Step::Interrupted, since, .. } => since.plus(INTERRUPT),
@@ -179,6 +184,11 @@ impl Course {
             return self.end(EndedBy::Silence, now);
         }
         let mut orders = Vec::new();
+        if !self.told_quiet && now.since(self.sign) >= self.limits.quiet {
+            self.told_quiet = true;
+            let quiet = self.limits.quiet.as_secs();
+            orders.push(Order::Warn(format!("No sign of progress for {quiet}s: the task may be stuck")));
+        }
         while let Some(share) = WARNINGS.get(self.warned).filter(|share| now >= self.share(**share)) {
             let (spent, limit) = (self.limits.wall * share.0 / share.1, self.limits.wall);
             orders.push(Order::Warn(format!(
@@ -218,7 +228,12 @@ mod tests {
     }
 
     fn course() -> Course {
-        let limits = Limits { wall: Duration::from_mins(2), silence: Duration::from_mins(1), output: 1000 };
+        let limits = Limits {
+            wall: Duration::from_mins(2),
+            silence: Duration::from_mins(1),
+            quiet: Duration::from_mins(5),
+            output: 1000,
+        };
         Course::new(limits, at(0))
     }
 
@@ -241,6 +256,24 @@ mod tests {
         assert!(!course.tick(at(109)).contains(&Order::Interrupt));
         assert_eq!(course.tick(at(110)).last(), Some(&Order::Interrupt));
         assert_eq!(course.ended_by(), Some(EndedBy::Silence));
+    }
+
+    #[test]
+    fn a_quiet_agent_is_told_once_and_again_after_a_sign_of_life() {
+        let limits = Limits {
+            wall: Duration::from_hours(1),
+            silence: Duration::from_mins(10),
+            quiet: Duration::from_mins(5),
+            output: 1000,
+        };
+        let mut course = Course::new(limits, at(0));
+        assert_eq!(course.next_moment(), at(300));
+        let told = [Order::Warn("No sign of progress for 300s: the task may be stuck".to_owned())];
+        assert_eq!(course.tick(at(300)), told);
+        assert_eq!(course.tick(at(301)), []);
+        assert_eq!(course.next_moment(), at(600), "the limit on silence is next");
+        course.heard(1, at(400));
+        assert_eq!(course.tick(at(700)), told);
     }
 
     #[test]

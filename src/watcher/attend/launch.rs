@@ -101,7 +101,7 @@ impl Run {
         let config = &self.ctx.config;
         let wall =
             self.lease.task.spec.timeout_s.map_or(config.agent_timeout, |it| Duration::from_secs(it.into()));
-        Limits { wall, silence: config.idle_timeout, output: OUTPUT_MAX }
+        Limits { wall, silence: config.idle_timeout, quiet: config.visibility_timeout, output: OUTPUT_MAX }
     }
 
     fn record_start(&mut self, process: &ProcessId, cwd: &std::path::Path) {
