@@ -37,13 +37,24 @@ pub enum Wanted {
     StopNow,
 }
 
+/// What the end of a run says of everything that is not its task's.
+#[derive(Clone, Debug, PartialEq)]
+pub enum After {
+    /// Something is at fault that is no task's: the worker should hold.
+    Hold(Holding),
+    /// The API was reached and answered.
+    Answered,
+    /// Nothing: it never came so far.
+    Unknown,
+}
+
 /// How a run ended, as far as the worker cares.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ended {
     /// Its file.
     pub file: FileName,
-    /// Whether the worker should hold, and why.
-    pub hold: Option<Holding>,
+    /// What it says of the API.
+    pub after: After,
 }
 
 /// What happened.
@@ -309,19 +320,18 @@ impl Core {
     fn not_claimed(&mut self, file: &FileName, effects: &mut Vec<Effect>) {
         self.claiming.remove(file);
         // Another worker took what was to try whether a hold is over: the next one tries.
-        if self.active() == 0 {
-            self.holds.not_started();
-        }
+        self.holds.told_nothing(file);
         effects.extend(looks(file));
     }
 
     fn run_ended(&mut self, ended: Ended, now: Now, effects: &mut Vec<Effect>) {
         self.running.remove(&ended.file);
         self.claiming.remove(&ended.file);
-        self.stumbled = ended.hold.is_some().then(|| ended.file.clone());
-        match ended.hold {
-            Some(holding) => self.holds.begin(holding, now.wall),
-            None => self.holds.prove_over(),
+        self.stumbled = matches!(ended.after, After::Hold(_)).then(|| ended.file.clone());
+        match ended.after {
+            After::Hold(holding) => self.holds.begin(holding, now.wall),
+            After::Answered => self.holds.prove_over(),
+            After::Unknown => self.holds.told_nothing(&ended.file),
         }
         // It may be back in pending, and a namesake may have waited for it.
         effects.extend(looks(&ended.file));
@@ -358,7 +368,7 @@ impl Core {
         if self.wanted != Wanted::Run || self.fault.is_some() || self.refused.is_some() {
             return;
         }
-        while self.active() < self.slots && self.holds.lets_start(now.wall, self.active()) {
+        while self.active() < self.slots && self.holds.lets_start(now.wall) {
             let (running, claiming) = (&self.running, &self.claiming);
             let fits = |head: &Head| {
                 !running.contains_key(&head.file)
@@ -377,7 +387,7 @@ impl Core {
             let head = other.or_else(|| self.queue.next(now.wall, fits).cloned());
             let Some(head) = head else { return };
             self.queue.remove(head.place, &head.file);
-            self.holds.started();
+            self.holds.started(&head.file);
             self.claiming.insert(head.file.clone(), Some(head.name));
             effects.push(Effect::Claim { place: head.place, file: head.file });
         }

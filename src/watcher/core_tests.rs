@@ -57,7 +57,7 @@ fn run_of(name: &str) -> RunId {
 }
 
 fn ended(name: &str, hold: Option<Holding>) -> Event {
-    Event::RunEnded(Ended { file: file(name), hold })
+    Event::RunEnded(Ended { file: file(name), after: hold.map_or(After::Answered, After::Hold) })
 }
 
 fn auth() -> Holding {
@@ -250,4 +250,20 @@ fn what_is_due_and_cannot_start_does_not_wake_the_worker_over_and_over() {
     assert_eq!(core.next_moment(now(2)), Some(Ticks(Duration::from_secs(5))));
     assert_eq!(core.next_moment(now(6)), None, "it waits for the slot");
     assert!(core.handle(ended("a", None), now(7)).contains(&claim(Place::Pending, "later")));
+}
+
+#[test]
+fn a_run_that_never_reached_the_api_says_nothing_of_a_hold() {
+    let mut core = core(2);
+    core.handle(seen(Place::Pending, "a"), now(1));
+    run(&mut core, "a", 1);
+    core.handle(ended("a", Some(auth())), now(2));
+    core.handle(seen(Place::Pending, "bad"), now(3));
+    core.handle(seen(Place::Pending, "good"), now(4));
+    assert_eq!(core.handle(Event::Tick, now(18)).first(), Some(&claim(Place::Pending, "bad")));
+    run(&mut core, "bad", 18);
+    let refused = Event::RunEnded(Ended { file: file("bad"), after: After::Unknown });
+    let effects = core.handle(refused, now(19));
+    assert!(core.hold().is_some());
+    assert!(effects.contains(&claim(Place::Pending, "good")), "the next one tries: {effects:?}");
 }

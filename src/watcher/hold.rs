@@ -8,13 +8,14 @@ use std::time::Duration;
 use crate::agent::disposition::Holding;
 use crate::agent::verdict::HoldCause;
 use crate::clock::Timestamp;
+use crate::task::FileName;
 
 #[derive(Clone, Debug, PartialEq)]
 struct Hold {
     holding: Holding,
     until: Timestamp,
     times: u32,
-    trying: bool,
+    trying: Option<FileName>,
 }
 
 /// The hold of a worker, if there is one.
@@ -28,13 +29,13 @@ impl Holds {
     pub fn begin(&mut self, holding: Holding, now: Timestamp) {
         let same = self.hold.as_ref().filter(|hold| hold.holding.cause == holding.cause);
         // Several runs that were under way may come back with one and the same fault.
-        let times = same.map_or(1, |hold| if hold.trying { hold.times + 1 } else { hold.times });
+        let times = same.map_or(1, |hold| if hold.trying.is_some() { hold.times + 1 } else { hold.times });
         let until =
             holding.until.filter(|at| *at > now).unwrap_or_else(|| after(now, pause(holding.cause, times)));
-        self.hold = Some(Hold { holding, until, times, trying: false });
+        self.hold = Some(Hold { holding, until, times, trying: None });
     }
 
-    /// A run ended as runs do: whatever was wrong is over.
+    /// A run reached the API and was answered: whatever was wrong is over.
     pub fn prove_over(&mut self) {
         self.hold = None;
     }
@@ -46,22 +47,23 @@ impl Holds {
         }
     }
 
-    /// Whether a task may be started, with `active` at work.
-    pub fn lets_start(&self, now: Timestamp, active: usize) -> bool {
-        self.hold.as_ref().is_none_or(|hold| now >= hold.until && !hold.trying && active == 0)
+    /// Whether a task may be started.
+    pub fn lets_start(&self, now: Timestamp) -> bool {
+        self.hold.as_ref().is_none_or(|hold| now >= hold.until && hold.trying.is_none())
     }
 
-    /// A task was started.
-    pub fn started(&mut self) {
+    /// A task is being started: under a hold, it tries.
+    pub fn started(&mut self, file: &FileName) {
         if let Some(hold) = &mut self.hold {
-            hold.trying = true;
+            hold.trying = Some(file.clone());
         }
     }
 
-    /// What was to be started was not: nothing tries whether it is over.
-    pub fn not_started(&mut self) {
+    /// A task was not started after all, or ended before it could tell: if it was the one that tried, the next one
+    /// does.
+    pub fn told_nothing(&mut self, file: &FileName) {
         if let Some(hold) = &mut self.hold {
-            hold.trying = false;
+            hold.trying.take_if(|it| it == file);
         }
     }
 
@@ -72,7 +74,7 @@ impl Holds {
 
     /// Until when; `None` without a hold, and while a task tries whether it is over.
     pub fn until(&self) -> Option<Timestamp> {
-        self.hold.as_ref().filter(|hold| !hold.trying).map(|hold| hold.until)
+        self.hold.as_ref().filter(|hold| hold.trying.is_none()).map(|hold| hold.until)
     }
 }
 
@@ -98,6 +100,10 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
+    fn file(name: &str) -> FileName {
+        format!("{name}.json").parse().unwrap()
+    }
+
     fn holding(cause: HoldCause, until: Option<Timestamp>) -> Holding {
         Holding { cause, reason: "r".to_owned(), remedy: "m".to_owned(), until }
     }
@@ -106,32 +112,33 @@ mod tests {
     fn a_rate_limit_holds_until_the_moment_that_was_told() {
         let mut holds = Holds::default();
         holds.begin(holding(HoldCause::RateLimit, Some(at(500))), at(0));
-        assert!(!holds.lets_start(at(499), 0));
-        assert!(holds.lets_start(at(500), 0));
+        assert!(!holds.lets_start(at(499)));
+        assert!(holds.lets_start(at(500)));
     }
 
     #[test]
     fn one_task_tries_and_the_others_wait_for_it() {
         let mut holds = Holds::default();
         holds.begin(holding(HoldCause::Auth, None), at(0));
-        assert!(!holds.lets_start(at(14), 0));
-        assert!(!holds.lets_start(at(15), 1), "what still runs may end with the same fault");
-        assert!(holds.lets_start(at(15), 0));
-        holds.started();
-        assert!(!holds.lets_start(at(16), 0), "one at a time");
+        assert!(!holds.lets_start(at(14)));
+        assert!(holds.lets_start(at(15)));
+        holds.started(&file("t"));
+        assert!(!holds.lets_start(at(16)), "one at a time");
         holds.begin(holding(HoldCause::Auth, None), at(16));
         assert_eq!(holds.until(), Some(at(46)), "the pause doubles");
         holds.prove_over();
-        assert!(holds.lets_start(at(17), 3));
+        assert!(holds.lets_start(at(17)));
     }
 
     #[test]
     fn a_try_that_never_started_leaves_the_next_one_to_try() {
         let mut holds = Holds::default();
         holds.begin(holding(HoldCause::Auth, None), at(0));
-        holds.started();
-        holds.not_started();
-        assert!(holds.lets_start(at(15), 0));
+        holds.started(&file("t"));
+        holds.told_nothing(&file("another"));
+        assert!(!holds.lets_start(at(15)), "it was not the one that tries");
+        holds.told_nothing(&file("t"));
+        assert!(holds.lets_start(at(15)));
     }
 
     #[test]
@@ -140,13 +147,10 @@ mod tests {
         holds.try_now(at(0));
         holds.begin(holding(HoldCause::Auth, None), at(0));
         holds.try_now(at(1));
-        assert!(
-            holds.lets_start(at(1), 0) && holds.holding().is_some(),
-            "it is tried, and not taken for over"
-        );
-        holds.started();
+        assert!(holds.lets_start(at(1)) && holds.holding().is_some(), "it is tried, and not taken for over");
+        holds.started(&file("t"));
         holds.try_now(at(2));
-        assert!(!holds.lets_start(at(2), 0), "one task tries already");
+        assert!(!holds.lets_start(at(2)), "one task tries already");
     }
 
     #[test]

@@ -15,12 +15,12 @@ use std::rc::Rc;
 
 use tokio::sync::mpsc;
 
-use super::core::{Ended, Event};
+use super::core::{After, Ended, Event};
 use super::ctx::Ctx;
 use super::effects::Told;
 use crate::agent::disposition::Disposition;
 use crate::agent::replay;
-use crate::agent::verdict::{EndedBy, Ending, Exit, Judgement, judge};
+use crate::agent::verdict::{EndedBy, Ending, Exit, Judgement, Verdict, judge};
 use crate::os::process::ProcessId;
 use crate::spool::Lease;
 
@@ -55,6 +55,7 @@ pub(super) struct Run {
     orders: mpsc::UnboundedReceiver<Order>,
     tell: mpsc::UnboundedSender<Told>,
     hurry: bool,
+    answered: bool,
 }
 
 /// How the process ended, and who it was.
@@ -71,7 +72,7 @@ impl Run {
         orders: mpsc::UnboundedReceiver<Order>,
         tell: mpsc::UnboundedSender<Told>,
     ) -> Self {
-        Self { ctx, lease, orders, tell, hurry: false }
+        Self { ctx, lease, orders, tell, hurry: false, answered: false }
     }
 
     /// Follows the run to its end.
@@ -85,10 +86,15 @@ impl Run {
             Some(disposition) => self.settle(disposition).await,
             None => None,
         };
+        let after = match hold {
+            Some(holding) => After::Hold(holding),
+            None if self.answered => After::Answered,
+            None => After::Unknown,
+        };
         let file = self.lease.file.clone();
         self.ctx.board.show().running.remove(&file);
         // The loop has left only if the whole program ends.
-        self.tell.send(Told::Core(Event::RunEnded(Ended { file, hold }))).ok();
+        self.tell.send(Told::Core(Event::RunEnded(Ended { file, after }))).ok();
     }
 
     /// Starts the agent and follows it; what becomes of its task.
@@ -126,6 +132,8 @@ impl Run {
         self.sweep(agent.as_ref()).await;
         let over = self.judge(&live, exit, ended_by);
         self.report(&over, agent.as_ref());
+        let judgement = &over.judgement;
+        self.answered = judgement.tokens.output > 0 || matches!(judgement.verdict, Verdict::Done { .. });
         Some(self.dispose(&over.judgement))
     }
 
