@@ -56,9 +56,20 @@ fn scenarios() -> Vec<Scenario> {
         Scenario { is_rewritten: true, ..plain("written again while it is claimed") },
         Scenario { drop: broken.clone(), ..plain("no task") },
         Scenario { drop: Drop { how: How::Copied, ..broken.clone() }, ..plain("no task, copied") },
-        Scenario { drop: broken, taken: all, ..plain("no task, and its name is taken") },
+        Scenario { drop: broken.clone(), taken: all, ..plain("no task, and its name is taken") },
     ];
-    let linked = [plain("link and unlink"), ending("link and unlink, a fault", 0, &[Busy, Fault])];
+    let elsewhere = |place, how| Drop { place, how, ..broken.clone() };
+    all_of_them.extend([
+        Scenario { drop: elsewhere(Place::Inbox, How::Moved), ..plain("no task, in the inbox") },
+        Scenario { drop: elsewhere(Place::Staged, How::Moved), ..plain("no task, released") },
+        Scenario { drop: elsewhere(Place::Active, How::Moved), ..plain("no task, put into active") },
+        Scenario { drop: elsewhere(Place::Active, How::Copied), ..plain("no task, copied into active") },
+    ]);
+    let linked = [
+        plain("link and unlink"),
+        ending("link and unlink, a fault", 0, &[Busy, Fault]),
+        ending("link and unlink, cancelled", 3, &[Cancelled]),
+    ];
     all_of_them.extend(linked.map(|it| Scenario { moves: Moves::LinkAndUnlink, ..it }));
     all_of_them
 }
@@ -94,6 +105,11 @@ fn a_disk_that_refuses_a_step_loses_nothing() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// Steps that the walk can do without, since it plays no operator who edits a task that waits for its retry:
+/// what we wrote ourselves is synced, and is the same when it is looked at again.
+const FOR_OPERATORS: (&str, [&str; 2]) =
+    ("sync file queue, move queue active, confirm, write active", ["sync file queue", "confirm"]);
+
 #[test]
 fn no_step_can_be_left_out() {
     let shapes = walk_all(Depth::Once, None).unwrap_or_else(|broken| panic!("{broken}")).shapes;
@@ -113,13 +129,16 @@ fn no_step_can_be_left_out() {
     assert!(survivors.is_empty(), "nothing breaks without: {survivors:#?}");
 }
 
-/// Each step left out, and each two directory syncs in a row swapped.
+/// Each step left out, and the two syncs of each move swapped.
 fn mutations(shape: &str, steps: &[String]) -> Vec<Mutation> {
     let mutation = |at, swaps| Mutation { shape: shape.to_owned(), at, swaps };
-    let mut all: Vec<_> = (0..steps.len()).map(|at| mutation(at, false)).collect();
-    let is_sync = |word: &String| word.starts_with("sync ") && !word.starts_with("sync file");
-    let pairs =
-        steps.windows(2).enumerate().filter(|(_, pair)| pair.iter().all(is_sync) && pair[0] != pair[1]);
-    all.extend(pairs.map(|(at, _)| mutation(at, true)));
-    all
+    let (kept_in, kept) = FOR_OPERATORS;
+    let is_kept = |word: &str| shape.starts_with(kept_in) && kept.contains(&word);
+    let left_out = steps.iter().enumerate().filter(|(_, word)| !is_kept(word)).map(|(at, _)| at);
+    let is_move = |word: &String| word.starts_with("move ");
+    let is_place = |word: &String| ["sync queue", "sync active", "sync filed"].contains(&word.as_str());
+    let is_pair = |pair: &[String]| pair.iter().all(is_place) && pair[0] != pair[1];
+    let pairs = steps.windows(2).enumerate().filter(|(_, pair)| steps.iter().any(is_move) && is_pair(pair));
+    let swapped = pairs.map(|(at, _)| mutation(at, true));
+    left_out.map(|at| mutation(at, false)).chain(swapped).collect()
 }

@@ -146,6 +146,13 @@ impl Papers {
         steps.extend(dirs.into_iter().map(Step::SyncDir));
         steps
     }
+
+    /// The same before a move into `dir`, whose own sync is enough for what was written there earlier.
+    fn steps_before_move_to(self, dir: &Path) -> Vec<Step> {
+        let mut steps = self.steps();
+        steps.retain(|step| *step != Step::SyncDir(dir.to_owned()));
+        steps
+    }
 }
 
 /// Makes an outcome durable in `active/`. `before` is what the outcome refers to.
@@ -158,7 +165,7 @@ pub fn judge(active: &Path, stamped: Vec<u8>, before: Papers) -> Vec<Step> {
 
 /// Files a judged task where it belongs, with the papers that repeat its outcome for others.
 pub fn file(active: &Path, filed: &Path, papers: Papers) -> Vec<Step> {
-    let mut steps = papers.steps();
+    let mut steps = papers.steps_before_move_to(parent(filed));
     steps.extend(transfer(active, filed));
     steps
 }

@@ -128,6 +128,9 @@ impl Scenario {
 
     fn bring(world: &World, drop: &Drop) {
         let (path, bytes) = (Self::path(drop), text(drop));
+        if drop.place == Place::Active {
+            world.happen(|now| now.is_scribbled = true);
+        }
         let count = |now: &mut Moment| {
             let mtime_ns = now.disk.identity(&path).map_or(0, |it| it.mtime_ns);
             now.dropped.insert(drop.mark, Dropped { mtime_ns, is_held: drop.how == How::Moved });
