@@ -113,20 +113,20 @@ const FOR_OPERATORS: (&str, [&str; 2]) =
 #[test]
 fn no_step_can_be_left_out() {
     let shapes = walk_all(Depth::Once, None).unwrap_or_else(|broken| panic!("{broken}")).shapes;
-    let mutations = shapes.iter().flat_map(|(shape, steps)| mutations(shape, steps));
-    let mut survivors = Vec::new();
-    let mut tried = 0;
-    for mutation in mutations {
-        tried += 1;
-        let walked =
-            walk_all(Depth::Once, Some(&mutation)).and_then(|_| walk_all(Depth::Twice, Some(&mutation)));
-        match walked {
-            Ok(_) => survivors.push(mutation),
-            Err(broken) => println!("{mutation}: {broken}"),
-        }
-    }
-    println!("{tried} mutations of {} operations", shapes.len());
+    let all: Vec<_> = shapes.iter().flat_map(|(shape, steps)| mutations(shape, steps)).collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let survivors: Vec<_> = std::thread::scope(|scope| {
+        let share = |nth| all.iter().skip(nth).step_by(threads).filter(|it| survives(it)).collect::<Vec<_>>();
+        let walks: Vec<_> = (0..threads).map(|nth| scope.spawn(move || share(nth))).collect();
+        walks.into_iter().flat_map(|share| share.join().expect("a share of the walks")).collect()
+    });
+    println!("{} mutations of {} operations", all.len(), shapes.len());
     assert!(survivors.is_empty(), "nothing breaks without: {survivors:#?}");
+}
+
+fn survives(mutation: &Mutation) -> bool {
+    let once = walk_all(Depth::Once, Some(mutation));
+    once.and_then(|_| walk_all(Depth::Twice, Some(mutation))).is_ok()
 }
 
 /// Each step left out, and the two syncs of each move swapped.
