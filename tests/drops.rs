@@ -212,3 +212,39 @@ fn a_drop_during_a_standstill_is_found_afterwards() {
     watcher.signal(Signal::SIGCONT);
     world.until("all are filed", || (tasks(&world, "marie/completed").len() == 50).then_some(()));
 }
+
+#[test]
+fn what_cannot_be_filed_is_not_tried_without_a_pause() {
+    let world = World::new();
+    let _watcher = world.up("marie");
+    let failed = place(&world, "marie/failed");
+    fs::remove_dir(&failed).unwrap();
+    fs::write(&failed, "in the way").unwrap();
+    fs::write(place(&world, "marie/pending").join("list.json"), "[]").unwrap();
+    let tries = || sight::logged(&world, "marie", "could not move what is no task").len();
+    world.until("it was tried", || (tries() > 0).then_some(()));
+    beats(&world, 3);
+    // A look for each of its writer's events, and one at everything.
+    assert!(tries() <= 6, "tried {} times in three seconds", tries());
+    fs::remove_file(&failed).unwrap();
+    fs::create_dir(&failed).unwrap();
+    reason(&world, "marie", "list");
+}
+
+#[test]
+fn a_drop_whose_name_stands_in_active_for_nobody_brings_that_home_first() {
+    let world = World::new();
+    let mut command = world.watcher("marie");
+    let watcher = world.start(command.env("RUST_LOG", "debug").args(["--debug"]), "marie");
+    world.at_work("marie", &watcher);
+    let task = |text: &str| json!({"prompt": format!("fake: succeed text={text}")}).to_string();
+    fs::write(place(&world, "marie/active").join("x.json"), task("by-hand")).unwrap();
+    world.submit("marie/pending", "x", &json!({"prompt": "fake: succeed text=dropped"}));
+    let both = world.until("both are filed", || {
+        let done = tasks(&world, "marie/completed");
+        (done.len() == 2).then_some(done)
+    });
+    assert_eq!(both, ["x.json", "x~2.json"]);
+    let vain = sight::logged(&world, "marie", "not claimed").len();
+    assert!(vain <= 3, "claimed {vain} times in vain");
+}

@@ -49,6 +49,9 @@ pub struct Agent {
     pub child: Child,
     /// Our end of its stdin; it never blocks.
     pub stdin: File,
+    /// Its stdout, to be read; opened before the spawn, since an agent that lives and cannot be heard would have to
+    /// be taken for one that was never started.
+    pub stream: File,
     /// How much of the first message is in the pipe.
     pub sent: usize,
 }
@@ -89,6 +92,7 @@ pub fn launch(reaper: &Reaper, launch: &Launch<'_>) -> Result<Agent, LaunchError
     let Ends { read, write } = prepare(&paths.stdin(), fifo::open_ends)?;
     let sent = prepare(&paths.stdin(), |_| fifo::write_some(&write, launch.first))?;
     let stream = lock_stream(&paths.stream(number))?;
+    let heard = prepare(&paths.stream(number), |path| File::open(path))?;
     let stderr = prepare(&paths.stderr(number), append_to)?;
     let mut command = Command::new(launch.program);
     command
@@ -105,7 +109,7 @@ pub fn launch(reaper: &Reaper, launch: &Launch<'_>) -> Result<Agent, LaunchError
         why: in_words(&source),
         source,
     })?;
-    Ok(Agent { child, stdin: write, sent })
+    Ok(Agent { child, stdin: write, stream: heard, sent })
 }
 
 /// The stream, locked, as a file that takes the lock along wherever it is handed.

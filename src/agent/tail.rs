@@ -33,13 +33,17 @@ pub struct Looked {
 impl Tail {
     /// Reads `path` from its start.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        Ok(Self {
+        Ok(Self::of(File::open(path)?))
+    }
+
+    /// Reads an open file from where it stands.
+    pub fn of(file: File) -> Self {
+        Self {
             file,
             lines: LineSplitter::default(),
             chunk: vec![0; 64 * 1024],
             evidence: Evidence::default(),
-        })
+        }
     }
 
     /// Reads what is new, and hands every event on.

@@ -75,7 +75,7 @@ pub fn apply<S: Store>(spool: &Spool<S>, plan: &Plan, hands: &impl Hands) -> Res
 
 fn perform<S: Store>(spool: &Spool<S>, action: &Action, hands: &impl Hands) -> Result<(), ApplyError> {
     match action {
-        Action::Adopt { .. } => Ok(()),
+        Action::Adopt { .. } | Action::Leave { .. } => Ok(()),
         Action::End { file, processes, .. } => match hands.end(file, processes).len() {
             0 => Ok(()),
             count => Err(ApplyError::Undying { file: file.clone(), count }),

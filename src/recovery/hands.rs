@@ -149,6 +149,7 @@ const fn event(action: &Action) -> Event {
         Action::File { .. } | Action::Conclude { .. } | Action::Reject { .. } => Event::Concluded,
         Action::Requeue { .. } | Action::PutBack { .. } | Action::MoveBack { .. } => Event::Requeued,
         Action::Adopt { .. }
+        | Action::Leave { .. }
         | Action::End { .. }
         | Action::DropGhost { .. }
         | Action::RemoveTemp { .. }
@@ -160,6 +161,7 @@ const fn event(action: &Action) -> Event {
 const fn file_of(action: &Action) -> Option<&FileName> {
     match action {
         Action::Adopt { file, .. }
+        | Action::Leave { file, .. }
         | Action::End { file, .. }
         | Action::File { file, .. }
         | Action::Conclude { file, .. }

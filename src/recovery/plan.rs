@@ -103,6 +103,13 @@ pub enum Action {
         /// Its file.
         file: FileName,
     },
+    /// Leave a file alone that the disk does not show now.
+    Leave {
+        /// Its file.
+        file: FileName,
+        /// Why.
+        reason: String,
+    },
     /// Move what is no task to failed.
     Reject {
         /// Its file.
@@ -173,6 +180,9 @@ pub fn decide(active: &ActiveFile, policy: &Policy) -> Vec<Action> {
     if active.filed.is_some() {
         // Filed wins over worked.
         return vec![Action::DropGhost { path: active.path.clone() }];
+    }
+    if let Some(reason) = &active.unread {
+        return vec![Action::Leave { file, reason: reason.clone() }];
     }
     let task = match &active.task {
         // It cannot be read while it has two names, and it has them since a move was cut in the middle.
@@ -270,6 +280,7 @@ impl fmt::Display for Action {
                 write!(f, "Moving {file} back to pending ({reason}, {note})")
             }
             Self::PutBack { file } | Self::MoveBack { file } => write!(f, "Moving {file} back to pending"),
+            Self::Leave { file, reason } => write!(f, "Leaving {file} where it is: {reason}"),
             Self::Reject { file, reason } => write!(f, "Moving {file} to failed: {reason}"),
             Self::DropGhost { path } => {
                 write!(f, "Removing the second home of a task: {}", path.display())

@@ -7,6 +7,7 @@ use super::witness::{Testimony, Witness};
 use crate::os::lock;
 use crate::spool::found::FILE_LIMIT;
 use crate::spool::input::{Input, is_believed};
+use crate::spool::store::is_no_answer;
 use crate::spool::{Spool, Store};
 use crate::task::{FileName, Place, RunId, TaskFile};
 
@@ -19,6 +20,8 @@ pub struct ActiveFile {
     pub path: PathBuf,
     /// Its content, or why it has none.
     pub task: Result<TaskFile, String>,
+    /// Why nothing can be said of it now, if the disk did not answer.
+    pub unread: Option<String>,
     /// Whether its record is ours.
     pub believed: bool,
     /// Where the same run is filed already.
@@ -55,17 +58,25 @@ pub fn survey<S: Store>(spool: &Spool<S>, witness: &impl Witness) -> io::Result<
 /// Looks at one file in `active/`.
 pub fn look_at<S: Store>(spool: &Spool<S>, witness: &impl Witness, file: FileName) -> ActiveFile {
     let path = spool.path(Place::Active, &file);
+    let mut unread = None;
     let task = match spool.store().read(&path, FILE_LIMIT) {
         Ok((bytes, _)) => TaskFile::parse(&bytes).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => {
+            unread = is_no_answer(&error).then(|| error.to_string());
+            Err(error.to_string())
+        }
     };
-    let believed = task.as_ref().is_ok_and(|it| is_believed(spool.store(), spool.layout(), &file, it));
+    let asked = |it| is_believed(spool.store(), spool.layout(), &file, it);
+    let believed = task.as_ref().map_or(Ok(false), asked).unwrap_or_else(|error| {
+        unread = Some(error.to_string());
+        false
+    });
     let run = task.as_ref().ok().filter(|_| believed).and_then(|it| it.record.run_id);
     let filed = filed(spool, &file).find(|twin| is_one_inode(spool, &path, twin) || is_run(spool, twin, run));
     let is_linked = Place::QUEUES.iter().any(|place| is_one_inode(spool, &path, &spool.path(*place, &file)));
     let attempt = task.as_ref().ok().and_then(|it| it.record.open_attempt());
     let testimony = run.zip(attempt).map(|(run, attempt)| witness.testify(run, attempt));
-    ActiveFile { file, path, task, believed, filed, is_linked, testimony }
+    ActiveFile { file, path, task, unread, believed, filed, is_linked, testimony }
 }
 
 /// The names in the terminal places under which `file` may rest: its own, and the numbered ones.
@@ -167,4 +178,82 @@ fn stale_locks<S: Store>(spool: &Spool<S>) -> io::Result<Vec<PathBuf>> {
         .collect();
     locks.sort();
     Ok(locks)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::plan::{Action, LivingAgents, Policy, decide};
+    use super::*;
+    use crate::clock::{Clock, SystemClock};
+    use crate::layout::Layout;
+    use crate::os::durable::Durability;
+    use crate::spool::steps::Step;
+    use crate::spool::store::{Entry, Identity};
+    use crate::spool::{ClaimError, Claimed, Disk};
+    use crate::task::{Attempt, SessionId};
+
+    /// A disk that answers nothing about one kind of file.
+    struct Silent {
+        disk: Disk,
+        about: &'static str,
+    }
+
+    impl Store for Silent {
+        fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+            self.disk.list(dir)
+        }
+        fn read(&self, path: &Path, limit: u64) -> io::Result<(Vec<u8>, Identity)> {
+            if path.ends_with(self.about) {
+                return Err(io::Error::from_raw_os_error(nix::libc::EIO));
+            }
+            self.disk.read(path, limit)
+        }
+        fn identity(&self, path: &Path) -> io::Result<Identity> {
+            self.disk.identity(path)
+        }
+        fn perform(&self, step: &Step) -> io::Result<()> {
+            self.disk.perform(step)
+        }
+    }
+
+    struct Nobody;
+
+    impl Witness for Nobody {
+        fn testify(&self, _: RunId, _: &Attempt) -> Testimony {
+            Testimony { liveness: super::super::Liveness::Dead, heard: None, strays: Vec::new() }
+        }
+    }
+
+    fn spool(root: &Path, about: &'static str) -> Spool<Silent> {
+        let store = Silent { disk: Disk::new(Durability::None), about };
+        Spool::new(Layout::new(root), "marie".parse().unwrap(), store, Arc::new(SystemClock))
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_makes_no_task_a_forged_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let file: FileName = "x.json".parse().unwrap();
+        let whole = spool(dir.path(), "nothing");
+        for place in whole.layout().worker_dirs(whole.worker()) {
+            std::fs::create_dir_all(place).unwrap();
+        }
+        crate::os::durable::write_new(&whole.path(Place::Pending, &file), br#"{"prompt":"x"}"#, None)
+            .unwrap();
+        let begin = |_: &TaskFile, _| Attempt::open(1, SessionId::mint(), SystemClock.wall());
+        assert!(matches!(whole.claim(Place::Pending, &file, begin), Ok(Claimed::Lease(_))));
+        let policy =
+            Policy { max_retries: 3, living: LivingAgents::Adopt, now: SystemClock.wall(), jitter: 0.0 };
+        for about in ["x.json", "input.json"] {
+            let spool = spool(dir.path(), about);
+            let actions = decide(&look_at(&spool, &Nobody, file.clone()), &policy);
+            assert!(matches!(&actions[..], [Action::Leave { .. }]), "{about}: {actions:?}");
+        }
+        // Moved back by hand, its attempt open: it is not begun anew either.
+        whole.move_back(&file).unwrap();
+        let claimed = spool(dir.path(), "input.json").claim(Place::Pending, &file, begin);
+        assert!(matches!(claimed, Err(ClaimError::Unreadable { .. })), "{claimed:?}");
+        assert!(matches!(whole.claim(Place::Pending, &file, begin), Ok(Claimed::Open(_))));
+    }
 }

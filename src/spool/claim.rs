@@ -132,7 +132,8 @@ impl<S: Store> Spool<S> {
         let (bytes, identity) = self.read(&from, file)?;
         let drop = Taken { from: &from, active: &active, file, content: Some((&bytes, identity)) };
         let mut task = TaskFile::parse(&bytes).map_err(|_| ClaimError::Changed(file.clone()))?;
-        let ours = is_believed(&self.store, &self.layout, file, &task);
+        let ours = is_believed(&self.store, &self.layout, file, &task)
+            .map_err(|source| ClaimError::Unreadable { file: file.clone(), source })?;
         if ours && task.record.open_attempt().is_some() {
             return self.take_back(&from, &active, file);
         }

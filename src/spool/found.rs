@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::input::is_believed;
-use super::store::{Identity, Store};
+use super::store::{Identity, Store, is_no_answer};
 use crate::clock::Timestamp;
 use crate::layout::Layout;
 use crate::task::{FileName, ParseError, Place, RunId, TaskFile, TaskName, WorkerName};
@@ -52,7 +52,7 @@ pub enum Examined {
         /// Why.
         why: String,
     },
-    /// Nothing there.
+    /// Nothing there, or nothing that can be read now.
     Gone,
 }
 
@@ -65,16 +65,21 @@ pub fn examine(
 ) -> Examined {
     match store.read(path, FILE_LIMIT) {
         Ok((bytes, identity)) => match TaskFile::parse(&bytes) {
-            Ok(mut task) => {
-                if !is_believed(store, layout, file, &task) {
-                    task.forget_record();
+            Ok(mut task) => match is_believed(store, layout, file, &task) {
+                Ok(believed) => {
+                    if !believed {
+                        task.forget_record();
+                    }
+                    Examined::Task(Box::new(head(place, file, &task, identity)))
                 }
-                Examined::Task(Box::new(head(place, file, &task, identity)))
-            }
+                // The next look at everything asks again.
+                Err(_) => Examined::Gone,
+            },
             Err(ParseError::Malformed(why)) => Examined::Unsettled { identity: Some(identity), why },
             Err(ParseError::Invalid(why)) => Examined::Invalid { why },
         },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Examined::Gone,
+        // A disk that does not answer says nothing of the file: the next look at everything asks again.
+        Err(error) if error.kind() == io::ErrorKind::NotFound || is_no_answer(&error) => Examined::Gone,
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
             Examined::Invalid { why: "larger than 10 MiB".to_owned() }
         }

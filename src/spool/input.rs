@@ -1,11 +1,12 @@
 //! `artifacts/<run_id>/input.json`: what was dropped and where, and the proof that a run is ours.
 
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::store::{Identity, Store};
+use super::store::{Identity, Store, is_no_answer};
 use crate::clock::Timestamp;
 use crate::layout::Layout;
 use crate::task::{FileName, RunId, TaskFile, TaskName, WorkerName};
@@ -54,8 +55,20 @@ impl Input {
     }
 }
 
-/// Whether the record in a dropped or found file is ours: its run began with this very task.
-pub fn is_believed(store: &impl Store, layout: &Layout, file: &FileName, task: &TaskFile) -> bool {
-    let Some(run) = task.record.run_id else { return false };
-    Input::read(store, layout, run).is_some_and(|input| input.run_id == run && input.task == task.name(file))
+/// Whether the record in a dropped or found file is ours: its run began with this very task. An error is a disk that
+/// did not answer: a run that was taken for forged then would be begun a second time.
+pub fn is_believed(
+    store: &impl Store,
+    layout: &Layout,
+    file: &FileName,
+    task: &TaskFile,
+) -> io::Result<bool> {
+    let Some(run) = task.record.run_id else { return Ok(false) };
+    let bytes = match store.read(&layout.run(&run).input(), LIMIT) {
+        Ok((bytes, _)) => bytes,
+        Err(error) if is_no_answer(&error) => return Err(error),
+        Err(_) => return Ok(false),
+    };
+    let input: Result<Input, _> = serde_json::from_slice(&bytes);
+    Ok(input.is_ok_and(|input| input.run_id == run && input.task == task.name(file)))
 }

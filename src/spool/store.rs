@@ -46,6 +46,13 @@ impl StepError {
     }
 }
 
+/// Whether the disk failed to answer, as opposed to saying what is there: nothing is decided on that, and it is
+/// asked again later.
+pub fn is_no_answer(error: &io::Error) -> bool {
+    use nix::libc::{EIO, EMFILE, ENFILE, ENOMEM, ESTALE, ETIMEDOUT};
+    matches!(error.raw_os_error(), Some(EIO | EMFILE | ENFILE | ENOMEM | ESTALE | ETIMEDOUT))
+}
+
 /// A disk, real or modelled.
 pub trait Store {
     /// The names in a directory, in any order; a directory that is not there is empty.

@@ -21,6 +21,8 @@ use crate::task::WorkerName;
 const AFTER_LOCK: Duration = Duration::from_secs(15);
 /// How much longer than their grace watchers may take to stop.
 pub const STOP_MARGIN: Duration = Duration::from_secs(15);
+/// The least pause before a worker that asked to be tried again is.
+const LEAST_COOLDOWN: Duration = Duration::from_secs(5);
 /// How long a killed watcher may take to be gone.
 const AFTER_KILL: Duration = Duration::from_secs(5);
 
@@ -333,6 +335,7 @@ impl Core {
             }
             Exit::Code(78) => self.misconfigured(n, said),
             Exit::Code(0) if locked => self.cleanly_stopped(n),
+            Exit::Code(75) => self.asked_for_time(n, exit, began, at.now),
             Exit::Code(_) | Exit::Signal(_) => self.died(n, Some(exit), began, at),
         }
     }
@@ -387,6 +390,19 @@ impl Core {
         let mut out = vec![Effect::Say(Notice::Died { worker: self.workers[n].name.clone(), exit, lived })];
         out.extend(self.restart(n, Death { began, died: at.now }, at));
         out
+    }
+
+    /// It said itself that it should be tried again, for a disk that is full, say: that is no crash, and is not
+    /// given up, since nobody else would start it once there is room.
+    fn asked_for_time(&mut self, n: usize, exit: Exit, began: Ticks, now: Ticks) -> Vec<Effect> {
+        let wait = self.policy.cooldown.max(LEAST_COOLDOWN);
+        let worker = &mut self.workers[n];
+        worker.actual = Actual::Cooling { until: now.plus(wait) };
+        let (name, lived) = (worker.name.clone(), now.since(began));
+        vec![
+            Effect::Say(Notice::Died { worker: name.clone(), exit: Some(exit), lived }),
+            Effect::Say(Notice::Cooldown { worker: name, wait }),
+        ]
     }
 
     fn spawn_failed(&mut self, n: usize, why: String, at: Moment) -> Vec<Effect> {

@@ -107,6 +107,18 @@ fn a_dead_child_is_restarted_once_whatever_is_told_first() {
 }
 
 #[test]
+fn a_worker_that_asks_to_be_tried_again_is_never_set_aside() {
+    let mut world = World::up(10);
+    for pid in 11..20 {
+        let asks = Event::ChildExited(Exit::Code(75), String::new());
+        assert_eq!(world.happens(asks), ["say died", "say cooldown"]);
+        assert!(world.later(1).is_empty(), "too early");
+        assert_eq!(world.later(60), ["say restarting", "spawn"]);
+        world.comes_up(pid);
+    }
+}
+
+#[test]
 fn a_crash_loop_cools_down_and_is_set_aside() {
     let mut world = World::up(10);
     assert_eq!(world.killed(), ["say died", "say restarting", "spawn"]);

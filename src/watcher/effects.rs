@@ -10,7 +10,7 @@ use super::core::Event;
 use super::ctx::Ctx;
 use super::look::{self, Slot};
 use crate::agent::disposition::Holding;
-use crate::recovery::{LivingAgents, Policy, SystemHands, SystemWitness, recover_one};
+use crate::recovery::{ApplyError, LivingAgents, Policy, SystemHands, SystemWitness, recover_one};
 use crate::spool::{ClaimError, Claimed, Disk, Examined, Lease, Spool};
 use crate::task::{
     Attempt, AttemptOutcome, ErrorCode, FileName, HoldCause, Place, RunId, SessionId, TaskFile,
@@ -89,7 +89,10 @@ impl Errands {
                 Ok(false) => vec![Told::Core(Event::NotClaimed { file })],
                 Err(error) => {
                     tracing::warn!(file = %file, error = %error, "could not bring home; trying again");
-                    vec![Told::Core(Event::NotClaimed { file })]
+                    vec![
+                        Told::Core(Event::Refused(unreached(&error))),
+                        Told::Core(Event::NotClaimed { file }),
+                    ]
                 }
             }
         });
@@ -113,7 +116,11 @@ impl Errands {
                 }
                 // Another worker was faster with what lay in the inbox.
                 Err(error) if error.is_gone() => tracing::debug!(file = %file, "gone before it could be filed"),
-                Err(error) => tracing::warn!(file = %file, error = %error, "could not move what is no task to failed"),
+                Err(error) => {
+                    tracing::warn!(file = %file, error = %error, "could not move what is no task to failed; trying again later");
+                    // The next look at everything tries again: asked now, it would be tried without a pause.
+                    return Vec::new();
+                }
             }
             vec![Told::Looked(look::look_at(spool, slot))]
         });
@@ -126,9 +133,11 @@ impl Errands {
                 tracing::info!(file = %file, renamed = %name, "a task of this name is being worked on; the new one waits under another");
                 vec![Told::Looked(look::look_at(spool, vec![(place, name), (place, file)]))]
             }
+            Err(error) if error.is_gone() => vec![Told::Looked(look::look_at(spool, vec![(place, file)]))],
             Err(error) => {
-                tracing::debug!(file = %file, error = %error, "could not rename aside");
-                vec![Told::Looked(look::look_at(spool, vec![(place, file)]))]
+                // It is looked at again when its namesake has ended: asked now, it would be tried without a pause.
+                tracing::warn!(file = %file, error = %error, "could not give it another name");
+                Vec::new()
             }
         });
     }
@@ -174,19 +183,36 @@ fn plan_attempt(
     attempt
 }
 
+/// Why nothing is claimed for a while after a file in `active/` could not be brought home.
+fn unreached(error: &ApplyError) -> Holding {
+    let source = std::error::Error::source(error).map(|it| format!(": {it}")).unwrap_or_default();
+    Holding::of(HoldCause::Disk, format!("{error}{source}"))
+}
+
 fn adopted(spool: &Arc<Spool<Disk>>, file: &FileName) -> Vec<Told> {
     let witness = SystemWitness::new(spool.layout().clone());
     let active = crate::recovery::survey::look_at(spool, &witness, file.clone());
     let lease = active.task.ok().and_then(|task| Lease::of(spool.worker(), file, task));
-    lease.map(|lease| Told::Adopted(Box::new(lease))).into_iter().collect()
+    // Somebody may have moved it since: a name that nobody answers for would keep its slot for ever.
+    let told = lease.map_or_else(
+        || Told::Core(Event::NotClaimed { file: file.clone() }),
+        |lease| Told::Adopted(Box::new(lease)),
+    );
+    vec![told]
 }
 
 fn not_claimed(file: &FileName, error: &ClaimError) -> Vec<Told> {
     let again = Told::Core(Event::NotClaimed { file: file.clone() });
     match error {
-        ClaimError::Gone(_) | ClaimError::Changed(_) | ClaimError::Live(_) => {
+        ClaimError::Gone(_) | ClaimError::Changed(_) => {
             tracing::debug!(file = %file, error = %error, "not claimed");
             vec![again]
+        }
+        // We work on no task of this name, so what stands in active/ is nobody's: it is brought home first, or this
+        // one would be claimed again and again in vain.
+        ClaimError::Live(_) => {
+            tracing::debug!(file = %file, error = %error, "not claimed");
+            vec![Told::Open(file.clone())]
         }
         ClaimError::Unreadable { source, .. } => {
             tracing::warn!(file = %file, error = %source, "not claimed: it cannot be read");
@@ -197,5 +223,23 @@ fn not_claimed(file: &FileName, error: &ClaimError) -> Vec<Told> {
             let holding = Holding::of(HoldCause::Disk, format!("{source}: {}", source.source));
             vec![Told::Core(Event::Refused(holding)), again]
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::layout::Layout;
+    use crate::os::durable::Durability;
+
+    #[test]
+    fn a_name_that_was_to_be_adopted_and_is_gone_is_let_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, disk) = (Layout::new(dir.path()), Disk::new(Durability::None));
+        let spool = Arc::new(Spool::new(layout, "marie".parse().unwrap(), disk, Arc::new(SystemClock)));
+        let file: FileName = "x.json".parse().unwrap();
+        let told = adopted(&spool, &file);
+        assert!(matches!(&told[..], [Told::Core(Event::NotClaimed { file: it })] if *it == file), "{told:?}");
     }
 }

@@ -55,12 +55,17 @@ impl Reaper {
     /// stranger.
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let pid = command.spawn()?.id().cast_signed();
+        let mut started = command.spawn()?;
+        let pid = started.id().cast_signed();
         let (tell, exit) = oneshot::channel();
         waiting.insert(pid, tell);
         // Not reaped yet, so the number cannot mean anybody else.
-        let unknown = || io::Error::other("the child has no entry in /proc; is it mounted?");
-        Ok(Child { id: ProcessId::of(pid).ok_or_else(unknown)?, exit })
+        let Some(id) = ProcessId::of(pid) else {
+            // Whoever asked hears that nothing was started, so nothing may go on.
+            started.kill().ok();
+            return Err(io::Error::other("the child has no entry in /proc that can be read; is it mounted?"));
+        };
+        Ok(Child { id, exit })
     }
 
     /// Collects everybody who has ended. To be called on every `SIGCHLD`; signals merge, so it takes all.

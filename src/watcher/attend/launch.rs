@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Run;
 use super::listen::Live;
-use super::prepare::{Prepared, deferred, no_room};
+use super::prepare::{Prepared, deferred};
 use crate::agent::SessionStart;
 use crate::agent::child::{self, Launch, LaunchError};
 use crate::agent::course::{Course, Limits};
@@ -43,12 +43,10 @@ impl Run {
             first: &prepared.first,
         };
         let agent = child::launch(&self.ctx.reaper, &launch).map_err(|error| self.not_started(&error))?;
-        let tail =
-            Tail::open(&paths.stream(number)).map_err(|error| no_room(&paths.stream(number), &error))?;
         let mut live = Live {
             process: Some(agent.child.id.clone()),
             exit: Box::pin(async move { agent.child.exit.await.ok() }),
-            tail,
+            tail: Tail::of(agent.stream),
             stdin: sender(agent.stdin),
             outbox: prepared.first[agent.sent..].to_vec(),
             course: Course::new(self.limits(), self.ctx.clock.ticks()),

@@ -40,7 +40,7 @@ impl Run {
 
     /// Carries it out; whether the worker should hold.
     pub(super) async fn settle(&mut self, disposition: Disposition) -> Option<Holding> {
-        self.clear_scratch();
+        self.clear_scratch().await;
         match disposition {
             Disposition::Conclude { outcome, answer, usage } => {
                 self.conclude(outcome, answer, usage).await;
@@ -197,9 +197,11 @@ impl Run {
         self.tell.send(Told::Core(Event::Refused(holding))).ok();
     }
 
-    fn clear_scratch(&self) {
+    /// Off the loop: agents leave whole builds there.
+    async fn clear_scratch(&self) {
         let scratch: PathBuf = self.ctx.scratch.join(self.lease.run.to_string());
-        if let Err(error) = std::fs::remove_dir_all(&scratch)
+        let path = scratch.clone();
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(path)).await
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::debug!(path = %scratch.display(), error = %error, "could not empty the scratch");
