@@ -122,7 +122,8 @@ fn no_step_can_be_left_out() {
     let all: Vec<_> = shapes.iter().flat_map(|(shape, steps)| mutations(shape, steps)).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (all, walks) = (&all, &walks);
-    let share = |nth| all.iter().skip(nth).step_by(threads).filter(|it| survives(it, walks)).collect::<Vec<_>>();
+    let share =
+        |nth| all.iter().skip(nth).step_by(threads).filter(|it| survives(it, walks)).collect::<Vec<_>>();
     let survivors: Vec<_> = std::thread::scope(|scope| {
         let walkers: Vec<_> = (0..threads).map(|nth| scope.spawn(move || share(nth))).collect();
         walkers.into_iter().flat_map(|walker| walker.join().expect("a share of the walks")).collect()
@@ -132,7 +133,7 @@ fn no_step_can_be_left_out() {
 }
 
 fn walk_once(scenario: &Scenario) -> Walked {
-    walk(scenario, Depth::Once, None).unwrap_or_else(|broken| panic!("{}: {broken}", scenario.name))
+    walk(scenario, Depth::Once, None).expect(scenario.name)
 }
 
 /// Whether every walk comes home with the mutation. The short walks that perform the operation by themselves are

@@ -17,6 +17,9 @@ use crate::clock::Timestamp;
 use crate::task::retry::{backoff, crash_backoff, is_exhausted};
 use crate::task::{AttemptOutcome, ErrorCode, Outcome, Requeue, TaskFile, TaskState, Usage};
 
+/// Before another session is begun in place of one that is gone.
+const SESSION_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// What the rule depends on besides verdict and task.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
@@ -101,7 +104,11 @@ pub fn dispose(judgement: &Judgement, task: &TaskFile, terms: &Terms) -> Disposi
             Disposition::Conclude { outcome, answer: None, usage }
         }
         Verdict::SessionGone { reason } => Disposition::Requeue {
-            entry: uncharged(AttemptOutcome::SessionLost, reason, None, usage),
+            // Another session begins; a CLI that refuses them all is not asked over and over.
+            entry: Requeue {
+                retry_at: later(terms.now, SESSION_PAUSE),
+                ..uncharged(AttemptOutcome::SessionLost, reason, None, usage)
+            },
             hold: None,
         },
     }

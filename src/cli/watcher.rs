@@ -82,13 +82,6 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
     }
 }
 
-/// The configuration that `args` (the program first) and `env` lead to; asked again on SIGHUP, when the file may
-/// have changed.
-pub fn load(args: &[OsString], env: &Environment) -> Result<WatcherConfig, Exit> {
-    let matches = parse::matches(Watcher::command(), args)?;
-    resolve(&matches, env).map(|(config, _)| config).map_err(|error| parse::misconfigured(&error, env))
-}
-
 fn resolve(matches: &ArgMatches, env: &Environment) -> Result<(WatcherConfig, Settings), ConfigError> {
     let mut settings = parse::settings(matches, env)?;
     let config = WatcherConfig::resolve(&mut settings, env)?;

@@ -66,6 +66,13 @@ struct Screen {
 pub fn run(desk: &Desk, args: &StatusArgs) -> Result<Exit, OperatorError> {
     look::check_root(&desk.layout)?;
     let screen = survey(desk)?;
+    // On a full disk no worker can write down how it is.
+    if let Some(what) = crate::os::space::of(desk.layout.root()).ok().and_then(|space| space.scarce()) {
+        desk.report.warn(&format!(
+            "{what} below {}: workers claim nothing until there is room",
+            desk.layout.root().display()
+        ));
+    }
     if args.json {
         desk.report.json(&screen_json(desk, &screen));
         return Ok(Exit::Done);

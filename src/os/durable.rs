@@ -107,7 +107,8 @@ pub fn remove_if_there(path: &Path) -> io::Result<()> {
 
 /// Gives a file the age `mtime`.
 pub fn set_mtime(path: &Path, mtime: SystemTime) -> io::Result<()> {
-    File::open(path)?.set_modified(mtime)
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)?.set_modified(mtime)
 }
 
 /// Appends `bytes` in one write, to a file that is made if it is missing.

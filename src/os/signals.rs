@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 pub enum Signal {
     /// `SIGTERM` or `SIGINT`: stop.
     Stop,
-    /// `SIGHUP`: reopen logs, read the configuration again.
+    /// `SIGHUP`: reopen the log, and try now what a hold waits for.
     Reload,
     /// `SIGCHLD`: somebody ended.
     Child,

@@ -62,12 +62,25 @@ pub fn apply<S: Store>(spool: &Spool<S>, plan: &Plan, hands: &impl Hands) -> Res
     spool
         .settle()
         .map_err(|source| ApplyError::Disk { file: spool.layout().tasks().display().to_string(), source })?;
+    let mut undying: Vec<&FileName> = Vec::new();
     for action in &plan.actions {
+        if action.file().is_some_and(|file| undying.contains(&file)) {
+            // Its processes are still there: it is looked at again by the next survey, and nobody else waits.
+            continue;
+        }
         hands.say(&action.to_string());
         if let Action::Adopt { file, .. } = action {
             applied.living.push(file.clone());
         }
-        perform(spool, action, hands)?;
+        match perform(spool, action, hands) {
+            Err(ApplyError::Undying { file, count }) => {
+                hands.say(&format!(
+                    "Leaving {file}: {count} of its processes cannot be ended; they wait in the kernel"
+                ));
+                undying.extend(action.file());
+            }
+            done => done?,
+        }
         applied.done += 1;
     }
     Ok(applied)

@@ -130,7 +130,7 @@ impl Hands for SystemHands<'_> {
     }
 
     fn note(&self, action: &Action, task: Option<&TaskFile>) {
-        let file = file_of(action);
+        let file = action.file();
         let Some(file) = file else { return };
         let line = self.line(action, file, task);
         let journal = Journal::new(self.layout().clone(), self.worker().clone());
@@ -155,23 +155,5 @@ const fn event(action: &Action) -> Event {
         | Action::RemoveTemp { .. }
         | Action::RemoveLock { .. }
         | Action::ClearScratch => Event::Recovered,
-    }
-}
-
-const fn file_of(action: &Action) -> Option<&FileName> {
-    match action {
-        Action::Adopt { file, .. }
-        | Action::Leave { file, .. }
-        | Action::End { file, .. }
-        | Action::File { file, .. }
-        | Action::Conclude { file, .. }
-        | Action::Requeue { file, .. }
-        | Action::PutBack { file }
-        | Action::MoveBack { file }
-        | Action::Reject { file, .. } => Some(file),
-        Action::DropGhost { .. }
-        | Action::RemoveTemp { .. }
-        | Action::RemoveLock { .. }
-        | Action::ClearScratch => None,
     }
 }

@@ -136,6 +136,27 @@ pub enum Action {
     ClearScratch,
 }
 
+impl Action {
+    /// The task that it is about, where it is about one.
+    pub const fn file(&self) -> Option<&FileName> {
+        match self {
+            Self::Adopt { file, .. }
+            | Self::Leave { file, .. }
+            | Self::End { file, .. }
+            | Self::File { file, .. }
+            | Self::Conclude { file, .. }
+            | Self::Requeue { file, .. }
+            | Self::PutBack { file }
+            | Self::MoveBack { file }
+            | Self::Reject { file, .. } => Some(file),
+            Self::DropGhost { .. }
+            | Self::RemoveTemp { .. }
+            | Self::RemoveLock { .. }
+            | Self::ClearScratch => None,
+        }
+    }
+}
+
 /// What recovery would do, or did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {

@@ -110,6 +110,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path());
         let worker: WorkerName = "marie".parse().unwrap();
+        std::fs::create_dir_all(layout.worker(&worker)).unwrap();
         let journal = Journal::new(layout.clone(), worker.clone());
         let evening: Timestamp = "2026-03-01T23:59:59Z".parse().unwrap();
         let morning: Timestamp = "2026-03-02T00:00:01Z".parse().unwrap();

@@ -110,7 +110,8 @@ pub fn run(
     if !folder.is_dir() {
         return Err(RecoverError::Unknown { worker, root: config.root.clone() });
     }
-    let lock = take(&layout, config)?;
+    // A plan only looks: a watcher that starts meanwhile must not find its lock taken.
+    let lock = Some(take(&layout, config)?).filter(|_| matches!(wish, Wish::Apply(_)));
     let spool = Arc::new(Spool::new(
         layout.clone(),
         config.worker.clone(),

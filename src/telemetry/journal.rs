@@ -191,7 +191,8 @@ fn append_line(path: &Path, line: &[u8]) -> io::Result<()> {
     let mut file = open(path).or_else(|error| {
         // A new day may be the first one, and retention may have taken the folder.
         let parent = path.parent().filter(|_| error.kind() == io::ErrorKind::NotFound).ok_or(error)?;
-        fs::create_dir_all(parent)?;
+        // One level only: a worker's folder that was moved away must not come back as a shell of itself.
+        fs::create_dir(parent).or_else(|error| if parent.is_dir() { Ok(()) } else { Err(error) })?;
         open(path)
     })?;
     if ends_torn(&mut file)? {
@@ -230,6 +231,8 @@ mod tests {
     fn world() -> (tempfile::TempDir, Layout, Journal) {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path());
+        fs::create_dir_all(layout.worker(&"marie".parse().unwrap())).unwrap();
+        fs::create_dir_all(layout.artifacts()).unwrap();
         let journal = Journal::new(layout.clone(), "marie".parse().unwrap());
         (dir, layout, journal)
     }

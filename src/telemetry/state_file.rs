@@ -202,6 +202,11 @@ impl State {
 
 /// Reads the state at `path`, lets `change` have its way, and replaces the file. For the holder of the lock.
 pub fn update(path: &Path, durability: Durability, change: impl FnOnce(&mut State)) -> io::Result<State> {
+    // What cannot be read right now is not overwritten by what it might have been.
+    match fs::File::open(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(_) | Err(_) => {}
+    }
     let mut state = State::read(path);
     change(&mut state);
     state.write(path, durability)?;

@@ -18,9 +18,6 @@ use crate::telemetry::heartbeat::Heartbeat;
 use crate::telemetry::journal::Event as Noted;
 use crate::telemetry::state_file::{self, Hold, State, WorkerStatus};
 
-/// Below this room nothing is claimed: what runs must still be able to end.
-const RESERVE_BYTES: u64 = 64 << 20;
-const RESERVE_INODES: u64 = 500;
 /// Beats between two freshenings of the files of running tasks.
 const FRESHEN: u64 = 30;
 
@@ -218,18 +215,13 @@ impl Beat {
             return Some(disk(reason, "put the folder back, or restart this worker"));
         }
         match space::of(self.ctx.layout().root()) {
-            Ok(space) if space.bytes < RESERVE_BYTES => {
-                let reason = format!("only {} MiB left below the root", space.bytes >> 20);
-                Some(disk(
-                    reason,
-                    "make room: `df -h` and `agentctl status` show where; the worker goes on by itself",
-                ))
-            }
-            Ok(space) if space.inodes.is_some_and(|it| it < RESERVE_INODES) => Some(disk(
-                "no inodes left below the root".to_owned(),
-                "remove files: `df -i`; the worker goes on by itself",
-            )),
-            Ok(_) => self.ctx.program().err(),
+            Ok(space) => match space.scarce() {
+                Some(what) => Some(disk(
+                    format!("{what} below the root"),
+                    "make room: `df -h` and `df -i` show where; the worker goes on by itself",
+                )),
+                None => self.ctx.program().err(),
+            },
             Err(error) => {
                 Some(disk(format!("cannot ask for room below the root: {error}"), "look at the disk"))
             }

@@ -26,23 +26,32 @@ impl Mirrors {
 
     /// Makes sure that exactly `wanted` are there, locked by us and fresh.
     pub(super) fn keep(&mut self, wanted: &[(PathBuf, Option<String>)], now: Timestamp) -> io::Result<()> {
+        // One that cannot be made, for a link that lies in its place, does not cost the others.
+        let mut refused = Ok(());
         let gone: Vec<_> =
             self.held.keys().filter(|path| !wanted.iter().any(|(it, _)| it == *path)).cloned().collect();
         for path in gone {
             self.release(&path);
         }
         for (path, task) in wanted {
-            if !self.held.get(path).is_some_and(|lock| lock.is_still(path)) {
-                self.held.remove(path);
-                if let Some(lock) = self.take(path, task.clone(), now)? {
-                    self.held.insert(path.clone(), lock);
-                }
-            }
-            if let Some(file) = self.held.get(path).and_then(Lock::file) {
-                file.set_modified(now.into())?;
+            if let Err(error) = self.keep_one(path, task.as_deref(), now) {
+                refused = Err(error);
             }
         }
-        Ok(())
+        refused
+    }
+
+    fn keep_one(&mut self, path: &Path, task: Option<&str>, now: Timestamp) -> io::Result<()> {
+        if !self.held.get(path).is_some_and(|lock| lock.is_still(path)) {
+            self.held.remove(path);
+            if let Some(lock) = self.take(path, task.map(str::to_owned), now)? {
+                self.held.insert(path.to_owned(), lock);
+            }
+        }
+        match self.held.get(path).and_then(Lock::file) {
+            Some(file) => file.set_modified(now.into()),
+            None => Ok(()),
+        }
     }
 
     /// Unlinks a mirror, still locked, so that nobody finds it free; then lets go.

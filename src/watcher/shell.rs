@@ -1,6 +1,6 @@
 //! The loop: waits for signals, hints, runs and time, asks the core, does what it says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::clock::Ticks;
 use crate::os::alarm::{self, Alarm};
 use crate::os::signals::Signal;
 use crate::os::watch::{Hint, Hints};
-use crate::spool::Lease;
+use crate::spool::{Examined, Lease};
 use crate::task::{FileName, Place, RunId, TaskFile};
 use crate::telemetry::log::LogHandle;
 
@@ -209,9 +209,19 @@ impl Looping {
         }
     }
 
-    fn on_looked(&mut self, looked: Vec<(Slot, crate::spool::Examined)>) {
+    fn on_looked(&mut self, looked: Vec<(Slot, Examined)>) {
         for ((place, file), found) in looked {
+            self.warn_of_a_wrong_pin(place, &found);
             self.on_event(Event::Looked { place, file, found });
+        }
+    }
+
+    /// A task in this worker's own folder that is pinned to another would wait for ever, unseen.
+    fn warn_of_a_wrong_pin(&self, place: Place, found: &Examined) {
+        let (Examined::Task(head), false) = (found, place == Place::Inbox) else { return };
+        let ours = &self.ctx.config.worker;
+        if let Some(pinned) = head.pinned.as_ref().filter(|it| *it != ours) {
+            tracing::warn!(file = %head.file, place = %place, pinned = %pinned, "waits in the wrong folder: it is pinned to another worker; move it to tasks/ or to that worker's pending/");
         }
     }
 
@@ -235,7 +245,7 @@ impl Looping {
     }
 
     fn on_hints(&mut self, hints: impl Iterator<Item = Hint>) {
-        let mut slots: Vec<Slot> = Vec::new();
+        let mut slots: HashSet<Slot> = HashSet::new();
         for hint in hints {
             match hint {
                 Hint::Lost => self.next_scan = Ticks::default(),
@@ -243,14 +253,13 @@ impl Looping {
                 Hint::Changed(path) if self.watched.is_folder(&path) => self.next_scan = Ticks::default(),
                 Hint::Changed(path) => match self.watched.slot(&path) {
                     Some((Place::Active, file)) => self.tell_run(&file, Order::Look),
-                    Some(slot) if !slots.contains(&slot) => slots.push(slot),
-                    Some(_) => {}
+                    Some(slot) => drop(slots.insert(slot)),
                     None => self.wake_run(&path),
                 },
             }
         }
         if !slots.is_empty() {
-            self.errands.look(slots);
+            self.errands.look(slots.into_iter().collect());
         }
     }
 

@@ -20,16 +20,21 @@ pub(crate) fn claude() -> Option<PathBuf> {
     named.or_else(|| program("claude"))
 }
 
-#[expect(clippy::print_stdout, reason = "a skip is told to whoever runs the tests")]
-#[expect(clippy::disallowed_methods, reason = "whether a skip is allowed is said by whoever runs the tests")]
 fn missing(name: &str) -> Option<PathBuf> {
-    let required = std::env::var_os("REQUIRE_REAL").is_some_and(|value| value == "1");
-    assert!(!required, "`{name}` is not on PATH, and REQUIRE_REAL=1 asks for it");
     let package = match name {
         "claude" => "npm install -g @anthropic-ai/claude-code, or set CLAUDE_BIN",
         "python3" => "Debian: apt-get install python3",
         _ => "Debian: apt-get install prometheus",
     };
-    println!("skipped: `{name}` is not on PATH ({package})");
+    skip(&format!("`{name}` is not on PATH ({package})"));
     None
+}
+
+/// Says why a test is skipped; with `REQUIRE_REAL=1` in the environment it fails instead.
+#[expect(clippy::print_stdout, reason = "a skip is told to whoever runs the tests")]
+#[expect(clippy::disallowed_methods, reason = "whether a skip is allowed is said by whoever runs the tests")]
+pub(crate) fn skip(why: &str) {
+    let required = std::env::var_os("REQUIRE_REAL").is_some_and(|value| value == "1");
+    assert!(!required, "{why}, and REQUIRE_REAL=1 asks for it");
+    println!("skipped: {why}");
 }
