@@ -37,7 +37,6 @@ pub mod stream;
 pub mod tail;
 pub mod transcript;
 pub mod verdict;
-pub mod version;
 
 mod wire;
 

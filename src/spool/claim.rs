@@ -1,23 +1,17 @@
-//! The verbs of the queue: examine, claim, update, conclude, requeue, reject. Nobody above knows that a
-//! queue is made of files.
+//! Taking a task: from a queue into `active/`, stamped with its run and its attempt; or back again, as if nothing had
+//! happened.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::found::{self, Examined, FILE_LIMIT};
+use super::found::FILE_LIMIT;
 use super::input::{Input, is_believed};
 use super::lease::Lease;
-use super::papers;
-use super::steps::{self, Content, Papers, Step};
-use super::store::{Entry, Identity, StepError, Store};
-use crate::clock::{SharedClock, Timestamp};
-use crate::layout::Layout;
-use crate::task::{
-    Attempt, ErrorCode, FileName, Outcome, Place, Requeue, RunId, TaskFile, Usage, WorkerName,
-};
-
-/// The numbered names of one task that are looked at.
-const NUMBERS: u32 = 1000;
+use super::queue::Spool;
+use super::steps::{self, Step};
+use super::store::{Identity, StepError, Store};
+use crate::clock::Timestamp;
+use crate::task::{Attempt, FileName, Place, RunId, TaskFile};
 
 /// Why a task was not claimed.
 #[derive(Debug, thiserror::Error)]
@@ -69,57 +63,7 @@ struct Taken<'a> {
     content: Option<(&'a [u8], Identity)>,
 }
 
-/// The queue of one worker.
-#[derive(Clone, Debug)]
-pub struct Spool<S> {
-    layout: Layout,
-    worker: WorkerName,
-    store: S,
-    clock: SharedClock,
-}
-
 impl<S: Store> Spool<S> {
-    /// The queue of `worker` under the root of `layout`.
-    pub fn new(layout: Layout, worker: WorkerName, store: S, clock: SharedClock) -> Self {
-        Self { layout, worker, store, clock }
-    }
-
-    /// Where everything is.
-    pub const fn layout(&self) -> &Layout {
-        &self.layout
-    }
-
-    /// Whose queue it is.
-    pub const fn worker(&self) -> &WorkerName {
-        &self.worker
-    }
-
-    /// Time.
-    pub fn clock(&self) -> SharedClock {
-        SharedClock::clone(&self.clock)
-    }
-
-    /// The disk.
-    pub const fn store(&self) -> &S {
-        &self.store
-    }
-
-    /// Where a file of `place` stands.
-    pub fn path(&self, place: Place, file: &FileName) -> PathBuf {
-        self.layout.task(&self.worker, place, file)
-    }
-
-    /// The task files in `place`, by name only.
-    pub fn list(&self, place: Place) -> io::Result<Vec<FileName>> {
-        let entries = self.store.list(&self.layout.place(&self.worker, place))?;
-        Ok(entries.into_iter().filter_map(|Entry { name, .. }| name.parse().ok()).collect())
-    }
-
-    /// Looks at one name in a queue.
-    pub fn examine(&self, place: Place, file: &FileName) -> Examined {
-        found::examine(&self.store, &self.layout, &self.path(place, file), (place, file))
-    }
-
     /// Takes a task. `plan` makes the attempt that is stamped into it, before anything is started.
     pub fn claim(
         &self,
@@ -216,196 +160,6 @@ impl<S: Store> Spool<S> {
         self.store.identity(path).is_ok_and(|it| it == identity)
     }
 
-    /// Writes the record of a task under way.
-    pub fn update(&self, lease: &Lease) -> Result<(), StepError> {
-        self.store.perform_all(&steps::put(&lease.active(&self.layout), lease.task.to_bytes(), None))
-    }
-
-    /// Makes an outcome durable and files the task; where it went. It may be repeated after an error: the
-    /// first outcome stays, and a task that was moved already is not made again.
-    pub fn conclude(
-        &self,
-        lease: &mut Lease,
-        outcome: &Outcome,
-        usage: Usage,
-        answer: Option<&[u8]>,
-    ) -> Result<PathBuf, StepError> {
-        lease.task.conclude(outcome, usage, self.clock.wall());
-        let place = lease.task.record.state.and_then(crate::task::TaskState::terminal_place);
-        if let Some(filed) = place.and_then(|place| self.moved(place, &lease.file, &lease.task)) {
-            self.settle()?;
-            return Ok(filed);
-        }
-        let mut before = Papers::default();
-        if let Some(answer) = answer {
-            before.files.push((lease.paths(&self.layout).output(), answer.to_vec()));
-        }
-        let active = lease.active(&self.layout);
-        self.store.perform_all(&steps::judge(&active, lease.task.to_bytes(), before))?;
-        self.file(&lease.file, &lease.task)
-    }
-
-    /// Files a task whose outcome is durable in `active/`; where it went.
-    pub fn file(&self, file: &FileName, task: &TaskFile) -> Result<PathBuf, StepError> {
-        let place =
-            task.record.state.and_then(crate::task::TaskState::terminal_place).unwrap_or(Place::Failed);
-        let name = self.free_name(place, file);
-        let mut papers = Papers::default();
-        if let Some(run) = task.record.run_id {
-            let result = papers::result(&self.worker, file, task, self.clock.wall());
-            papers.files.push((self.layout.run(&run).result(), result));
-        }
-        if place == Place::Failed {
-            let reason = papers::reason(&self.worker, file, task, self.clock.wall());
-            papers.files.push((self.layout.reason(&self.worker, &name), reason));
-        }
-        let filed = self.path(place, &name);
-        self.store.perform_all(&steps::file(&self.path(Place::Active, file), &filed, papers))?;
-        Ok(filed)
-    }
-
-    /// Puts a task back into `pending/` with what happened to it.
-    pub fn requeue(&self, lease: &mut Lease, why: &Requeue) -> Result<(), StepError> {
-        lease.task.requeue(why, self.clock.wall());
-        self.put_back(&lease.file, &lease.task)
-    }
-
-    /// Puts a file from `active/` back into `pending/` with the record as it is.
-    pub fn put_back(&self, file: &FileName, task: &TaskFile) -> Result<(), StepError> {
-        if self.moved(Place::Pending, file, task).is_some() {
-            return self.settle();
-        }
-        let age = task.record.submitted_at.map(std::time::SystemTime::from);
-        let queue = self.path(Place::Pending, file);
-        self.make_room(&queue, file)?;
-        let steps = steps::requeue(&self.path(Place::Active, file), &queue, task.to_bytes(), age);
-        self.store.perform_all(&steps)
-    }
-
-    /// Moves a file from `active/` back into `pending/` untouched.
-    pub fn move_back(&self, file: &FileName) -> Result<(), StepError> {
-        let queue = self.path(Place::Pending, file);
-        self.make_room(&queue, file)?;
-        self.store.perform_all(&steps::transfer(&self.path(Place::Active, file), &queue))
-    }
-
-    /// Puts the file of a running task back into `active/` if it vanished from there.
-    pub fn restore(&self, lease: &Lease) -> Result<(), StepError> {
-        self.store.perform_all(&steps::restore(&lease.active(&self.layout), lease.task.to_bytes()))
-    }
-
-    /// Removes the second home of a task.
-    pub fn drop_ghost(&self, path: &Path) -> Result<(), StepError> {
-        self.store.perform_all(&steps::drop_ghost(path))
-    }
-
-    /// Removes what a write that was cut left behind.
-    pub fn drop_temp(&self, path: &Path) -> Result<(), StepError> {
-        self.store.perform_all(&steps::drop_temp(path))
-    }
-
-    /// Files a drop that is no task, untouched, with its reason; its name there.
-    pub fn reject(
-        &self,
-        place: Place,
-        file: &FileName,
-        code: ErrorCode,
-        why: &str,
-    ) -> Result<FileName, StepError> {
-        let name = self.free_name(Place::Failed, file);
-        let reason = papers::rejection(&self.worker, file, (code, why), self.clock.wall());
-        let papers = Papers { files: vec![(self.layout.reason(&self.worker, &name), reason)] };
-        let (from, to) = (self.path(place, file), self.path(Place::Failed, &name));
-        let paper = self.layout.reason(&self.worker, &name);
-        let content = match self.store.read(&from, FILE_LIMIT) {
-            Ok(_) => Content::Readable,
-            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Content::Readable,
-            Err(_) => Content::Opaque,
-        };
-        let done = self.shift(&from, &to, &steps::reject(&from, &to, content, papers));
-        if done.is_err() && self.store.identity(&to).is_err() {
-            // Another worker took it first: a reason without its file would mislead.
-            self.store.perform(&Step::Remove(paper)).ok();
-        }
-        done.map(|()| name)
-    }
-
-    /// Makes durable what can be seen now, so that no later power cut brings back what a dead watcher moved.
-    ///
-    /// Where names came to is synced before where they came from. Nobody moves out of the terminal places;
-    /// between `active/` and the queues names go both ways, and what stands in `active/` came from a queue.
-    pub fn settle(&self) -> Result<(), StepError> {
-        let works = self.list(Place::Active).is_ok_and(|files| !files.is_empty());
-        let dir = |place: &Place| self.layout.place(&self.worker, *place);
-        let (active, queues) = ([Place::Active], Place::QUEUES);
-        let (first, then) = if works { (&active[..], &queues[..]) } else { (&queues[..], &active[..]) };
-        let dirs = Place::TERMINAL.iter().chain(first).chain(then).map(dir);
-        let there = dirs.filter(|dir| self.store.identity(dir).is_ok()).collect();
-        self.store.perform_all(&steps::settle(there))
-    }
-
-    /// Renames a drop whose name is being worked on, so that the next drop of that name does not replace it;
-    /// its new name.
-    pub fn rename_aside(&self, place: Place, file: &FileName) -> Result<FileName, StepError> {
-        let from = self.path(place, file);
-        self.aside(&from, place, file)
-    }
-
-    /// Does the steps of a move that cannot be repeated as a whole: once it is done, only its syncs are.
-    fn shift(&self, from: &Path, to: &Path, steps: &[Step]) -> Result<(), StepError> {
-        self.store.perform_all(steps).or_else(|error| {
-            let is_done = self.store.identity(from).is_err() && self.store.identity(to).is_ok();
-            if is_done { self.settle() } else { Err(error) }
-        })
-    }
-
-    /// Makes sure that nothing stands where a task is to go back to.
-    fn make_room(&self, queue: &Path, file: &FileName) -> Result<(), StepError> {
-        if self.store.identity(queue).is_ok() {
-            self.aside(queue, Place::Pending, file)?;
-        }
-        Ok(())
-    }
-
-    fn aside(&self, from: &Path, place: Place, file: &FileName) -> Result<FileName, StepError> {
-        let free = |name: &FileName| {
-            Place::QUEUES
-                .iter()
-                .chain(&[Place::Active])
-                .all(|at| self.store.identity(&self.path(*at, name)).is_err())
-        };
-        let name = numbered(file, free);
-        let to = self.path(place, &name);
-        self.shift(from, &to, &steps::transfer(from, &to))?;
-        Ok(name)
-    }
-
-    /// The names in `place` that are taken: the file's own, and the numbered ones.
-    pub fn taken<'a>(&'a self, place: Place, file: &'a FileName) -> impl Iterator<Item = PathBuf> + 'a {
-        std::iter::once(file.clone())
-            .chain((2..NUMBERS).map(|n| file.numbered(n)))
-            .map(move |name| self.path(place, &name))
-            .take_while(|path| self.store.identity(path).is_ok())
-    }
-
-    /// Where a task went from `active/`, if only the syncs after its move failed.
-    fn moved(&self, place: Place, file: &FileName, task: &TaskFile) -> Option<PathBuf> {
-        if self.store.identity(&self.path(Place::Active, file)).is_ok() {
-            return None;
-        }
-        let run = task.record.run_id?;
-        let is_it = |path: &PathBuf| {
-            let bytes = self.store.read(path, FILE_LIMIT).map(|(bytes, _)| bytes).unwrap_or_default();
-            TaskFile::parse(&bytes).is_ok_and(|it| it.record.run_id == Some(run))
-        };
-        self.taken(place, file).find(is_it)
-    }
-
-    fn free_name(&self, place: Place, file: &FileName) -> FileName {
-        let free = |name: &FileName| self.store.identity(&self.path(place, name)).is_err();
-        if free(file) { file.clone() } else { numbered(file, free) }
-    }
-
     fn read(&self, path: &Path, file: &FileName) -> Result<(Vec<u8>, Identity), ClaimError> {
         self.store.read(path, FILE_LIMIT).map_err(|source| {
             if source.kind() == io::ErrorKind::NotFound {
@@ -415,9 +169,4 @@ impl<S: Store> Spool<S> {
             }
         })
     }
-}
-
-/// The first of `x~2.json`, `x~3.json` … that is `free`.
-fn numbered(file: &FileName, free: impl Fn(&FileName) -> bool) -> FileName {
-    (2..u32::MAX).map(|n| file.numbered(n)).find(free).unwrap_or_else(|| file.numbered(u32::MAX))
 }

@@ -24,21 +24,25 @@
 
 pub mod claim;
 pub mod disk;
+mod filing;
 pub mod found;
 pub mod identity;
 pub mod input;
 #[cfg(feature = "test-support")]
 mod kill_point;
 pub mod lease;
+mod names;
 pub mod order;
 mod papers;
+pub mod queue;
 pub mod steps;
 pub mod store;
 
-pub use claim::{ClaimError, Claimed, Spool};
+pub use claim::{ClaimError, Claimed};
 pub use disk::Disk;
 pub use found::{Examined, Head};
 pub use lease::Lease;
 pub use order::Queue;
+pub use queue::Spool;
 pub use steps::Step;
 pub use store::{Identity, StepError, Store};

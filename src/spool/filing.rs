@@ -1,0 +1,145 @@
+//! Where a task goes from `active/`: filed with its outcome, or back into a queue; and what is no task, to `failed/`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::found::FILE_LIMIT;
+use super::lease::Lease;
+use super::papers;
+use super::queue::Spool;
+use super::steps::{self, Content, Papers, Step};
+use super::store::{StepError, Store};
+use crate::task::{ErrorCode, FileName, Outcome, Place, Requeue, TaskFile, Usage};
+
+impl<S: Store> Spool<S> {
+    /// Makes an outcome durable and files the task; where it went. It may be repeated after an error: the
+    /// first outcome stays, and a task that was moved already is not made again.
+    pub fn conclude(
+        &self,
+        lease: &mut Lease,
+        outcome: &Outcome,
+        usage: Usage,
+        answer: Option<&[u8]>,
+    ) -> Result<PathBuf, StepError> {
+        lease.task.conclude(outcome, usage, self.clock.wall());
+        let place = lease.task.record.state.and_then(crate::task::TaskState::terminal_place);
+        if let Some(filed) = place.and_then(|place| self.moved(place, &lease.file, &lease.task)) {
+            self.settle()?;
+            return Ok(filed);
+        }
+        let mut before = Papers::default();
+        if let Some(answer) = answer {
+            before.files.push((lease.paths(&self.layout).output(), answer.to_vec()));
+        }
+        let active = lease.active(&self.layout);
+        self.store.perform_all(&steps::judge(&active, lease.task.to_bytes(), before))?;
+        self.file(&lease.file, &lease.task)
+    }
+
+    /// Files a task whose outcome is durable in `active/`; where it went.
+    pub fn file(&self, file: &FileName, task: &TaskFile) -> Result<PathBuf, StepError> {
+        let place =
+            task.record.state.and_then(crate::task::TaskState::terminal_place).unwrap_or(Place::Failed);
+        let name = self.free_name(place, file);
+        let mut papers = Papers::default();
+        if let Some(run) = task.record.run_id {
+            let result = papers::result(&self.worker, file, task, self.clock.wall());
+            papers.files.push((self.layout.run(&run).result(), result));
+        }
+        if place == Place::Failed {
+            let reason = papers::reason(&self.worker, file, task, self.clock.wall());
+            papers.files.push((self.layout.reason(&self.worker, &name), reason));
+        }
+        let filed = self.path(place, &name);
+        self.store.perform_all(&steps::file(&self.path(Place::Active, file), &filed, papers))?;
+        Ok(filed)
+    }
+
+    /// Puts a task back into `pending/` with what happened to it.
+    pub fn requeue(&self, lease: &mut Lease, why: &Requeue) -> Result<(), StepError> {
+        lease.task.requeue(why, self.clock.wall());
+        self.put_back(&lease.file, &lease.task)
+    }
+
+    /// Puts a file from `active/` back into `pending/` with the record as it is.
+    pub fn put_back(&self, file: &FileName, task: &TaskFile) -> Result<(), StepError> {
+        if self.moved(Place::Pending, file, task).is_some() {
+            return self.settle();
+        }
+        let age = task.record.submitted_at.map(std::time::SystemTime::from);
+        let queue = self.path(Place::Pending, file);
+        self.make_room(&queue, file)?;
+        let steps = steps::requeue(&self.path(Place::Active, file), &queue, task.to_bytes(), age);
+        self.store.perform_all(&steps)
+    }
+
+    /// Moves a file from `active/` back into `pending/` untouched.
+    pub fn move_back(&self, file: &FileName) -> Result<(), StepError> {
+        let queue = self.path(Place::Pending, file);
+        self.make_room(&queue, file)?;
+        self.store.perform_all(&steps::transfer(&self.path(Place::Active, file), &queue))
+    }
+
+    /// Puts the file of a running task back into `active/` if it vanished from there.
+    pub fn restore(&self, lease: &Lease) -> Result<(), StepError> {
+        self.store.perform_all(&steps::restore(&lease.active(&self.layout), lease.task.to_bytes()))
+    }
+
+    /// Removes the second home of a task.
+    pub fn drop_ghost(&self, path: &Path) -> Result<(), StepError> {
+        self.store.perform_all(&steps::drop_ghost(path))
+    }
+
+    /// Removes what a write that was cut left behind.
+    pub fn drop_temp(&self, path: &Path) -> Result<(), StepError> {
+        self.store.perform_all(&steps::drop_temp(path))
+    }
+
+    /// Files a drop that is no task, untouched, with its reason; its name there.
+    pub fn reject(
+        &self,
+        place: Place,
+        file: &FileName,
+        code: ErrorCode,
+        why: &str,
+    ) -> Result<FileName, StepError> {
+        let name = self.free_name(Place::Failed, file);
+        let reason = papers::rejection(&self.worker, file, (code, why), self.clock.wall());
+        let papers = Papers { files: vec![(self.layout.reason(&self.worker, &name), reason)] };
+        let (from, to) = (self.path(place, file), self.path(Place::Failed, &name));
+        let paper = self.layout.reason(&self.worker, &name);
+        let content = match self.store.read(&from, FILE_LIMIT) {
+            Ok(_) => Content::Readable,
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Content::Readable,
+            Err(_) => Content::Opaque,
+        };
+        let done = self.shift(&from, &to, &steps::reject(&from, &to, content, papers));
+        if done.is_err() && self.store.identity(&to).is_err() {
+            // Another worker took it first: a reason without its file would mislead.
+            self.store.perform(&Step::Remove(paper)).ok();
+        }
+        done.map(|()| name)
+    }
+
+    /// Makes durable what can be seen now, so that no later power cut brings back what a dead watcher moved.
+    ///
+    /// Where names came to is synced before where they came from. Nobody moves out of the terminal places;
+    /// between `active/` and the queues names go both ways, and what stands in `active/` came from a queue.
+    pub fn settle(&self) -> Result<(), StepError> {
+        let works = self.list(Place::Active).is_ok_and(|files| !files.is_empty());
+        let dir = |place: &Place| self.layout.place(&self.worker, *place);
+        let (active, queues) = ([Place::Active], Place::QUEUES);
+        let (first, then) = if works { (&active[..], &queues[..]) } else { (&queues[..], &active[..]) };
+        let dirs = Place::TERMINAL.iter().chain(first).chain(then).map(dir);
+        let there = dirs.filter(|dir| self.store.identity(dir).is_ok()).collect();
+        self.store.perform_all(&steps::settle(there))
+    }
+
+    /// Does the steps of a move that cannot be repeated as a whole: once it is done, only its syncs are.
+    pub(super) fn shift(&self, from: &Path, to: &Path, steps: &[Step]) -> Result<(), StepError> {
+        self.store.perform_all(steps).or_else(|error| {
+            let is_done = self.store.identity(from).is_err() && self.store.identity(to).is_ok();
+            if is_done { self.settle() } else { Err(error) }
+        })
+    }
+}

@@ -1,0 +1,77 @@
+//! The queue of one worker: what lies where, and the record of what is worked on. Nobody above knows that a queue is
+//! made of files.
+//!
+//! | verbs | where |
+//! |---|---|
+//! | examine, list, update | here |
+//! | claim | [`super::claim`] |
+//! | conclude, file, requeue, put back, reject | `filing` |
+//! | rename aside, and which names are free | `names` |
+
+use std::io;
+use std::path::PathBuf;
+
+use super::found::{self, Examined};
+use super::lease::Lease;
+use super::steps;
+use super::store::{Entry, StepError, Store};
+use crate::clock::SharedClock;
+use crate::layout::Layout;
+use crate::task::{FileName, Place, WorkerName};
+
+/// The queue of one worker.
+#[derive(Clone, Debug)]
+pub struct Spool<S> {
+    pub(super) layout: Layout,
+    pub(super) worker: WorkerName,
+    pub(super) store: S,
+    pub(super) clock: SharedClock,
+}
+
+impl<S: Store> Spool<S> {
+    /// The queue of `worker` under the root of `layout`.
+    pub fn new(layout: Layout, worker: WorkerName, store: S, clock: SharedClock) -> Self {
+        Self { layout, worker, store, clock }
+    }
+
+    /// Where everything is.
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Whose queue it is.
+    pub const fn worker(&self) -> &WorkerName {
+        &self.worker
+    }
+
+    /// Time.
+    pub fn clock(&self) -> SharedClock {
+        SharedClock::clone(&self.clock)
+    }
+
+    /// The disk.
+    pub const fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Where a file of `place` stands.
+    pub fn path(&self, place: Place, file: &FileName) -> PathBuf {
+        self.layout.task(&self.worker, place, file)
+    }
+
+    /// The task files in `place`, by name only.
+    pub fn list(&self, place: Place) -> io::Result<Vec<FileName>> {
+        let entries = self.store.list(&self.layout.place(&self.worker, place))?;
+        Ok(entries.into_iter().filter_map(|Entry { name, .. }| name.parse().ok()).collect())
+    }
+
+    /// Looks at one name in a queue.
+    pub fn examine(&self, place: Place, file: &FileName) -> Examined {
+        found::examine(&self.store, &self.layout, &self.path(place, file), (place, file))
+    }
+
+    /// Writes the record of a task under way.
+    pub fn update(&self, lease: &Lease) -> Result<(), StepError> {
+        self.store.perform_all(&steps::put(&lease.active(&self.layout), lease.task.to_bytes(), None))
+    }
+}
