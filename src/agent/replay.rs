@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::evidence::Evidence;
 use super::lines::LineSplitter;
-use super::verdict::{self, Ending, Judgement};
+use super::stream::ResultLine;
+use super::verdict::{self, EndedBy, Ending, Judgement};
 
 /// The bytes of stderr that a verdict may quote.
 const STDERR_TAIL: u64 = 4096;
@@ -30,9 +31,13 @@ pub fn read(path: &Path) -> io::Result<Evidence> {
     Ok(evidence)
 }
 
-/// The verdict on a stream whose agent is gone and whose exit status nobody saw.
+/// The verdict on a stream whose agent is gone and whose exit status nobody saw. A turn that ends aborted was
+/// interrupted by somebody: a watcher that was killed in the middle of its own orderly stop has asked for it, and the
+/// task is not charged.
 pub fn judge_stream(evidence: &Evidence, stderr: &Path) -> Judgement {
-    verdict::judge(evidence, &Ending { stderr_tail: &stderr_tail(stderr), ..Ending::default() })
+    let asked = evidence.last_result.as_ref().is_some_and(ResultLine::is_aborted);
+    let ended_by = asked.then_some(EndedBy::Stop);
+    verdict::judge(evidence, &Ending { stderr_tail: &stderr_tail(stderr), ended_by, exit: None })
 }
 
 /// The end of what an agent wrote to stderr; empty if there is nothing.
@@ -46,4 +51,26 @@ pub fn stderr_tail(path: &Path) -> String {
         Ok(bytes)
     };
     String::from_utf8_lossy(&read().unwrap_or_default()).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdict::{Interruption, Verdict};
+    use super::*;
+
+    const INIT: &str = r#"{"type":"system","subtype":"init","session_id":"s"}"#;
+
+    #[test]
+    fn a_turn_that_was_interrupted_was_asked_to_end_and_one_that_was_cut_was_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let aborted = r#"{"type":"result","subtype":"error_during_execution","is_error":true,"terminal_reason":"aborted_tools"}"#;
+        for (lines, expected) in [
+            (format!("{INIT}\n{aborted}\n"), Interruption::Asked),
+            (format!("{INIT}\n"), Interruption::Crashed),
+        ] {
+            let judgement = judge_stream(&Evidence::of(lines.as_bytes()), &dir.path().join("stderr.log"));
+            let Verdict::Interrupted { cause, .. } = judgement.verdict else { panic!("{judgement:?}") };
+            assert_eq!(cause, expected, "{lines}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use super::papers;
 use super::queue::Spool;
 use super::steps::{self, Content, Papers, Step};
 use super::store::{StepError, Store};
-use crate::task::{ErrorCode, FileName, Outcome, Place, Requeue, TaskFile, Usage};
+use crate::task::{ErrorCode, FileName, Outcome, Place, Requeue, RunId, TaskFile, Usage};
 
 impl<S: Store> Spool<S> {
     /// Makes an outcome durable and files the task; where it went. It may be repeated after an error: the
@@ -83,6 +83,13 @@ impl<S: Store> Spool<S> {
     /// Puts the file of a running task back into `active/` if it vanished from there.
     pub fn restore(&self, lease: &Lease) -> Result<(), StepError> {
         self.store.perform_all(&steps::restore(&lease.active(&self.layout), lease.task.to_bytes()))
+    }
+
+    /// Removes a queued copy of `run`, unless another drop took its name since it was seen.
+    pub fn drop_copy(&self, path: &Path, run: RunId) -> Result<(), StepError> {
+        let content = self.store.read(path, FILE_LIMIT).map(|(bytes, _)| bytes).unwrap_or_default();
+        let is_copy = TaskFile::parse(&content).is_ok_and(|task| task.record.run_id == Some(run));
+        if is_copy { self.drop_ghost(path) } else { Ok(()) }
     }
 
     /// Removes the second home of a task.

@@ -34,8 +34,8 @@ impl Run {
         if !self.lease.active(self.ctx.layout()).exists() {
             return;
         }
-        let (spool, path) = (Arc::clone(&self.ctx.spool), queued.clone());
-        match tokio::task::spawn_blocking(move || spool.drop_ghost(&path)).await {
+        let (spool, path, run) = (Arc::clone(&self.ctx.spool), queued.clone(), self.lease.run);
+        match tokio::task::spawn_blocking(move || spool.drop_copy(&path, run)).await {
             Ok(Ok(())) => {
                 tracing::warn!(task = %self.lease.name, queued = %queued.display(), "somebody queued a task that is being worked on; taken back");
             }
