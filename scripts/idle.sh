@@ -4,7 +4,7 @@
 #
 #   scripts/idle.sh [seconds]     WATCHER: a built watcher (default: the release build, which it builds)
 #
-# The root lies in memory where that is possible: on a disk, waiting for its journal counts as one more a second.
+# The root lies in memory where that is possible: on a disk, waiting for it counts as about one more a second.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
