@@ -98,11 +98,6 @@ impl OperatorError {
         }
     }
 
-    /// Whether the same command may succeed later.
-    pub fn is_transient(&self) -> bool {
-        self.exit() == Exit::TryAgain
-    }
-
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         let meant = |near: &Option<String>| near.as_ref().map(|near| format!("did you mean `{near}`?"));

@@ -78,11 +78,6 @@ impl Heartbeat {
     }
 }
 
-/// When the file at `path` was last written or touched.
-pub fn touched_at(path: &Path) -> Option<Timestamp> {
-    fs::metadata(path).ok()?.modified().ok()?.try_into().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
