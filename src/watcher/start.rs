@@ -171,6 +171,10 @@ fn lay_out(layout: &Layout, config: &WatcherConfig) -> Result<(), StartError> {
 /// Our own folder for scratch: private, and no link that somebody else laid there.
 fn make_scratch(path: &std::path::Path) -> Result<(), StartError> {
     let folder = |source| StartError::Folder { path: path.to_owned(), source };
+    // The folder above is for all workers, which may have users of their own.
+    if let Some(above) = path.parent() {
+        make_dir(above, DIR_MODE).map_err(folder)?;
+    }
     make_dir(path, 0o700).map_err(folder)?;
     let meta = std::fs::symlink_metadata(path).map_err(folder)?;
     let ours = std::os::unix::fs::MetadataExt::uid(&meta) == nix::unistd::geteuid().as_raw();
