@@ -49,7 +49,7 @@ impl Layout {
 
     /// Why a task failed, beside it in `failed/`; never `*.json`, which the runbooks count.
     pub fn reason(&self, worker: &WorkerName, file: &FileName) -> PathBuf {
-        self.place(worker, Place::Failed).join(format!("{file}.reason"))
+        self.place(worker, Place::Failed).join(format!("{}.reason", file.as_str()))
     }
 
     /// `workers/`.

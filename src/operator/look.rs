@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 
 use crate::clock::Timestamp;
 use crate::layout::Layout;
+use crate::os::durable::Durability;
 use crate::os::lock;
+use crate::spool::found::FILE_LIMIT;
+use crate::spool::store::is_no_answer;
+use crate::spool::{Disk, Store};
 use crate::task::{FileName, ParseError, Place, TaskFile, TaskName, TaskState, WorkerName};
 
 use super::error::OperatorError;
@@ -40,10 +44,15 @@ pub(super) struct Seen {
 impl Entry {
     /// Reads the file; `None` if it has moved on.
     pub(super) fn read(self) -> Result<Option<Seen>, OperatorError> {
-        match std::fs::read(&self.path) {
-            Ok(bytes) => Ok(Some(Seen { task: TaskFile::parse(&bytes), bytes, entry: self })),
+        match Disk::new(Durability::None).read(&self.path, FILE_LIMIT) {
+            Ok((bytes, _)) => Ok(Some(Seen { task: TaskFile::parse(&bytes), bytes, entry: self })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(OperatorError::io("read", &self.path)(error)),
+            Err(error) if is_no_answer(&error) => Err(OperatorError::io("read", &self.path)(error)),
+            // One file that cannot be read does not hide the others.
+            Err(error) => {
+                let task = Err(ParseError::Invalid(error.to_string()));
+                Ok(Some(Seen { task, bytes: Vec::new(), entry: self }))
+            }
         }
     }
 }

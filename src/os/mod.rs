@@ -10,6 +10,7 @@
 //! It deliberately does not know what a task is.
 
 pub mod alarm;
+pub mod beneath;
 pub mod durable;
 pub mod fifo;
 pub mod holder;

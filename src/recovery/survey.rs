@@ -1,12 +1,15 @@
 //! Looking: what a dead watcher left behind. Changes nothing.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::witness::{Testimony, Witness};
 use crate::os::lock;
+use crate::spool::Belief;
 use crate::spool::found::FILE_LIMIT;
-use crate::spool::input::{Input, is_believed};
+use crate::spool::input::Input;
 use crate::spool::store::is_no_answer;
 use crate::spool::{Spool, Store};
 use crate::task::{FileName, Place, RunId, TaskFile};
@@ -66,7 +69,8 @@ pub fn look_at<S: Store>(spool: &Spool<S>, witness: &impl Witness, file: FileNam
             Err(error.to_string())
         }
     };
-    let asked = |it| is_believed(spool.store(), spool.layout(), &file, it);
+    // A run that another worker began goes through the queue, where it is made ours or left alone.
+    let asked = |it| spool.belief(&file, it).map(|belief| matches!(belief, Belief::Ours));
     let believed = task.as_ref().map_or(Ok(false), asked).unwrap_or_else(|error| {
         unread = Some(error.to_string());
         false
@@ -152,7 +156,7 @@ fn read_task<S: Store>(spool: &Spool<S>, path: &Path) -> Option<TaskFile> {
 /// What a cut left of files that were being written: in `active/`, beside what is filed, and in the folders of
 /// the runs that were worked on.
 fn temps<S: Store>(spool: &Spool<S>, active: &[ActiveFile]) -> io::Result<Vec<PathBuf>> {
-    let is_temp = |name: &str| name.starts_with('.') && name.strip_suffix(".tmp").is_some();
+    let is_temp = |name: &OsStr| name.as_bytes().starts_with(b".") && name.as_bytes().ends_with(b".tmp");
     let places = std::iter::once(&Place::Active).chain(&Place::TERMINAL);
     let mut dirs: Vec<_> = places.map(|place| spool.layout().place(spool.worker(), *place)).collect();
     let tasks = active.iter().filter(|it| it.believed).filter_map(|it| it.task.as_ref().ok());
@@ -167,7 +171,8 @@ fn temps<S: Store>(spool: &Spool<S>, active: &[ActiveFile]) -> io::Result<Vec<Pa
 
 fn stale_locks<S: Store>(spool: &Spool<S>) -> io::Result<Vec<PathBuf>> {
     let ours = format!("{}_", spool.worker());
-    let is_lock = |name: &str| name.starts_with(&ours) && name.strip_suffix(".lock").is_some();
+    let is_lock =
+        |name: &OsStr| name.as_bytes().starts_with(ours.as_bytes()) && name.as_bytes().ends_with(b".lock");
     let mut locks: Vec<_> = spool
         .store()
         .list(&spool.layout().locks())?

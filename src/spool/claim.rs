@@ -4,8 +4,9 @@
 use std::io;
 use std::path::Path;
 
+use super::belief::Belief;
 use super::found::FILE_LIMIT;
-use super::input::{Input, is_believed};
+use super::input::Input;
 use super::lease::Lease;
 use super::queue::Spool;
 use super::steps::{self, Step};
@@ -76,14 +77,21 @@ impl<S: Store> Spool<S> {
         let (bytes, identity) = self.read(&from, file)?;
         let drop = Taken { from: &from, active: &active, file, content: Some((&bytes, identity)) };
         let mut task = TaskFile::parse(&bytes).map_err(|_| ClaimError::Changed(file.clone()))?;
-        let ours = is_believed(&self.store, &self.layout, file, &task)
+        let belief = self
+            .belief(file, &task)
             .map_err(|source| ClaimError::Unreadable { file: file.clone(), source })?;
+        let (ours, left) = match belief {
+            Belief::Ours => (true, None),
+            Belief::Not => (false, None),
+            Belief::Left(input) => (true, Some(Input { worker: self.worker.clone(), ..*input })),
+            Belief::Elsewhere(_) | Belief::Copy(..) => return Err(ClaimError::Changed(file.clone())),
+        };
         if ours && task.record.open_attempt().is_some() {
-            return self.take_back(&from, &active, file);
+            return self.take_back(&from, &active, file, left);
         }
         // A run that has ended, or that is not ours, is no run: this is a new life.
         let goes_on = ours && task.record.outcome().is_none();
-        let input = (!goes_on).then(|| self.begin(&mut task, file, &from, (&bytes, identity)));
+        let input = if goes_on { left } else { Some(self.begin(&mut task, file, &from, (&bytes, identity))) };
         let run = task.record.run_id.unwrap_or_else(RunId::mint);
         let attempt = plan(&task, run);
         task.begin_attempt(attempt);
@@ -117,7 +125,7 @@ impl<S: Store> Spool<S> {
             run_id: run,
             task: name,
             worker: self.worker.clone(),
-            file: file.to_string(),
+            file: file.as_str().to_owned(),
             claimed_at: self.clock.wall(),
             dropped_at: from.strip_prefix(self.layout.root()).unwrap_or(from).display().to_string(),
             dropped,
@@ -125,9 +133,18 @@ impl<S: Store> Spool<S> {
         }
     }
 
-    fn take_back(&self, from: &Path, active: &Path, file: &FileName) -> Result<Claimed, ClaimError> {
+    /// Takes an interrupted run back into `active/`, from another worker if that `left` it.
+    fn take_back(
+        &self,
+        from: &Path,
+        active: &Path,
+        file: &FileName,
+        left: Option<Input>,
+    ) -> Result<Claimed, ClaimError> {
         let open = Taken { from, active, file, content: None };
-        self.store.perform_all(&steps::transfer(from, active)).map_err(|error| self.unclaim(error, &open))?;
+        let input = left.map(|it| (self.layout.run(&it.run_id).input(), it.to_bytes()));
+        let steps = steps::take_back(from, active, input);
+        self.store.perform_all(&steps).map_err(|error| self.unclaim(error, &open))?;
         Ok(Claimed::Open(file.clone()))
     }
 

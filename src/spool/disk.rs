@@ -1,8 +1,8 @@
 //! The disk that performs the steps in production.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::steps::Step;
@@ -35,29 +35,20 @@ impl Store for Disk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other?,
         };
-        // A name that is no UTF-8 cannot be a task's.
-        let named = |entry: std::fs::DirEntry| {
-            let name = entry.file_name().into_string().ok()?;
-            Some(Entry { name, path: entry.path() })
-        };
-        entries.filter_map(|entry| entry.map(named).transpose()).collect()
+        entries.map(|entry| entry.map(|it| Entry { name: it.file_name(), path: it.path() })).collect()
     }
 
     fn read(&self, path: &Path, limit: u64) -> io::Result<(Vec<u8>, Identity)> {
-        // Without blocking, since a pipe may lie here under a task's name, and never through a link.
+        plain_file(&std::fs::symlink_metadata(path)?, limit)?;
+        // Another may have taken its place since: without blocking, and never through a link.
         let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
         let file = File::options().read(true).custom_flags(flags).open(path)?;
         let meta = file.metadata()?;
-        if !meta.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
-        if meta.nlink() > 1 {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a file with a second name (hard link)"));
-        }
+        plain_file(&meta, limit)?;
         let mut bytes = Vec::new();
         (&file).take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > limit {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} bytes")));
+            return Err(too_large(limit));
         }
         Ok((bytes, identity(&meta)))
     }
@@ -83,6 +74,26 @@ impl Store for Disk {
     }
 }
 
+/// Whether this can be read as a drop: nobody else can change it through another name, and reading it ends.
+fn plain_file(meta: &Metadata, limit: u64) -> io::Result<()> {
+    let kind = meta.file_type();
+    let what = match () {
+        () if kind.is_symlink() => "a symbolic link, which is never followed",
+        () if kind.is_dir() => "a directory, and not a file",
+        () if kind.is_fifo() => "a named pipe, and not a file",
+        () if kind.is_socket() => "a socket, and not a file",
+        () if kind.is_char_device() || kind.is_block_device() => "a device, and not a file",
+        () if meta.nlink() > 1 => "a file with a second name (a hard link); drop a copy instead",
+        () if meta.len() > limit => return Err(too_large(limit)),
+        () => return Ok(()),
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+}
+
+fn too_large(limit: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} bytes"))
+}
+
 fn write(path: &Path, bytes: &[u8], mtime: Option<std::time::SystemTime>) -> io::Result<()> {
     durable::write_new(path, bytes, mtime).inspect_err(|_| {
         // On a full disk the half that was written must not stay.
@@ -97,7 +108,7 @@ fn confirm(found: Identity, expected: Identity) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidData, "it changed between two looks"))
 }
 
-fn identity(meta: &std::fs::Metadata) -> Identity {
+fn identity(meta: &Metadata) -> Identity {
     Identity {
         dev: meta.dev(),
         inode: meta.ino(),

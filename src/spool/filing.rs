@@ -9,7 +9,7 @@ use super::papers;
 use super::queue::Spool;
 use super::steps::{self, Content, Papers, Step};
 use super::store::{StepError, Store};
-use crate::task::{ErrorCode, FileName, Outcome, Place, Requeue, RunId, TaskFile, Usage};
+use crate::task::{ErrorCode, FileName, Misfit, Outcome, Place, Requeue, RunId, TaskFile, Usage, WorkerName};
 
 impl<S: Store> Spool<S> {
     /// Makes an outcome durable and files the task; where it went. It may be repeated after an error: the
@@ -47,7 +47,7 @@ impl<S: Store> Spool<S> {
             papers.files.push((self.layout.run(&run).result(), result));
         }
         if place == Place::Failed {
-            let reason = papers::reason(&self.worker, file, task, self.clock.wall());
+            let reason = papers::reason(&self.worker, (file, &name), task, self.clock.wall());
             papers.files.push((self.layout.reason(&self.worker, &name), reason));
         }
         let filed = self.path(place, &name);
@@ -92,6 +92,26 @@ impl<S: Store> Spool<S> {
         if is_copy { self.drop_ghost(path) } else { Ok(()) }
     }
 
+    /// Removes a queued copy of a task that another worker has, if still both are so; whether it was.
+    pub fn drop_foreign_copy(
+        &self,
+        place: Place,
+        file: &FileName,
+        worker: &WorkerName,
+    ) -> Result<bool, StepError> {
+        let path = self.path(place, file);
+        let content = self.store.read(&path, FILE_LIMIT).map(|(bytes, _)| bytes).unwrap_or_default();
+        let run = TaskFile::parse(&content).ok().and_then(|task| task.record.run_id);
+        let Some(home) = run.and_then(|run| self.home(worker, file, run)) else { return Ok(false) };
+        self.store.perform_all(&steps::drop_copy(&path, &home))?;
+        Ok(true)
+    }
+
+    /// Files a drop whose name cannot be a task file's, under another and untouched.
+    pub fn reject_misfit(&self, from: &Path, misfit: &Misfit) -> Result<FileName, StepError> {
+        self.reject_at(from, &misfit.substitute, (ErrorCode::E002, &misfit.why))
+    }
+
     /// Removes the second home of a task.
     pub fn drop_ghost(&self, path: &Path) -> Result<(), StepError> {
         self.store.perform_all(&steps::drop_ghost(path))
@@ -110,17 +130,21 @@ impl<S: Store> Spool<S> {
         code: ErrorCode,
         why: &str,
     ) -> Result<FileName, StepError> {
+        self.reject_at(&self.path(place, file), file, (code, why))
+    }
+
+    fn reject_at(&self, from: &Path, file: &FileName, why: (ErrorCode, &str)) -> Result<FileName, StepError> {
         let name = self.free_name(Place::Failed, file);
-        let reason = papers::rejection(&self.worker, file, (code, why), self.clock.wall());
+        let reason = papers::rejection(&self.worker, &name, why, self.clock.wall());
         let papers = Papers { files: vec![(self.layout.reason(&self.worker, &name), reason)] };
-        let (from, to) = (self.path(place, file), self.path(Place::Failed, &name));
+        let to = self.path(Place::Failed, &name);
         let paper = self.layout.reason(&self.worker, &name);
-        let content = match self.store.read(&from, FILE_LIMIT) {
+        let content = match self.store.read(from, FILE_LIMIT) {
             Ok(_) => Content::Readable,
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Content::Readable,
             Err(_) => Content::Opaque,
         };
-        let done = self.shift(&from, &to, &steps::reject(&from, &to, content, papers));
+        let done = self.shift(from, &to, &steps::reject(from, &to, content, papers));
         if done.is_err() && self.store.identity(&to).is_err() {
             // Another worker took it first: a reason without its file would mislead.
             self.store.perform(&Step::Remove(paper)).ok();

@@ -1,13 +1,12 @@
 //! What lies in a queue: looked at, read, and sorted into tasks, half-written files and things that are none.
 
 use std::io;
-use std::path::Path;
 
-use super::input::is_believed;
+use super::belief::Belief;
+use super::queue::Spool;
 use super::store::{Identity, Store, is_no_answer};
 use crate::clock::Timestamp;
-use crate::layout::Layout;
-use crate::task::{FileName, ParseError, Place, RunId, TaskFile, TaskName, WorkerName};
+use crate::task::{ErrorCode, FileName, ParseError, Place, RunId, TaskFile, TaskName, WorkerName};
 
 /// The largest task file that is read, in bytes.
 pub const FILE_LIMIT: u64 = 10 * 1024 * 1024;
@@ -44,47 +43,75 @@ pub enum Examined {
     Unsettled {
         /// The version that was seen; `None` where even that failed.
         identity: Option<Identity>,
+        /// Whether another content would make it one; else it is what it is, such as a link.
+        by_content: bool,
         /// Why it is no task so far.
         why: String,
     },
     /// Whole, and not a task.
     Invalid {
+        /// The code it is filed with.
+        code: ErrorCode,
         /// Why.
         why: String,
+    },
+    /// The task of a run that another worker has in its hands: to be left alone.
+    Elsewhere {
+        /// Who has it.
+        worker: WorkerName,
+    },
+    /// A copy of a task that another worker has: to be removed, or it would be worked on twice.
+    Copy {
+        /// Who has the task itself.
+        worker: WorkerName,
+        /// Its run.
+        run: RunId,
     },
     /// Nothing there, or nothing that can be read now.
     Gone,
 }
 
-/// Looks at `path`, the name `file` in the queue `place`.
-pub fn examine(
-    store: &impl Store,
-    layout: &Layout,
-    path: &Path,
-    (place, file): (Place, &FileName),
-) -> Examined {
-    match store.read(path, FILE_LIMIT) {
+/// Looks at the name `file` in the queue `place`.
+pub(super) fn examine<S: Store>(spool: &Spool<S>, place: Place, file: &FileName) -> Examined {
+    let path = spool.path(place, file);
+    match spool.store.read(&path, FILE_LIMIT) {
         Ok((bytes, identity)) => match TaskFile::parse(&bytes) {
-            Ok(mut task) => match is_believed(store, layout, file, &task) {
-                Ok(believed) => {
-                    if !believed {
-                        task.forget_record();
-                    }
-                    Examined::Task(Box::new(head(place, file, &task, identity)))
-                }
-                // The next look at everything asks again.
-                Err(_) => Examined::Gone,
-            },
-            Err(ParseError::Malformed(why)) => Examined::Unsettled { identity: Some(identity), why },
-            Err(ParseError::Invalid(why)) => Examined::Invalid { why },
+            Ok(task) => whose(spool, (place, file), task, identity),
+            Err(ParseError::Malformed(why)) => {
+                Examined::Unsettled { identity: Some(identity), by_content: true, why }
+            }
+            Err(error) => Examined::Invalid { code: error.code(), why: error.to_string() },
         },
         // A disk that does not answer says nothing of the file: the next look at everything asks again.
         Err(error) if error.kind() == io::ErrorKind::NotFound || is_no_answer(&error) => Examined::Gone,
-        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-            Examined::Invalid { why: "larger than 10 MiB".to_owned() }
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Examined::Invalid {
+            code: ErrorCode::E002,
+            why: "larger than 10 MiB; put the data into a file of its own and name it in the prompt"
+                .to_owned(),
+        },
+        Err(error) => {
+            let identity = spool.store.identity(&path).ok();
+            Examined::Unsettled { identity, by_content: false, why: plain(&error) }
         }
-        Err(error) => Examined::Unsettled { identity: store.identity(path).ok(), why: plain(&error) },
     }
+}
+
+/// A task, by whose run it is.
+fn whose<S: Store>(
+    spool: &Spool<S>,
+    (place, file): (Place, &FileName),
+    mut task: TaskFile,
+    identity: Identity,
+) -> Examined {
+    match spool.belief(file, &task) {
+        Ok(Belief::Ours | Belief::Left(_)) => {}
+        Ok(Belief::Not) => task.forget_record(),
+        Ok(Belief::Elsewhere(worker)) => return Examined::Elsewhere { worker },
+        Ok(Belief::Copy(worker, run)) => return Examined::Copy { worker, run },
+        // The next look at everything asks again.
+        Err(_) => return Examined::Gone,
+    }
+    Examined::Task(Box::new(head(place, file, &task, identity)))
 }
 
 fn head(place: Place, file: &FileName, task: &TaskFile, identity: Identity) -> Head {
@@ -105,7 +132,7 @@ fn head(place: Place, file: &FileName, task: &TaskFile, identity: Identity) -> H
 fn plain(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(nix::libc::ELOOP) => "a symbolic link, which is never followed".to_owned(),
-        Some(nix::libc::EACCES) => "not readable by the worker's user".to_owned(),
+        Some(nix::libc::EACCES) => "not readable by the worker's user; chmod or chown it".to_owned(),
         _ => error.to_string(),
     }
 }

@@ -9,19 +9,19 @@ use serde_json::value::RawValue;
 use super::store::{Identity, Store, is_no_answer};
 use crate::clock::Timestamp;
 use crate::layout::Layout;
-use crate::task::{FileName, RunId, TaskFile, TaskName, WorkerName};
+use crate::task::{FileName, RunId, TaskName, WorkerName};
 
 /// The largest `input.json` that is read back: a task file of the largest size, and our own few fields.
 const LIMIT: u64 = super::found::FILE_LIMIT + 65_536;
 
 /// The beginning of a run.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Input {
     /// The run.
     pub run_id: RunId,
     /// The task's name.
     pub task: TaskName,
-    /// Who claimed it first.
+    /// Who claimed it last: the run is its.
     pub worker: WorkerName,
     /// The file's name.
     pub file: String,
@@ -45,8 +45,12 @@ impl Input {
 
     /// Reads it back; `None` if there is none, or none that can be read.
     pub fn read(store: &impl Store, layout: &Layout, run: RunId) -> Option<Self> {
-        let (bytes, _) = store.read(&layout.run(&run).input(), LIMIT).ok()?;
-        serde_json::from_slice(&bytes).ok()
+        read_input(store, layout, run).ok().flatten()
+    }
+
+    /// Whether the run began in a file of this name, numbers aside: those are given when names meet.
+    pub fn is_of(&self, file: &FileName) -> bool {
+        self.file.parse::<FileName>().is_ok_and(|began| began.base() == file.base())
     }
 
     /// Where it was dropped.
@@ -55,20 +59,11 @@ impl Input {
     }
 }
 
-/// Whether the record in a dropped or found file is ours: its run began with this very task. An error is a disk that
-/// did not answer: a run that was taken for forged then would be begun a second time.
-pub fn is_believed(
-    store: &impl Store,
-    layout: &Layout,
-    file: &FileName,
-    task: &TaskFile,
-) -> io::Result<bool> {
-    let Some(run) = task.record.run_id else { return Ok(false) };
-    let bytes = match store.read(&layout.run(&run).input(), LIMIT) {
-        Ok((bytes, _)) => bytes,
-        Err(error) if is_no_answer(&error) => return Err(error),
-        Err(_) => return Ok(false),
-    };
-    let input: Result<Input, _> = serde_json::from_slice(&bytes);
-    Ok(input.is_ok_and(|input| input.run_id == run && input.task == task.name(file)))
+/// The beginning of `run`; `None` if there is none that can be understood. An error is a disk that did not answer.
+pub(super) fn read_input(store: &impl Store, layout: &Layout, run: RunId) -> io::Result<Option<Input>> {
+    match store.read(&layout.run(&run).input(), LIMIT) {
+        Ok((bytes, _)) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error) if is_no_answer(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
 }

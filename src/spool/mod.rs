@@ -22,6 +22,7 @@
 //!
 //! It deliberately does not know how an agent is run, nor when a task should be tried again.
 
+pub mod belief;
 pub mod claim;
 pub mod disk;
 mod filing;
@@ -38,6 +39,7 @@ pub mod queue;
 pub mod steps;
 pub mod store;
 
+pub use belief::Belief;
 pub use claim::{ClaimError, Claimed};
 pub use disk::Disk;
 pub use found::{Examined, Head};

@@ -3,7 +3,11 @@
 use serde::Serialize;
 
 use crate::clock::Timestamp;
+use crate::task::text::{ascii_controls, shell_word, shown};
 use crate::task::{Attempt, ErrorCode, FileName, RunId, TaskFile, TaskName, TaskState, Tokens, WorkerName};
+
+/// The longest reason, in bytes: the agent's own words are in its output.
+const REASON_MAX: usize = 4096;
 
 /// `artifacts/<run_id>/result.json`.
 #[derive(Serialize)]
@@ -31,7 +35,7 @@ struct ReasonPaper<'a> {
     state: TaskState,
     error_code: Option<ErrorCode>,
     meaning: Option<&'static str>,
-    reason: &'a str,
+    reason: String,
     attempts: usize,
     failed_at: Timestamp,
     retry: String,
@@ -57,20 +61,25 @@ pub(super) fn result(worker: &WorkerName, file: &FileName, task: &TaskFile, at: 
 }
 
 /// Why a task failed.
-pub(super) fn reason(worker: &WorkerName, file: &FileName, task: &TaskFile, at: Timestamp) -> Vec<u8> {
+pub(super) fn reason(
+    worker: &WorkerName,
+    (file, filed): (&FileName, &FileName),
+    task: &TaskFile,
+    at: Timestamp,
+) -> Vec<u8> {
     let record = &task.record;
     render(&ReasonPaper {
         task: Some(task.name(file)),
-        file,
+        file: filed,
         worker,
         run_id: record.run_id,
         state: record.state.unwrap_or(TaskState::Failed),
         error_code: record.error_code,
         meaning: record.error_code.map(ErrorCode::meaning),
-        reason: record.failure_reason.as_deref().unwrap_or("no reason was recorded"),
+        reason: shown(record.failure_reason.as_deref().unwrap_or("no reason was recorded"), REASON_MAX),
         attempts: record.attempts.len(),
         failed_at: at,
-        retry: retry_hint(worker, file),
+        retry: retry_hint(worker, filed),
     })
 }
 
@@ -89,7 +98,7 @@ pub(super) fn rejection(
         state: TaskState::Failed,
         error_code: Some(code),
         meaning: Some(code.meaning()),
-        reason: why,
+        reason: shown(why, REASON_MAX),
         attempts: 0,
         failed_at: at,
         retry: retry_hint(worker, file),
@@ -97,11 +106,14 @@ pub(super) fn rejection(
 }
 
 fn retry_hint(worker: &WorkerName, file: &FileName) -> String {
-    format!("mend the cause, then: mv tasks/{worker}/failed/{file} tasks/{worker}/pending/")
+    let file = shell_word(&format!("tasks/{worker}/failed/{}", file.as_str()));
+    format!("mend the cause, then: mv {file} tasks/{worker}/pending/")
 }
 
+/// As JSON that can be printed on a terminal as it is, whatever stands in its strings.
 fn render(paper: &impl Serialize) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(paper).unwrap_or_default();
+    let json = serde_json::to_string_pretty(paper).unwrap_or_default();
+    let mut bytes = ascii_controls(&json).into_bytes();
     bytes.push(b'\n');
     bytes
 }

@@ -9,6 +9,7 @@
 //! | rename aside, and which names are free | `names` |
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::found::{self, Examined};
@@ -17,7 +18,7 @@ use super::steps;
 use super::store::{Entry, StepError, Store};
 use crate::clock::SharedClock;
 use crate::layout::Layout;
-use crate::task::{FileName, Place, WorkerName};
+use crate::task::{FileName, Misfit, Place, WorkerName};
 
 /// The queue of one worker.
 #[derive(Clone, Debug)]
@@ -61,13 +62,25 @@ impl<S: Store> Spool<S> {
 
     /// The task files in `place`, by name only.
     pub fn list(&self, place: Place) -> io::Result<Vec<FileName>> {
-        let entries = self.store.list(&self.layout.place(&self.worker, place))?;
-        Ok(entries.into_iter().filter_map(|Entry { name, .. }| name.parse().ok()).collect())
+        Ok(self.list_all(place)?.0)
+    }
+
+    /// The same, and beside them the names that were meant for task files and cannot be any.
+    pub fn list_all(&self, place: Place) -> io::Result<(Vec<FileName>, Vec<(PathBuf, Misfit)>)> {
+        let mut files = Vec::new();
+        let mut misfits = Vec::new();
+        for Entry { name, path } in self.store.list(&self.layout.place(&self.worker, place))? {
+            match name.to_str().and_then(|it| it.parse().ok()) {
+                Some(file) => files.push(file),
+                None => misfits.extend(Misfit::of(name.as_bytes()).map(|it| (path, it))),
+            }
+        }
+        Ok((files, misfits))
     }
 
     /// Looks at one name in a queue.
     pub fn examine(&self, place: Place, file: &FileName) -> Examined {
-        found::examine(&self.store, &self.layout, &self.path(place, file), (place, file))
+        found::examine(self, place, file)
     }
 
     /// Writes the record of a task under way.

@@ -130,6 +130,17 @@ pub fn claim(claim: Claim<'_>) -> Vec<Step> {
     steps
 }
 
+/// Takes an interrupted run back into `active/`; `input` says whose it is from now on, where that changes.
+pub fn take_back(from: &Path, active: &Path, input: Option<(PathBuf, Vec<u8>)>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if let Some((path, bytes)) = input {
+        steps.extend(put(&path, bytes, None));
+        steps.push(Step::SyncDir(parent(&path).to_owned()));
+    }
+    steps.extend(transfer(from, active));
+    steps
+}
+
 /// What is written beside the task when it ends.
 #[derive(Clone, Debug, Default)]
 pub struct Papers {
@@ -193,6 +204,13 @@ pub fn restore(active: &Path, stamped: Vec<u8>) -> Vec<Step> {
 /// Removes the second home of a task.
 pub fn drop_ghost(ghost: &Path) -> Vec<Step> {
     vec![Step::Remove(ghost.to_owned()), Step::SyncDir(parent(ghost).to_owned())]
+}
+
+/// Removes a copy of a task whose home is `home`, once that is certain to stay.
+pub fn drop_copy(copy: &Path, home: &Path) -> Vec<Step> {
+    let mut steps = vec![Step::SyncDir(parent(home).to_owned())];
+    steps.extend(drop_ghost(copy));
+    steps
 }
 
 /// Removes what a write that was cut left beside a name. A power cut may bring it back, to be removed again.

@@ -1,16 +1,17 @@
 //! What the spool needs of a disk, so that a test can put a model in its place.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use super::identity::Identity;
 use super::steps::Step;
 
-/// One entry of a directory that can be a task by its name.
+/// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The name.
-    pub name: String,
+    /// The name, which need not be UTF-8.
+    pub name: OsString,
     /// Where it is.
     pub path: PathBuf,
 }
@@ -57,8 +58,8 @@ pub fn is_no_answer(error: &io::Error) -> bool {
 pub trait Store {
     /// The names in a directory, in any order; a directory that is not there is empty.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
-    /// The whole of a regular file with its identity, at most `limit` bytes; more is an error of the kind
-    /// `FileTooLarge`.
+    /// The whole of a regular file with one name and its identity, at most `limit` bytes; more is an error of the
+    /// kind `FileTooLarge`. What is no such file is not opened: that alone can block, rewind a tape, or wake a writer.
     fn read(&self, path: &Path, limit: u64) -> io::Result<(Vec<u8>, Identity)>;
     /// The identity of what stands at `path`, links not followed.
     fn identity(&self, path: &Path) -> io::Result<Identity>;

@@ -2,167 +2,48 @@
 //!
 //! A file is parsed once, into the raw text of its fields in their order and into two typed views: [`Spec`],
 //! which belongs to whoever dropped it, and [`Record`], which belongs to us. Writing puts the record back
-//! into the raw fields; everything else is copied byte for byte.
+//! into the raw fields; everything else is copied byte for byte. What can be wrong with a file is found when it is
+//! parsed (`sound` for the JSON, `limits` for the values), so that whoever holds a [`TaskFile`] holds a task.
 
 use std::fmt;
+use std::marker::PhantomData;
 
-use jiff::Timestamp;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::attempt::Attempt;
 use super::fault::ErrorCode;
-use super::name::{FileName, RunId, TaskName, WorkerName};
-use super::outcome::Outcome;
-use super::state::TaskState;
+use super::fields::{Record, Spec};
+use super::name::{FileName, TaskName, generated};
+use super::text::shown;
+use super::{limits, sound};
 
-/// What whoever dropped the file asks for. All fields are optional but `prompt` or `input`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(default)]
-pub struct Spec {
-    /// The task's name; without it, the stem of the file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<TaskName>,
-    /// The pack that says how the agent is run; `default` without it.
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    /// What the agent is asked to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prompt: Option<String>,
-    /// Any JSON, handed to the prompt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub input: Option<serde_json::Value>,
-    /// The one worker that may take it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub worker: Option<WorkerName>,
-    /// Higher first; 0 without it. Waiting tasks age upward.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub priority: Option<i32>,
-    /// The wall-clock limit of one attempt, in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout_s: Option<u32>,
-    /// How many charged failures it may have and still be tried again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_retries: Option<u32>,
-    /// Not claimed before this moment, RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
-    pub not_before: Option<Timestamp>,
-    /// Where the agent works; it must lie under a `--workdir-root`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub workdir: Option<String>,
-    /// Handed through to every log line of this task.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub correlation_id: Option<String>,
-    /// The most one session may cost, in US dollars.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_cost_usd: Option<f64>,
-    /// The most turns one attempt may take.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_turns: Option<u32>,
-}
-
-/// What we write into the file, from the claim on.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(default)]
-pub struct Record {
-    /// When the file was dropped (its mtime at the first claim), RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
-    pub submitted_at: Option<Timestamp>,
-    /// This life of the task.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub run_id: Option<RunId>,
-    /// Refines the directory the file is in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<TaskState>,
-    /// How often it has been charged.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry_count: Option<u32>,
-    /// Not tried again before this moment, RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
-    pub retry_at: Option<Timestamp>,
-    /// When it last failed, in seconds since 1970.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_failure: Option<f64>,
-    /// Why it last failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub failure_reason: Option<String>,
-    /// Why it last failed, as a code.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error_code: Option<ErrorCode>,
-    /// Every start of an agent for this run.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub attempts: Vec<Attempt>,
-    /// The first 4 KiB of the answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub result: Option<String>,
-    /// The path of the whole answer, relative to the root.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub output: Option<String>,
-}
-
-impl Record {
-    /// The fields of the record as they are called in the file.
-    pub const FIELDS: [&'static str; 11] = [
-        "submitted_at",
-        "run_id",
-        "state",
-        "retry_count",
-        "retry_at",
-        "last_failure",
-        "failure_reason",
-        "error_code",
-        "attempts",
-        "result",
-        "output",
-    ];
-
-    /// The attempt that nobody has recorded the end of.
-    pub fn open_attempt(&self) -> Option<&Attempt> {
-        self.attempts.last().filter(|attempt| attempt.is_open())
-    }
-
-    /// Same, to be changed.
-    pub fn open_attempt_mut(&mut self) -> Option<&mut Attempt> {
-        self.attempts.last_mut().filter(|attempt| attempt.is_open())
-    }
-
-    /// How often it has been charged, whoever counted: a runbook's script may have raised the number only.
-    pub fn charges(&self) -> u32 {
-        let counted = self.attempts.iter().filter(|attempt| attempt.charged).count();
-        self.retry_count.unwrap_or(0).max(u32::try_from(counted).unwrap_or(u32::MAX))
-    }
-
-    /// The outcome, if there is one.
-    pub fn outcome(&self) -> Option<Outcome> {
-        let state = self.state.filter(|state| state.is_terminal())?;
-        Some(Outcome {
-            state,
-            error_code: self.error_code,
-            failure_reason: self.failure_reason.clone(),
-            result: self.result.clone(),
-            output: self.output.clone(),
-        })
-    }
-
-    /// What all attempts cost, in US dollars.
-    pub fn cost_usd(&self) -> f64 {
-        self.attempts.iter().filter_map(|attempt| attempt.cost_usd).sum()
-    }
-}
+/// The longest of our own fields that is believed, in bytes: far above what we ever write, and a file of forged
+/// attempts must not be taken to pieces before anybody asked whose they are.
+const RECORD_FIELD_MAX: usize = 4 * 1024 * 1024;
 
 /// Why some bytes are not a task.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// Not JSON, or not yet: more may come.
-    #[error("not valid JSON: {0}")]
+    #[error("{0}")]
     Malformed(String),
     /// JSON, but not a task; more bytes will not mend it.
     #[error("{0}")]
     Invalid(String),
+    /// A task that no agent takes.
+    #[error("{0}")]
+    TooLong(String),
+}
+
+impl ParseError {
+    /// The code that it is filed with.
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Malformed(_) | Self::Invalid(_) => ErrorCode::E002,
+            Self::TooLong(_) => ErrorCode::E004,
+        }
+    }
 }
 
 /// A task file in memory.
@@ -178,18 +59,19 @@ pub struct TaskFile {
 impl TaskFile {
     /// Reads a task from the bytes of its file.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
-        let malformed = |error: serde_json::Error| ParseError::Malformed(error.to_string());
-        let raw: &RawValue = serde_json::from_slice(bytes).map_err(malformed)?;
-        if !raw.get().starts_with('{') {
+        let text = sound::document(bytes)?;
+        if !text.trim_ascii_start().starts_with('{') {
             return Err(ParseError::Invalid(
-                "a task is a JSON object such as {\"prompt\":\"say hello\"}".to_owned(),
+                "not a JSON object; a task is one, such as {\"prompt\":\"say hello\"}".to_owned(),
             ));
         }
-        let Fields(fields) = serde_json::from_str(raw.get())
+        let Fields(fields) = serde_json::from_str(text)
             .map_err(|error| ParseError::Invalid(format!("not a usable JSON object: {error}")))?;
-        let file = Self { spec: view(&fields)?, record: record_view(&fields), fields };
-        file.check()?;
-        Ok(file)
+        let spec = spec_view(text, &fields)?;
+        limits::check(&spec)?;
+        let record = record_view(&fields);
+        let fields = fields.into_iter().map(|(key, raw)| (key, raw.to_owned())).collect();
+        Ok(Self { fields, spec, record })
     }
 
     /// A task made here, to be dropped.
@@ -197,31 +79,14 @@ impl TaskFile {
         Self { fields: Vec::new(), spec, record: Record::default() }
     }
 
-    fn check(&self) -> Result<(), ParseError> {
-        let invalid = |why: &str| Err(ParseError::Invalid(why.to_owned()));
-        match (&self.spec.prompt, &self.spec.input) {
-            (None, None) => return invalid("neither `prompt` nor `input` is given"),
-            (Some(prompt), None) if prompt.trim().is_empty() => return invalid("`prompt` is empty"),
-            _ => {}
-        }
-        if self.spec.timeout_s == Some(0) {
-            return invalid("`timeout_s` must be at least 1");
-        }
-        if self.spec.max_turns == Some(0) {
-            return invalid("`max_turns` must be at least 1");
-        }
-        if self.spec.max_cost_usd.is_some_and(|usd| !usd.is_finite() || usd <= 0.0) {
-            return invalid("`max_cost_usd` must be above 0");
-        }
-        Ok(())
-    }
-
     /// The task's name: its `id`, else the stem of `file`, else one made from the run.
     pub fn name(&self, file: &FileName) -> TaskName {
         if let Some(id) = &self.spec.id {
             return id.clone();
         }
-        file.task_name().unwrap_or_else(|| fallback_name(file))
+        file.task_name().unwrap_or_else(|| {
+            generated(file.stem(), file.as_str().as_bytes()).parse().unwrap_or_else(|_| unreachable_name())
+        })
     }
 
     /// Forgets all that stands in our own fields: they were forged, or belong to another life.
@@ -258,61 +123,68 @@ impl fmt::Debug for TaskFile {
     }
 }
 
-/// A task's name where neither `id` nor the file's stem can be one: the stem's plain characters and its hash.
-fn fallback_name(file: &FileName) -> TaskName {
-    // FNV-1a: short, stable over versions, and nothing depends on it being hard to guess.
-    let hash = file
-        .as_str()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    let plain: String = file.stem().chars().filter(char::is_ascii_alphanumeric).take(40).collect();
-    let name = format!("task-{plain}-{hash:016x}");
-    name.parse().unwrap_or_else(|_| unreachable_name())
-}
-
-/// Never reached: the name above is made of allowed characters only.
+/// Never reached: a generated name is made of allowed characters only.
 fn unreachable_name() -> TaskName {
     #[expect(clippy::expect_used, reason = "a constant that is a valid name")]
     "task".parse().expect("a valid name")
 }
 
-fn view<T: DeserializeOwned>(fields: &[(String, Box<RawValue>)]) -> Result<T, ParseError> {
-    let text = object(fields.iter().map(|(key, raw)| (key.as_str(), raw.get())));
-    serde_json::from_str(&text).map_err(|error| ParseError::Invalid(field_error(fields, &error)))
+type Borrowed<'a> = (String, &'a RawValue);
+
+fn view<T: DeserializeOwned>(fields: &[Borrowed<'_>]) -> Result<T, serde_json::Error> {
+    serde_json::from_str(&object(fields))
+}
+
+fn spec_view(text: &str, fields: &[Borrowed<'_>]) -> Result<Spec, ParseError> {
+    let theirs = named(fields, &Spec::FIELDS);
+    view(&theirs).map_err(|error| {
+        let culprit = theirs.iter().find(|field| view::<Spec>(std::slice::from_ref(field)).is_err());
+        ParseError::Invalid(field_error(text, culprit, &error))
+    })
 }
 
 /// Our own fields, each taken if it can be: a forged or broken one is as good as absent.
-fn record_view(fields: &[(String, Box<RawValue>)]) -> Record {
-    let mut ours: Vec<_> =
-        fields.iter().filter(|(key, _)| Record::FIELDS.contains(&key.as_str())).cloned().collect();
+fn record_view(fields: &[Borrowed<'_>]) -> Record {
+    let mut ours = named(fields, &Record::FIELDS);
+    ours.retain(|(_, raw)| raw.get().len() <= RECORD_FIELD_MAX);
     ours.retain(|field| view::<Record>(std::slice::from_ref(field)).is_ok());
     view(&ours).unwrap_or_default()
 }
 
-/// Which field it was, since the parser only knows a column.
-fn field_error(fields: &[(String, Box<RawValue>)], error: &serde_json::Error) -> String {
-    let culprit = fields.iter().find(|field| view_one::<Spec>(field).is_err());
+fn named<'a>(fields: &[Borrowed<'a>], names: &[&str]) -> Vec<Borrowed<'a>> {
+    fields.iter().filter(|(key, _)| names.contains(&key.as_str())).cloned().collect()
+}
+
+/// Which field it was and where, since the parser only knows a column of its own.
+fn field_error(text: &str, culprit: Option<&Borrowed<'_>>, error: &serde_json::Error) -> String {
     let plain = error.to_string();
-    let what = plain.split(" at line ").next().unwrap_or(&plain);
-    match culprit {
-        Some((key, _)) => format!("field `{key}`: {what}"),
-        None => what.to_owned(),
-    }
+    let what = shown(&in_words(plain.split(" at line ").next().unwrap_or(&plain)), 300);
+    let Some((key, raw)) = culprit else { return what };
+    // The value is a part of the text, so their distance is where it stands.
+    let at = (raw.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+    let line = text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+    format!("field `{key}` (line {line}): {what}")
 }
 
-fn view_one<T: DeserializeOwned>((key, raw): &(String, Box<RawValue>)) -> Result<T, serde_json::Error> {
-    serde_json::from_str(&object(std::iter::once((key.as_str(), raw.get()))))
+/// The types of this program, as people call them.
+fn in_words(what: &str) -> String {
+    let types = [
+        ("expected i32", "expected a whole number from -2147483648 to 2147483647"),
+        ("expected u32", "expected a whole number from 0 to 4294967295"),
+        ("expected f64", "expected a number"),
+    ];
+    types.iter().fold(what.to_owned(), |text, (ours, theirs)| text.replace(ours, theirs))
 }
 
-fn object<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+fn object(fields: &[Borrowed<'_>]) -> String {
     let mut text = String::from("{");
-    for (n, (key, raw)) in fields.enumerate() {
+    for (n, (key, raw)) in fields.iter().enumerate() {
         if n > 0 {
             text.push(',');
         }
-        text.push_str(&serde_json::Value::from(key).to_string());
+        text.push_str(&serde_json::Value::from(key.as_str()).to_string());
         text.push(':');
-        text.push_str(raw);
+        text.push_str(raw.get());
     }
     text.push('}');
     text
@@ -320,24 +192,9 @@ fn object<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> String {
 
 /// The fields of both views that are set, by name.
 fn known_fields(spec: &Spec, record: &Record) -> Vec<(&'static str, serde_json::Value)> {
-    const SPEC_FIELDS: [&str; 13] = [
-        "id",
-        "type",
-        "prompt",
-        "input",
-        "worker",
-        "priority",
-        "timeout_s",
-        "max_retries",
-        "not_before",
-        "workdir",
-        "correlation_id",
-        "max_cost_usd",
-        "max_turns",
-    ];
     let mut out = Vec::new();
     for (names, value) in
-        [(&SPEC_FIELDS[..], serde_json::to_value(spec)), (&Record::FIELDS[..], serde_json::to_value(record))]
+        [(&Spec::FIELDS[..], serde_json::to_value(spec)), (&Record::FIELDS[..], serde_json::to_value(record))]
     {
         let Ok(serde_json::Value::Object(mut map)) = value else { continue };
         for name in names {
@@ -360,34 +217,28 @@ fn render(lines: &[(&str, String)]) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// The fields of one object, raw and in order; a key that comes twice is refused.
-struct Fields(Vec<(String, Box<RawValue>)>);
+/// The fields of one object, raw and in order.
+struct Fields<'a>(Vec<Borrowed<'a>>);
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Fields;
+        struct Collect<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for Collect<'a> {
+            type Value = Fields<'a>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields: Vec<(String, Box<RawValue>)> = Vec::new();
-                while let Some((key, raw)) = map.next_entry::<String, Box<RawValue>>()? {
-                    if fields.iter().any(|(seen, _)| *seen == key) {
-                        return Err(serde::de::Error::custom(format!(
-                            "field `{}` comes twice",
-                            key.escape_default()
-                        )));
-                    }
-                    fields.push((key, raw));
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'a>, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry::<String, &'a RawValue>()? {
+                    fields.push(field);
                 }
                 Ok(Fields(fields))
             }
         }
-        deserializer.deserialize_map(Collect)
+        deserializer.deserialize_map(Collect(PhantomData))
     }
 }
 

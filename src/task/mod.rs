@@ -10,20 +10,26 @@
 
 pub mod attempt;
 pub mod fault;
+pub mod fields;
 pub mod file;
 pub mod hold;
 pub mod ledger;
+mod limits;
 pub mod name;
 pub mod outcome;
+pub mod prompt;
 pub mod retry;
 pub mod schema;
+mod sound;
 pub mod state;
+pub mod text;
 
 pub use attempt::{Attempt, AttemptOutcome, Tokens};
 pub use fault::ErrorCode;
-pub use file::{ParseError, Record, Spec, TaskFile};
+pub use fields::{Record, Spec};
+pub use file::{ParseError, TaskFile};
 pub use hold::HoldCause;
 pub use ledger::{Requeue, Usage};
-pub use name::{FileName, RunId, SessionId, TaskName, WorkerName};
+pub use name::{FileName, Misfit, RunId, SessionId, TaskName, WorkerName};
 pub use outcome::Outcome;
 pub use state::{Place, TaskState};

@@ -103,8 +103,11 @@ impl fmt::Display for TaskName {
 pub struct FileName(String);
 
 impl FileName {
-    /// The longest name that leaves room for our own temporary names beside it (`NAME_MAX` is 255 bytes).
-    const MAX: usize = 200;
+    /// The longest name that leaves room for a number, for `.reason` and for our own temporary names beside it
+    /// (`NAME_MAX` is 255 bytes).
+    pub const MAX: usize = 200;
+    /// The longest that a number makes it.
+    const NUMBERED_MAX: usize = Self::MAX + "~4294967295".len();
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
@@ -142,19 +145,65 @@ impl FromStr for FileName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
+        let name = Self(text.to_owned());
         let good = text.len() > ".json".len()
-            && text.len() <= Self::MAX
+            && text.len() <= Self::NUMBERED_MAX
+            && name.base().len() + ".json".len() <= Self::MAX
             && text.strip_suffix(".json").is_some()
             && !text.starts_with(['.', '#'])
             && !text.contains(['/', '\0']);
-        if good { Ok(Self(text.to_owned())) } else { Err(NameError::File(shown(text))) }
+        if good { Ok(name) } else { Err(NameError::File(shown(text))) }
     }
 }
 
 impl fmt::Display for FileName {
+    /// For people: what hides in a name is written out. A path is made of [`FileName::as_str`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(&super::text::shown(&self.0, Self::NUMBERED_MAX))
     }
+}
+
+/// A name that somebody meant for a task file, and that none can have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// What it is filed under instead.
+    pub substitute: FileName,
+    /// What is wrong with it, and what to do.
+    pub why: String,
+}
+
+impl Misfit {
+    /// What is wrong with a name; `None` if it is a task file's, or no task was meant.
+    pub fn of(name: &[u8]) -> Option<Self> {
+        let meant = name.len() > ".json".len()
+            && name.ends_with(b".json")
+            && !name.starts_with(b".")
+            && !name.starts_with(b"#");
+        let lossy = String::from_utf8_lossy(name);
+        let text = std::str::from_utf8(name).ok();
+        if !meant || text.is_some_and(|it| it.parse::<FileName>().is_ok()) {
+            return None;
+        }
+        let what = if text.is_none() {
+            "is not UTF-8".to_owned()
+        } else {
+            format!("is {} bytes long, and {} is the most", name.len(), FileName::MAX)
+        };
+        let stem = lossy.strip_suffix(".json").unwrap_or(&lossy);
+        let why = format!("its name, `{}`, {what}; drop it again under another", shown(&lossy));
+        let substitute = FileName(format!("{}.json", generated(stem, name)));
+        Some(Self { substitute, why })
+    }
+}
+
+/// A task's name where neither `id` nor the file's stem can be one: the stem's plain characters and its hash.
+pub(super) fn generated(stem: &str, whole: &[u8]) -> String {
+    // FNV-1a: short, stable over versions, and nothing depends on it being hard to guess.
+    let hash = whole.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let plain: String = stem.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
+    format!("task-{plain}-{hash:016x}")
 }
 
 /// One life of a task, from its first claim to its outcome: a uuid v7.
@@ -197,13 +246,9 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// A hostile text as it may stand in a message: escaped and short.
+/// A hostile text as it may stand in a message.
 fn shown(text: &str) -> String {
-    let mut out: String = text.chars().take(80).flat_map(char::escape_default).collect();
-    if text.chars().count() > 80 {
-        out.push('…');
-    }
-    out
+    super::text::shown(text, 80)
 }
 
 #[cfg(test)]
@@ -238,6 +283,36 @@ mod tests {
         assert_eq!(file.numbered(2).base(), "x");
         assert_eq!("a~b.json".parse::<FileName>().unwrap().base(), "a~b");
         assert_eq!("~2.json".parse::<FileName>().unwrap().base(), "~2");
+    }
+
+    #[test]
+    fn the_longest_name_is_still_one_when_it_is_numbered_and_has_its_papers_beside_it() {
+        const NAME_MAX: usize = 255;
+        let longest: FileName = format!("{}.json", "x".repeat(195)).parse().unwrap();
+        let numbered = longest.numbered(u32::MAX);
+        assert_eq!(numbered.as_str().parse::<FileName>().unwrap(), numbered);
+        assert_eq!(numbered.base(), longest.stem());
+        let paper = format!(".{}.reason.{}.{}.tmp", numbered.as_str(), 4_194_304, u32::MAX);
+        assert!(paper.len() <= NAME_MAX, "{}", paper.len());
+    }
+
+    #[test]
+    fn a_name_that_was_meant_for_a_task_and_cannot_be_one_is_filed_under_another() {
+        let long = format!("{}.json", "y".repeat(250));
+        let table: [(&[u8], &str); 3] = [
+            (b"caf\xe9.json", "`caf\u{fffd}.json`, is not UTF-8"),
+            (long.as_bytes(), "is 255 bytes long, and 200 is the most"),
+            (b"x~99999999999999999999.json\xff.json", "is not UTF-8"),
+        ];
+        for (name, part) in table {
+            let misfit = Misfit::of(name).unwrap();
+            assert!(misfit.why.contains(part), "{}", misfit.why);
+            assert_eq!(misfit.substitute.as_str().parse::<FileName>().unwrap(), misfit.substitute);
+            assert!(misfit.substitute.task_name().is_some());
+        }
+        for other in [&b"x.json"[..], b".x\xff.json", b"#x\xff.json", b"x\xff", b".json", b"x\xff.json~"] {
+            assert_eq!(Misfit::of(other), None, "{other:?}");
+        }
     }
 
     #[test]

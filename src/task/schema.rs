@@ -2,7 +2,7 @@
 
 use schemars::generate::SchemaSettings;
 
-use super::file::{Record, Spec};
+use super::fields::{Record, Spec};
 
 /// The schema (draft 2020-12) of a task file: what may be dropped, and what we add to it.
 pub fn task_schema() -> serde_json::Value {

@@ -7,6 +7,7 @@
 //! | claiming impossible through a fault: disk, auth, billing, configuration, outage, no agent, no artifacts | failing | 503 |
 //! | held by a rate limit, which ends by itself | degraded | 200 |
 //! | paused, draining, starting, recovering | ok, with the reason | 200 |
+//! | something in the queue is no task and cannot be moved away | degraded | 200 |
 //! | some workers of a supervisor are down | degraded | 200 |
 //! | all of them are | failing | 503 |
 //!
@@ -54,6 +55,8 @@ pub enum Check {
     /// In order.
     #[default]
     Ok,
+    /// Not quite, and why; the work goes on.
+    Degraded(String),
     /// Not, and why.
     Failing(String),
 }
@@ -248,6 +251,9 @@ fn stance(snapshot: &Snapshot) -> Option<Finding> {
 fn check(name: &str, check: &Check) -> Option<Finding> {
     match check {
         Check::Ok => None,
+        Check::Degraded(why) => {
+            Some(Finding { verdict: Verdict::Degraded, reason: format!("{name}: {why}") })
+        }
         Check::Failing(why) => Some(failing(format!("{name}: {why}"))),
     }
 }

@@ -1,14 +1,19 @@
 //! What the worker shows: written by its loop, read by the face and by `state.json`.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Ticks, Timestamp};
+use crate::task::text::shown;
 use crate::task::{FileName, Place};
 use crate::telemetry::health::Check;
 use crate::telemetry::state_file::{Hold, QueueDepths, RunningTask, WorkerStatus};
+
+/// How many files that cannot be moved are remembered by name; more are counted as these.
+const IMMOVABLE_MAX: usize = 1000;
 
 /// The part that changes together.
 #[derive(Clone, Debug)]
@@ -29,6 +34,7 @@ pub(super) struct Shown {
 pub(super) struct Board {
     shown: Mutex<Shown>,
     turned_ns: AtomicU64,
+    immovable: Mutex<BTreeMap<PathBuf, String>>,
 }
 
 impl Board {
@@ -44,7 +50,7 @@ impl Board {
             artifacts: Check::Ok,
             registry: Check::Ok,
         };
-        Self { shown: Mutex::new(shown), turned_ns: AtomicU64::new(0) }
+        Self { shown: Mutex::new(shown), turned_ns: AtomicU64::new(0), immovable: Mutex::default() }
     }
 
     /// Looks at it, or changes it; for an instant only.
@@ -60,6 +66,38 @@ impl Board {
     /// How long ago the loop last turned.
     pub(super) fn loop_age(&self, now: Ticks) -> Duration {
         now.since(Ticks(Duration::from_nanos(self.turned_ns.load(Ordering::Acquire))))
+    }
+
+    /// Notes what is no task and cannot be moved; whether that is new.
+    pub(super) fn immovable(&self, path: PathBuf, why: String) -> bool {
+        let mut immovable = self.stuck();
+        immovable.len() < IMMOVABLE_MAX && immovable.insert(path, why).is_none()
+    }
+
+    /// It is not there any more.
+    pub(super) fn moved(&self, path: &Path) {
+        self.stuck().remove(path);
+    }
+
+    /// Forgets what somebody took away.
+    pub(super) fn forget_moved(&self, is_there: impl Fn(&Path) -> bool) {
+        self.stuck().retain(|path, _| is_there(path));
+    }
+
+    /// How the queue is, as far as that goes.
+    pub(super) fn queue(&self) -> Check {
+        let immovable = self.stuck();
+        let Some((path, why)) = immovable.first_key_value() else { return Check::Ok };
+        let path = shown(&path.display().to_string(), 300);
+        let count = immovable.len();
+        Check::Degraded(format!(
+            "{count} file(s) are no tasks and cannot be moved to failed, such as `{path}` ({}); remove them by hand",
+            shown(why, 300)
+        ))
+    }
+
+    fn stuck(&self) -> MutexGuard<'_, BTreeMap<PathBuf, String>> {
+        self.immovable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One more task rests in `place`.

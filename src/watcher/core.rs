@@ -9,7 +9,7 @@ use super::hold::Holds;
 use crate::agent::disposition::Holding;
 use crate::clock::{Ticks, Timestamp};
 use crate::spool::{Examined, Head, Identity, Queue};
-use crate::task::{FileName, Place, RunId, TaskName, WorkerName};
+use crate::task::{ErrorCode, FileName, Place, RunId, TaskName, WorkerName};
 
 /// How long a file that is no task yet may take to become one, counted from its last change.
 pub const SETTLE: Duration = Duration::from_secs(10);
@@ -118,15 +118,19 @@ pub enum Effect {
         place: Place,
         /// At what.
         file: FileName,
+        /// The version that need not be read again.
+        unless: Option<Identity>,
     },
     /// File this as no task.
-    Reject {
+    Reject(Sentence),
+    /// Remove a copy of a task that another worker has.
+    DropCopy {
         /// Where it lies.
         place: Place,
         /// Its name.
         file: FileName,
-        /// Why.
-        why: String,
+        /// Who has the task.
+        worker: WorkerName,
     },
     /// Give this drop another name: its own is being worked on.
     Aside {
@@ -150,9 +154,25 @@ pub enum Effect {
     Leave,
 }
 
+/// What is no task, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sentence {
+    /// Where it lies.
+    pub place: Place,
+    /// Its name.
+    pub file: FileName,
+    /// The code it is filed with.
+    pub code: ErrorCode,
+    /// Why.
+    pub why: String,
+    /// The version that had its time to settle; another one gets time of its own.
+    pub settled: Option<Identity>,
+}
+
 #[derive(Clone, Debug)]
 struct Unsettled {
     identity: Option<Identity>,
+    by_content: bool,
     since: Ticks,
     why: String,
 }
@@ -278,21 +298,26 @@ impl Core {
         }
         match found {
             Examined::Task(head) => return self.found(*head, now),
-            Examined::Unsettled { identity, why } => {
+            Examined::Unsettled { identity, by_content, why } => {
                 self.queue.remove(place, &file);
-                let fresh = Unsettled { identity, since: now.ticks, why };
+                let fresh = Unsettled { identity, by_content, since: now.ticks, why };
                 let known = self.unsettled.entry(slot).or_insert_with(|| fresh.clone());
                 if known.identity != fresh.identity {
                     *known = fresh;
                 }
             }
             // In the inbox it is nobody's: the first worker that looks files it with its own.
-            Examined::Invalid { why } => {
+            Examined::Invalid { code, why } => {
                 self.queue.remove(place, &file);
-                return vec![Effect::Reject { place, file, why }];
+                return vec![Effect::Reject(Sentence { place, file, code, why, settled: None })];
             }
-            Examined::Gone => {
+            // Its owner puts its own back or has it; the next look at everything asks again.
+            Examined::Elsewhere { .. } | Examined::Gone => {
                 self.queue.remove(place, &file);
+            }
+            Examined::Copy { worker, .. } => {
+                self.queue.remove(place, &file);
+                return vec![Effect::DropCopy { place, file, worker }];
             }
         }
         Vec::new()
@@ -355,12 +380,21 @@ impl Core {
         let due = |it: &Unsettled| now.ticks.since(it.since) >= SETTLE;
         let over: Vec<_> = self.unsettled.extract_if(|_, it| due(it)).collect();
         for ((place, file), it) in over {
-            effects.push(Effect::Reject { place, file, why: it.why });
+            let settled = it.identity.filter(|_| it.by_content);
+            effects.push(Effect::Reject(Sentence {
+                place,
+                file,
+                code: ErrorCode::E002,
+                why: it.why,
+                settled,
+            }));
         }
-        // A name that may have changed without an event must be looked at before it is given up.
-        effects.extend(
-            self.unsettled.keys().map(|(place, file)| Effect::Look { place: *place, file: file.clone() }),
-        );
+        // It may have changed without an event. A thousand halves of files are not read each second for that.
+        effects.extend(self.unsettled.iter().map(|((place, file), it)| Effect::Look {
+            place: *place,
+            file: file.clone(),
+            unless: it.identity.filter(|_| it.by_content),
+        }));
     }
 
     fn claim(&mut self, now: Now, effects: &mut Vec<Effect>) {
@@ -403,7 +437,7 @@ impl Core {
 
 /// The looks at one name in every queue.
 fn looks(file: &FileName) -> impl Iterator<Item = Effect> {
-    Place::QUEUES.into_iter().map(|place| Effect::Look { place, file: file.clone() })
+    Place::QUEUES.into_iter().map(|place| Effect::Look { place, file: file.clone(), unless: None })
 }
 
 /// `x~2.json` waits while `x.json` is worked on.

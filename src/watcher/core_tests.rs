@@ -103,7 +103,10 @@ fn a_drop_seen_during_the_claim_of_its_name_is_seen_again() {
     core.handle(seen(Place::Inbox, "x"), now(1));
     assert_eq!(core.handle(seen(Place::Inbox, "x"), now(1)), [], "it may be the one that is being claimed");
     let effects = run(&mut core, "x", 1);
-    assert!(effects.contains(&Effect::Look { place: Place::Inbox, file: file("x") }), "{effects:?}");
+    assert!(
+        effects.contains(&Effect::Look { place: Place::Inbox, file: file("x"), unless: None }),
+        "{effects:?}"
+    );
     let aside = Effect::Aside { place: Place::Inbox, file: file("x") };
     assert_eq!(core.handle(seen(Place::Inbox, "x"), now(2)), [aside]);
 }
@@ -138,14 +141,27 @@ fn half_a_file_has_ten_seconds_from_its_last_change() {
     let half = |inode| Event::Looked {
         place: Place::Pending,
         file: file("h"),
-        found: Examined::Unsettled { identity: Some(identity(inode)), why: "half".to_owned() },
+        found: Examined::Unsettled {
+            identity: Some(identity(inode)),
+            by_content: true,
+            why: "half".to_owned(),
+        },
     };
     core.handle(half(1), now(0));
     core.handle(half(2), now(8));
     let effects = core.handle(Event::Tick, now(11));
-    assert!(!effects.iter().any(|it| matches!(it, Effect::Reject { .. })), "it grew at 8 s: {effects:?}");
+    assert!(!effects.iter().any(|it| matches!(it, Effect::Reject(_))), "it grew at 8 s: {effects:?}");
     core.handle(half(2), now(12));
-    let reject = Effect::Reject { place: Place::Pending, file: file("h"), why: "half".to_owned() };
+    let looks = core.handle(Event::Tick, now(13));
+    let unread = Effect::Look { place: Place::Pending, file: file("h"), unless: Some(identity(2)) };
+    assert!(looks.contains(&unread), "the same half is not read each second: {looks:?}");
+    let reject = Effect::Reject(Sentence {
+        place: Place::Pending,
+        file: file("h"),
+        code: ErrorCode::E002,
+        why: "half".to_owned(),
+        settled: Some(identity(2)),
+    });
     assert!(core.handle(Event::Tick, now(18)).contains(&reject));
 }
 
@@ -196,7 +212,7 @@ fn a_failed_claim_is_looked_at_again() {
     let mut core = core(1);
     core.handle(seen(Place::Pending, "a"), now(1));
     let effects = core.handle(Event::NotClaimed { file: file("a") }, now(1));
-    assert!(effects.contains(&Effect::Look { place: Place::Pending, file: file("a") }));
+    assert!(effects.contains(&Effect::Look { place: Place::Pending, file: file("a"), unless: None }));
     assert_eq!(core.active(), 0);
 }
 
@@ -234,7 +250,7 @@ fn what_is_being_brought_home_is_not_claimed_meanwhile() {
     core.handle(Event::Recovering { file: file("a") }, now(1));
     assert_eq!(core.handle(seen(Place::Pending, "a"), now(1)), []);
     let effects = core.handle(Event::NotClaimed { file: file("a") }, now(2));
-    assert!(effects.contains(&Effect::Look { place: Place::Pending, file: file("a") }));
+    assert!(effects.contains(&Effect::Look { place: Place::Pending, file: file("a"), unless: None }));
 }
 
 #[test]

@@ -11,9 +11,9 @@ use super::ctx::Ctx;
 use super::look::{self, Slot};
 use crate::agent::disposition::Holding;
 use crate::recovery::{ApplyError, LivingAgents, Policy, SystemHands, SystemWitness, recover_one};
-use crate::spool::{ClaimError, Claimed, Disk, Examined, Lease, Spool};
+use crate::spool::{ClaimError, Claimed, Disk, Examined, Identity, Lease, Spool, Store};
 use crate::task::{
-    Attempt, AttemptOutcome, ErrorCode, FileName, HoldCause, Place, RunId, SessionId, TaskFile,
+    Attempt, AttemptOutcome, FileName, HoldCause, Place, RunId, SessionId, TaskFile, WorkerName,
 };
 use crate::telemetry::journal::Event as Noted;
 
@@ -36,6 +36,8 @@ pub(super) enum Told {
     Scanned(look::Scanner, look::Finds),
     /// Names were looked at.
     Looked(Vec<(Slot, Examined)>),
+    /// A round of verdicts is over.
+    Judged,
 }
 
 /// Does errands on threads of their own.
@@ -46,15 +48,17 @@ pub(super) struct Errands {
 }
 
 impl Errands {
-    /// Looks at some names.
-    pub(super) fn look(&self, slots: Vec<Slot>) {
-        self.go(move |spool| vec![Told::Looked(look::look_at(spool, slots))]);
+    /// Looks at some names, except those that are still the version that is known.
+    pub(super) fn look(&self, looks: Vec<(Slot, Option<Identity>)>) {
+        self.go(move |spool| vec![Told::Looked(look::look_again(spool, looks))]);
     }
 
     /// Looks at everything.
     pub(super) fn scan(&self, mut scanner: look::Scanner) {
+        let board = Arc::clone(&self.ctx.board);
         self.go(move |spool| {
             let finds = scanner.scan(spool);
+            board.forget_moved(|path| spool.store().identity(path).is_ok());
             vec![Told::Scanned(scanner, finds)]
         });
     }
@@ -98,34 +102,6 @@ impl Errands {
         });
     }
 
-    /// Files what is no task.
-    pub(super) fn reject(&self, place: Place, file: FileName, why: String) {
-        let (metrics, board) = (Arc::clone(&self.ctx.metrics), Arc::clone(&self.ctx.board));
-        self.go(move |spool| {
-            let slot = vec![(place, file.clone())];
-            let looked = look::look_at(spool, slot.clone());
-            if looked.iter().any(|(_, found)| matches!(found, Examined::Task(_) | Examined::Gone)) {
-                // Its writer was slower than our patience, and faster than we.
-                return vec![Told::Looked(looked)];
-            }
-            match spool.reject(place, &file, ErrorCode::E002, &why) {
-                Ok(name) => {
-                    metrics.runbook().task_failed();
-                    board.filed(Place::Failed);
-                    tracing::warn!(file = %file, filed = %name, error_code = "E002", reason = %why, "not a task; moved to failed");
-                }
-                // Another worker was faster with what lay in the inbox.
-                Err(error) if error.is_gone() => tracing::debug!(file = %file, "gone before it could be filed"),
-                Err(error) => {
-                    tracing::warn!(file = %file, error = %error, "could not move what is no task to failed; trying again later");
-                    // The next look at everything tries again: asked now, it would be tried without a pause.
-                    return Vec::new();
-                }
-            }
-            vec![Told::Looked(look::look_at(spool, slot))]
-        });
-    }
-
     /// Gives a drop another name.
     pub(super) fn aside(&self, place: Place, file: FileName) {
         self.go(move |spool| match spool.rename_aside(place, &file) {
@@ -155,7 +131,19 @@ impl Errands {
         );
     }
 
-    fn go(&self, errand: impl FnOnce(&Arc<Spool<Disk>>) -> Vec<Told> + Send + 'static) {
+    /// Removes a copy of a task that another worker has.
+    pub(super) fn drop_copy(&self, place: Place, file: FileName, worker: WorkerName) {
+        self.go(move |spool| {
+            match spool.drop_foreign_copy(place, &file, &worker) {
+                Ok(true) => tracing::warn!(file = %file, place = %place, owner = %worker, "removed a copy of a task that another worker has"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(file = %file, error = %error, "could not remove a copy of a task that another worker has"),
+            }
+            Vec::new()
+        });
+    }
+
+    pub(super) fn go(&self, errand: impl FnOnce(&Arc<Spool<Disk>>) -> Vec<Told> + Send + 'static) {
         let (spool, tell) = (Arc::clone(&self.ctx.spool), self.tell.clone());
         tokio::task::spawn_blocking(move || {
             for told in errand(&spool) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::layout::Layout;
 use crate::os::watch::Hints;
 use crate::spool::{Disk, Examined, Identity, Spool, Store};
-use crate::task::{FileName, Place, WorkerName};
+use crate::task::{FileName, Misfit, Place, WorkerName};
 
 /// A name in a queue.
 pub(super) type Slot = (Place, FileName);
@@ -19,6 +19,8 @@ pub(super) struct Finds {
     pub(super) looked: Vec<(Slot, Examined)>,
     /// Names in `active/`.
     pub(super) active: Vec<FileName>,
+    /// Names in queues that were meant for task files and cannot be any.
+    pub(super) misfits: Vec<(PathBuf, Misfit)>,
     /// Whether a directory could not be read.
     pub(super) fault: Option<String>,
 }
@@ -35,8 +37,9 @@ impl Scanner {
         let mut finds = Finds::default();
         let mut present = HashSet::new();
         for place in Place::QUEUES {
-            match spool.list(place) {
-                Ok(files) => {
+            match spool.list_all(place) {
+                Ok((files, misfits)) => {
+                    finds.misfits.extend(misfits);
                     for file in files {
                         let slot = (place, file);
                         self.look_if_changed(spool, &slot, &mut finds);
@@ -73,6 +76,18 @@ impl Scanner {
         }
         finds.looked.push((slot.clone(), found));
     }
+}
+
+/// Looks at some names, except those that are still the version that is known.
+pub(super) fn look_again(
+    spool: &Arc<Spool<Disk>>,
+    looks: Vec<(Slot, Option<Identity>)>,
+) -> Vec<(Slot, Examined)> {
+    let is_known = |slot: &Slot, known: &Option<Identity>| {
+        known.is_some() && spool.store().identity(&spool.path(slot.0, &slot.1)).ok() == *known
+    };
+    let changed = looks.into_iter().filter(|(slot, known)| !is_known(slot, known));
+    look_at(spool, changed.map(|(slot, _)| slot).collect())
 }
 
 /// Looks at some names.

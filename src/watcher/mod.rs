@@ -9,6 +9,7 @@
 //! | `look` | finds what is new in the queues |
 //! | `attend` | follows one run from its claim to its end: one async task for each, nobody else knows its process |
 //! | `beat` | says once a second what is going on: heartbeat, state, mirrors of locks |
+//! | `verdicts` | filing what is no task |
 //! | `board` | what the face and `state.json` show |
 //!
 //! Invariants:
@@ -32,6 +33,7 @@ mod mirror;
 mod panic;
 mod shell;
 mod start;
+mod verdicts;
 mod watchdog;
 
 pub use start::run;

@@ -13,11 +13,13 @@ use super::core::{Core, Effect, Event, Now, Wanted};
 use super::ctx::Ctx;
 use super::effects::{Errands, Told};
 use super::look::{Finds, Scanner, Slot, Watched};
+use super::verdicts::{Verdict, Verdicts};
 use crate::clock::Ticks;
 use crate::os::alarm::{self, Alarm};
 use crate::os::signals::Signal;
 use crate::os::watch::{Hint, Hints};
-use crate::spool::{Examined, Lease};
+use crate::spool::found::FILE_LIMIT;
+use crate::spool::{Examined, Identity, Lease, Store};
 use crate::task::{FileName, Place, RunId, TaskFile};
 use crate::telemetry::log::LogHandle;
 
@@ -50,6 +52,7 @@ struct Looping {
     ctx: Rc<Ctx>,
     core: Core,
     errands: Errands,
+    verdicts: Verdicts,
     runs: HashMap<FileName, Following>,
     watched: Watched,
     scanner: Option<Scanner>,
@@ -69,6 +72,7 @@ impl Shell {
         let mut looping = Looping {
             core: Core::new(config.worker.clone(), config.concurrency),
             errands: Errands { ctx: Rc::clone(&self.ctx), tell },
+            verdicts: Verdicts::default(),
             runs: HashMap::new(),
             watched: Watched::new(self.ctx.layout(), &config.worker),
             scanner: Some(Scanner::default()),
@@ -164,20 +168,22 @@ impl Looping {
         }
         let now = self.now();
         let effects = self.core.handle(event, now);
-        let mut looks: Vec<Slot> = Vec::new();
+        let mut looks = Vec::new();
         for effect in effects {
             self.perform(effect, &mut looks);
         }
         if !looks.is_empty() {
             self.errands.look(looks);
         }
+        self.verdicts.go(&self.errands);
     }
 
-    fn perform(&mut self, effect: Effect, looks: &mut Vec<Slot>) {
+    fn perform(&mut self, effect: Effect, looks: &mut Vec<(Slot, Option<Identity>)>) {
         match effect {
             Effect::Claim { place, file } => self.errands.claim(place, file),
-            Effect::Look { place, file } => looks.push((place, file)),
-            Effect::Reject { place, file, why } => self.errands.reject(place, file, why),
+            Effect::Look { place, file, unless } => looks.push(((place, file), unless)),
+            Effect::Reject(sentence) => self.verdicts.add(Verdict::NoTask(sentence), &self.ctx.spool),
+            Effect::DropCopy { place, file, worker } => self.errands.drop_copy(place, file, worker),
             Effect::Aside { place, file } => self.errands.aside(place, file),
             Effect::TakeBack { place, file } => self.take_back(place, &file),
             Effect::StopRuns => {
@@ -206,6 +212,10 @@ impl Looping {
             }
             Told::Looked(looked) => self.on_looked(looked),
             Told::Scanned(scanner, finds) => self.on_scanned(scanner, finds),
+            Told::Judged => {
+                self.verdicts.done();
+                self.verdicts.go(&self.errands);
+            }
         }
     }
 
@@ -231,6 +241,10 @@ impl Looping {
             tracing::warn!("{fault}");
         }
         self.on_looked(finds.looked);
+        for (path, misfit) in finds.misfits {
+            self.verdicts.add(Verdict::NoName(path, misfit), &self.ctx.spool);
+        }
+        self.verdicts.go(&self.errands);
         // What stands in active/ and is nobody's was put there by hand, or by a claim that failed half-way.
         for file in finds.active {
             if !self.runs.contains_key(&file) && !self.core.is_live(&file) {
@@ -259,7 +273,7 @@ impl Looping {
             }
         }
         if !slots.is_empty() {
-            self.errands.look(slots.into_iter().collect());
+            self.errands.look(slots.into_iter().map(|slot| (slot, None)).collect());
         }
     }
 
@@ -304,7 +318,8 @@ impl Looping {
     /// Lets the run take its file out of a queue again.
     fn take_back(&self, place: Place, file: &FileName) {
         let path = self.ctx.spool.path(place, file);
-        let run = std::fs::read(&path).ok().and_then(|bytes| TaskFile::parse(&bytes).ok()?.record.run_id);
+        let read = self.ctx.spool.store().read(&path, FILE_LIMIT).ok();
+        let run = read.and_then(|(bytes, _)| TaskFile::parse(&bytes).ok()?.record.run_id);
         if let Some(following) = self.runs.values().find(|it| Some(it.run) == run) {
             following.orders.send(Order::TakeBack(path)).ok();
         }

@@ -187,8 +187,8 @@ impl Scenario {
     fn take(&self, world: &World, place: Place, file: &FileName) -> Result<(), Broken> {
         let spool = world.spool();
         match spool.examine(place, file) {
-            Examined::Gone => return Ok(()),
-            Examined::Unsettled { why, .. } | Examined::Invalid { why } => {
+            Examined::Gone | Examined::Elsewhere { .. } | Examined::Copy { .. } => return Ok(()),
+            Examined::Unsettled { why, .. } | Examined::Invalid { why, .. } => {
                 again(|| spool.reject(place, file, ErrorCode::E002, &why))?;
                 return Ok(());
             }

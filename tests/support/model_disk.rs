@@ -111,7 +111,7 @@ impl Model {
     pub(crate) fn list(&self, dir: &Path) -> Vec<Entry> {
         let names = self.names.keys().filter(|path| parent(path) == dir);
         let entry = |path: &PathBuf| Entry {
-            name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            name: path.file_name().unwrap_or_default().to_owned(),
             path: path.clone(),
         };
         names.map(entry).collect()

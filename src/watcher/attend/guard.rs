@@ -9,9 +9,12 @@ use super::Run;
 
 impl Run {
     /// Puts the file back into `active/` if it is not there any more.
-    pub(super) async fn guard(&self) {
+    pub(super) async fn guard(&mut self) {
         // Without the lock another watcher may hold this worker: nothing in active/ is ours.
         if !self.ctx.board.show().lock_held || self.lease.active(self.ctx.layout()).exists() {
+            return;
+        }
+        if self.is_taken_over() {
             return;
         }
         let (spool, lease) = (Arc::clone(&self.ctx.spool), self.lease.clone());
@@ -28,8 +31,19 @@ impl Run {
         }
     }
 
+    /// Whether another worker took the run over, which it does only where nothing told it that we work on it: then the
+    /// run is its, and nothing of it may be written here any more.
+    pub(super) fn is_taken_over(&mut self) -> bool {
+        let owner = self.ctx.spool.owner(self.lease.run).filter(|it| *it != self.lease.worker);
+        if let Some(owner) = owner.filter(|_| !self.lost) {
+            self.lost = true;
+            tracing::error!(task = %self.lease.name, run_id = %self.lease.run, owner = %owner, "its file was moved away and another worker took the run over; ended here");
+        }
+        self.lost
+    }
+
     /// Removes the copy in a queue; the file in `active/` is put back first, if it has to be.
-    pub(super) async fn take_back(&self, queued: PathBuf) {
+    pub(super) async fn take_back(&mut self, queued: PathBuf) {
         self.guard().await;
         if !self.lease.active(self.ctx.layout()).exists() {
             return;

@@ -33,11 +33,13 @@ impl Run {
     pub(super) async fn launch(&mut self, prepared: Prepared) -> Result<Live, Box<Disposition>> {
         let paths = self.lease.paths(self.ctx.layout());
         let number = self.lease.number();
+        // Held open until the agent is in it.
+        let entrance = prepared.cwd.entrance();
         let launch = Launch {
             program: &prepared.program,
             arguments: prepared.arguments,
             environment: prepared.environment,
-            cwd: &prepared.cwd,
+            cwd: &entrance,
             paths: &paths,
             number,
             first: &prepared.first,
@@ -51,7 +53,7 @@ impl Run {
             outbox: prepared.first[agent.sent..].to_vec(),
             course: Course::new(self.limits(), self.ctx.clock.ticks()),
         };
-        self.record_start(&agent.child.id, &prepared.cwd);
+        self.record_start(&agent.child.id, &prepared.cwd.path);
         let event = match prepared.begins {
             SessionStart::New => Noted::Started,
             SessionStart::Resume => Noted::Resumed,

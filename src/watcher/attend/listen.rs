@@ -51,6 +51,10 @@ impl Run {
                 Woken::Time => {}
             }
             self.guard().await;
+            if self.lost {
+                let acts = live.course.kill(EndedBy::Stop, self.ctx.clock.ticks());
+                self.act(acts, live);
+            }
             if self.hurry && live.process.is_none() {
                 tracing::warn!(task = %self.lease.name, "its agent lives in another PID namespace, and is left to the next watcher");
                 return None;

@@ -9,6 +9,7 @@ mod listen;
 mod prepare;
 mod settle;
 mod sweep;
+mod workdir;
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -56,6 +57,8 @@ pub(super) struct Run {
     tell: mpsc::UnboundedSender<Told>,
     hurry: bool,
     answered: bool,
+    /// Another worker has it now.
+    lost: bool,
 }
 
 /// How the process ended, and who it was.
@@ -72,7 +75,7 @@ impl Run {
         orders: mpsc::UnboundedReceiver<Order>,
         tell: mpsc::UnboundedSender<Told>,
     ) -> Self {
-        Self { ctx, lease, orders, tell, hurry: false, answered: false }
+        Self { ctx, lease, orders, tell, hurry: false, answered: false, lost: false }
     }
 
     /// Follows the run to its end.
@@ -82,9 +85,12 @@ impl Run {
             Begin::Adopt => self.adopt().await,
             Begin::PutBack => Some(prepare::put_back()),
         };
+        if !self.lease.active(self.ctx.layout()).exists() {
+            self.is_taken_over();
+        }
         let hold = match disposition {
-            Some(disposition) => self.settle(disposition).await,
-            None => None,
+            Some(disposition) if !self.lost => self.settle(disposition).await,
+            Some(_) | None => None,
         };
         let after = match hold {
             Some(holding) => After::Hold(holding),

@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::Run;
+use super::workdir::{Workdir, allowed};
 use crate::agent::disposition::{Disposition, Holding};
-use crate::agent::message::{self, MessageError};
+use crate::agent::message;
 use crate::agent::{Invocation, RunEnv, SessionStart, argv, env, transcript};
 use crate::config::AgentKind;
 use crate::os::durable::{DIR_MODE, make_dir};
+use crate::task::prompt::{self, PromptError};
+use crate::task::text::shown;
 use crate::task::{AttemptOutcome, ErrorCode, HoldCause, Outcome, Requeue, Usage};
 
 /// What an agent is started with.
@@ -16,7 +19,7 @@ pub(super) struct Prepared {
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<String>,
     pub(super) environment: Vec<(std::ffi::OsString, std::ffi::OsString)>,
-    pub(super) cwd: PathBuf,
+    pub(super) cwd: Workdir,
     pub(super) first: Vec<u8>,
     pub(super) begins: SessionStart,
 }
@@ -49,17 +52,17 @@ impl Run {
             None | Some("default") => Ok(()),
             Some(other) => Err(refuse(
                 ErrorCode::E001,
-                &format!("there is no pack `{}`; the built-in one is `default`", other.escape_default()),
+                &format!("there is no pack `{}`; the built-in one is `default`", shown(other, 80)),
             )),
         }
     }
 
     /// The task's own directory, if it is allowed; else the run's workspace.
-    fn working_directory(&self) -> Result<PathBuf, Refused> {
+    fn working_directory(&self) -> Result<Workdir, Refused> {
         let Some(wanted) = self.lease.task.spec.workdir.as_deref() else {
             let workspace = self.ctx.layout().workspace(&self.lease.run);
             make_dir(&workspace, DIR_MODE).map_err(|error| no_room(&workspace, &error))?;
-            return Ok(workspace);
+            return Ok(Workdir::own(workspace));
         };
         allowed(Path::new(wanted), &self.ctx.config.workdir_roots)
             .map_err(|why| refuse(ErrorCode::E002, &why))
@@ -72,10 +75,10 @@ impl Run {
         if there { SessionStart::Resume } else { SessionStart::New }
     }
 
-    fn first_message(&self, begins: SessionStart) -> Result<String, MessageError> {
+    fn first_message(&self, begins: SessionStart) -> Result<String, PromptError> {
         let record = &self.lease.task.record;
         let text = match begins {
-            SessionStart::New => message::compose_prompt(&self.lease.task.spec)?,
+            SessionStart::New => prompt::compose(&self.lease.task.spec)?,
             SessionStart::Resume => {
                 message::resume_message(record.failure_reason.as_deref().unwrap_or("the worker was stopped"))
             }
@@ -154,56 +157,13 @@ fn refuse(code: ErrorCode, why: &str) -> Refused {
     })
 }
 
-const fn code_of(error: &MessageError) -> ErrorCode {
+const fn code_of(error: &PromptError) -> ErrorCode {
     match error {
-        MessageError::PromptTooLong { .. } => ErrorCode::E004,
-        MessageError::PromptEmpty => ErrorCode::E002,
+        PromptError::TooLong { .. } => ErrorCode::E004,
+        PromptError::Empty => ErrorCode::E002,
     }
 }
 
 fn make_private(dir: &Path) -> std::io::Result<()> {
     make_dir(dir, 0o700)
-}
-
-/// Whether a task may work in `wanted`: links resolved, it must lie under one of `roots`.
-fn allowed(wanted: &Path, roots: &[PathBuf]) -> Result<PathBuf, String> {
-    let shown = wanted.display().to_string().escape_debug().to_string();
-    if roots.is_empty() {
-        return Err(format!(
-            "workdir `{shown}` is not allowed: the worker was started without --workdir-root"
-        ));
-    }
-    let real = wanted.canonicalize().map_err(|error| format!("workdir `{shown}` cannot be used: {error}"))?;
-    let under = roots.iter().filter_map(|root| root.canonicalize().ok()).any(|root| real.starts_with(root));
-    if !under {
-        let roots: Vec<_> = roots.iter().map(|root| root.display().to_string()).collect();
-        return Err(format!("workdir `{shown}` does not lie under --workdir-root {}", roots.join(", ")));
-    }
-    if real.is_dir() { Ok(real) } else { Err(format!("workdir `{shown}` is no directory")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_workdir_lies_under_a_root_with_all_links_resolved() {
-        let dir = tempfile::tempdir().unwrap();
-        let (root, outside) = (dir.path().join("root"), dir.path().join("outside"));
-        std::fs::create_dir_all(root.join("repo")).unwrap();
-        std::fs::create_dir_all(&outside).unwrap();
-        std::os::unix::fs::symlink(&outside, root.join("link")).unwrap();
-        let roots = [root.clone()];
-        assert!(allowed(&root.join("repo"), &roots).is_ok());
-        for (wrong, word) in [
-            (root.join("link"), "does not lie under"),
-            (root.join("repo/../../outside"), "does not lie under"),
-            (root.join("none"), "cannot be used"),
-            (outside, "does not lie under"),
-        ] {
-            let why = allowed(&wrong, &roots).unwrap_err();
-            assert!(why.contains(word), "{}: {why}", wrong.display());
-        }
-        assert!(allowed(&root, &[]).unwrap_err().contains("--workdir-root"));
-    }
 }

@@ -164,6 +164,9 @@ impl Run {
                     if self.restored(&error).await {
                         continue;
                     }
+                    if self.lost {
+                        return None;
+                    }
                     self.disk_fault(&error);
                 }
                 Err(error) => {
@@ -182,9 +185,9 @@ impl Run {
     }
 
     /// If somebody took the task's file away from us, it is put back.
-    async fn restored(&self, error: &StepError) -> bool {
+    async fn restored(&mut self, error: &StepError) -> bool {
         let active = self.lease.active(self.ctx.layout());
-        if error.source.kind() != std::io::ErrorKind::NotFound || active.exists() {
+        if error.source.kind() != std::io::ErrorKind::NotFound || active.exists() || self.is_taken_over() {
             return false;
         }
         let (spool, lease) = (Arc::clone(&self.ctx.spool), self.lease.clone());

@@ -1,0 +1,166 @@
+//! The fields of a task file: those of whoever dropped it, and ours.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::attempt::Attempt;
+use super::fault::ErrorCode;
+use super::name::{RunId, TaskName, WorkerName};
+use super::outcome::Outcome;
+use super::state::TaskState;
+
+/// What whoever dropped the file asks for. All fields are optional but `prompt` or `input`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Spec {
+    /// The task's name; without it, the stem of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<TaskName>,
+    /// The pack that says how the agent is run; `default` without it.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// What the agent is asked to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// Any JSON, handed to the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<serde_json::Value>,
+    /// The one worker that may take it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerName>,
+    /// Higher first; 0 without it. Waiting tasks age upward.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// The wall-clock limit of one attempt, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<u32>,
+    /// How many charged failures it may have and still be tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_retries: Option<u32>,
+    /// Not claimed before this moment, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub not_before: Option<Timestamp>,
+    /// Where the agent works; it must lie under a `--workdir-root`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// Handed through to every log line of this task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+    /// The most one session may cost, in US dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_cost_usd: Option<f64>,
+    /// The most turns one attempt may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_turns: Option<u32>,
+}
+
+impl Spec {
+    /// The fields as they are called in the file.
+    pub const FIELDS: [&'static str; 13] = [
+        "id",
+        "type",
+        "prompt",
+        "input",
+        "worker",
+        "priority",
+        "timeout_s",
+        "max_retries",
+        "not_before",
+        "workdir",
+        "correlation_id",
+        "max_cost_usd",
+        "max_turns",
+    ];
+}
+
+/// What we write into the file, from the claim on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Record {
+    /// When the file was dropped (its mtime at the first claim), RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub submitted_at: Option<Timestamp>,
+    /// This life of the task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<RunId>,
+    /// Refines the directory the file is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<TaskState>,
+    /// How often it has been charged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_count: Option<u32>,
+    /// Not tried again before this moment, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub retry_at: Option<Timestamp>,
+    /// When it last failed, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<f64>,
+    /// Why it last failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_reason: Option<String>,
+    /// Why it last failed, as a code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<ErrorCode>,
+    /// Every start of an agent for this run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    /// The first 4 KiB of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    /// The path of the whole answer, relative to the root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+}
+
+impl Record {
+    /// The fields of the record as they are called in the file.
+    pub const FIELDS: [&'static str; 11] = [
+        "submitted_at",
+        "run_id",
+        "state",
+        "retry_count",
+        "retry_at",
+        "last_failure",
+        "failure_reason",
+        "error_code",
+        "attempts",
+        "result",
+        "output",
+    ];
+
+    /// The attempt that nobody has recorded the end of.
+    pub fn open_attempt(&self) -> Option<&Attempt> {
+        self.attempts.last().filter(|attempt| attempt.is_open())
+    }
+
+    /// Same, to be changed.
+    pub fn open_attempt_mut(&mut self) -> Option<&mut Attempt> {
+        self.attempts.last_mut().filter(|attempt| attempt.is_open())
+    }
+
+    /// How often it has been charged, whoever counted: a runbook's script may have raised the number only.
+    pub fn charges(&self) -> u32 {
+        let counted = self.attempts.iter().filter(|attempt| attempt.charged).count();
+        self.retry_count.unwrap_or(0).max(u32::try_from(counted).unwrap_or(u32::MAX))
+    }
+
+    /// The outcome, if there is one.
+    pub fn outcome(&self) -> Option<Outcome> {
+        let state = self.state.filter(|state| state.is_terminal())?;
+        Some(Outcome {
+            state,
+            error_code: self.error_code,
+            failure_reason: self.failure_reason.clone(),
+            result: self.result.clone(),
+            output: self.output.clone(),
+        })
+    }
+
+    /// What all attempts cost, in US dollars.
+    pub fn cost_usd(&self) -> f64 {
+        self.attempts.iter().filter_map(|attempt| attempt.cost_usd).sum()
+    }
+}
