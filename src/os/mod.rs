@@ -16,6 +16,7 @@ pub mod fifo;
 pub mod holder;
 pub mod inherited;
 pub mod lock;
+pub mod memory;
 pub mod process;
 pub mod signals;
 pub mod space;

@@ -45,7 +45,9 @@ impl Store for Disk {
         let file = File::options().read(true).custom_flags(flags).open(path)?;
         let meta = file.metadata()?;
         plain_file(&meta, limit)?;
-        let mut bytes = Vec::new();
+        // To measure: grown by doubling, a large one would take twice its size.
+        let room = usize::try_from(meta.len()).unwrap_or_default().saturating_add(1);
+        let mut bytes = Vec::with_capacity(room);
         (&file).take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > limit {
             return Err(too_large(limit));

@@ -64,7 +64,10 @@ fn in_words(error: &serde_json::Error) -> ParseError {
         return ParseError::Malformed(format!("it stops{at} and the rest is missing; write it whole"));
     }
     let plain = error.to_string();
-    let what = shown(plain.split(" at line ").next().unwrap_or(&plain), 200);
+    let what = match plain.split(" at line ").next().unwrap_or(&plain) {
+        it if it.contains("hex escape") => "a broken \\u escape, or half of a surrogate pair".to_owned(),
+        it => shown(it, 200),
+    };
     if error.is_data() {
         ParseError::Invalid(format!("{what}{at}"))
     } else {

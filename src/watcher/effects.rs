@@ -11,10 +11,8 @@ use super::ctx::Ctx;
 use super::look::{self, Slot};
 use crate::agent::disposition::Holding;
 use crate::recovery::{ApplyError, LivingAgents, Policy, SystemHands, SystemWitness, recover_one};
-use crate::spool::{ClaimError, Claimed, Disk, Examined, Identity, Lease, Spool, Store};
-use crate::task::{
-    Attempt, AttemptOutcome, FileName, HoldCause, Place, RunId, SessionId, TaskFile, WorkerName,
-};
+use crate::spool::{ClaimError, Claimed, Disk, Examined, Lease, Spool, Store};
+use crate::task::{Attempt, AttemptOutcome, FileName, HoldCause, Place, RunId, SessionId, TaskFile};
 use crate::telemetry::journal::Event as Noted;
 
 /// What the loop is told by its own errands.
@@ -36,6 +34,8 @@ pub(super) enum Told {
     Scanned(look::Scanner, look::Finds),
     /// Names were looked at.
     Looked(Vec<(Slot, Examined)>),
+    /// A round of looks is over.
+    LookedThrough,
     /// A round of verdicts is over.
     Judged,
 }
@@ -48,11 +48,6 @@ pub(super) struct Errands {
 }
 
 impl Errands {
-    /// Looks at some names, except those that are still the version that is known.
-    pub(super) fn look(&self, looks: Vec<(Slot, Option<Identity>)>) {
-        self.go(move |spool| vec![Told::Looked(look::look_again(spool, looks))]);
-    }
-
     /// Looks at everything.
     pub(super) fn scan(&self, mut scanner: look::Scanner) {
         let board = Arc::clone(&self.ctx.board);
@@ -131,26 +126,16 @@ impl Errands {
         );
     }
 
-    /// Removes a copy of a task that another worker has.
-    pub(super) fn drop_copy(&self, place: Place, file: FileName, worker: WorkerName) {
-        self.go(move |spool| {
-            match spool.drop_foreign_copy(place, &file, &worker) {
-                Ok(true) => tracing::warn!(file = %file, place = %place, owner = %worker, "removed a copy of a task that another worker has"),
-                Ok(false) => {}
-                Err(error) => tracing::warn!(file = %file, error = %error, "could not remove a copy of a task that another worker has"),
-            }
-            Vec::new()
-        });
+    /// Does an errand, and tells at its end.
+    pub(super) fn go(&self, errand: impl FnOnce(&Arc<Spool<Disk>>) -> Vec<Told> + Send + 'static) {
+        self.go_on(move |spool, tell| errand(spool).into_iter().for_each(tell));
     }
 
-    pub(super) fn go(&self, errand: impl FnOnce(&Arc<Spool<Disk>>) -> Vec<Told> + Send + 'static) {
+    /// Does an errand that tells as it goes on.
+    pub(super) fn go_on(&self, errand: impl FnOnce(&Arc<Spool<Disk>>, &dyn Fn(Told)) + Send + 'static) {
         let (spool, tell) = (Arc::clone(&self.ctx.spool), self.tell.clone());
-        tokio::task::spawn_blocking(move || {
-            for told in errand(&spool) {
-                // The loop is gone only if the program ends.
-                tell.send(told).ok();
-            }
-        });
+        // The loop is gone only if the program ends.
+        tokio::task::spawn_blocking(move || errand(&spool, &|told| drop(tell.send(told))));
     }
 }
 

@@ -78,16 +78,17 @@ impl Scanner {
     }
 }
 
-/// Looks at some names, except those that are still the version that is known.
-pub(super) fn look_again(
+/// Looks at a name, except if it is still the version that is known.
+pub(super) fn look_unless(
     spool: &Arc<Spool<Disk>>,
-    looks: Vec<(Slot, Option<Identity>)>,
-) -> Vec<(Slot, Examined)> {
-    let is_known = |slot: &Slot, known: &Option<Identity>| {
-        known.is_some() && spool.store().identity(&spool.path(slot.0, &slot.1)).ok() == *known
-    };
-    let changed = looks.into_iter().filter(|(slot, known)| !is_known(slot, known));
-    look_at(spool, changed.map(|(slot, _)| slot).collect())
+    slot: Slot,
+    known: Option<Identity>,
+) -> Option<(Slot, Examined)> {
+    if known.is_some() && spool.store().identity(&spool.path(slot.0, &slot.1)).ok() == known {
+        return None;
+    }
+    let found = spool.examine(slot.0, &slot.1);
+    Some((slot, found))
 }
 
 /// Looks at some names.

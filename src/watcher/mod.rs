@@ -29,6 +29,7 @@ mod effects;
 mod face;
 pub mod hold;
 mod look;
+mod looks;
 mod mirror;
 mod panic;
 mod shell;

@@ -1,6 +1,6 @@
 //! The loop: waits for signals, hints, runs and time, asks the core, does what it says.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,13 +13,14 @@ use super::core::{Core, Effect, Event, Now, Wanted};
 use super::ctx::Ctx;
 use super::effects::{Errands, Told};
 use super::look::{Finds, Scanner, Slot, Watched};
+use super::looks::Looks;
 use super::verdicts::{Verdict, Verdicts};
 use crate::clock::Ticks;
 use crate::os::alarm::{self, Alarm};
 use crate::os::signals::Signal;
 use crate::os::watch::{Hint, Hints};
 use crate::spool::found::FILE_LIMIT;
-use crate::spool::{Examined, Identity, Lease, Store};
+use crate::spool::{Examined, Lease, Store};
 use crate::task::{FileName, Place, RunId, TaskFile};
 use crate::telemetry::log::LogHandle;
 
@@ -52,6 +53,7 @@ struct Looping {
     ctx: Rc<Ctx>,
     core: Core,
     errands: Errands,
+    looks: Looks,
     verdicts: Verdicts,
     runs: HashMap<FileName, Following>,
     watched: Watched,
@@ -72,6 +74,7 @@ impl Shell {
         let mut looping = Looping {
             core: Core::new(config.worker.clone(), config.concurrency),
             errands: Errands { ctx: Rc::clone(&self.ctx), tell },
+            looks: Looks::default(),
             verdicts: Verdicts::default(),
             runs: HashMap::new(),
             watched: Watched::new(self.ctx.layout(), &config.worker),
@@ -168,22 +171,21 @@ impl Looping {
         }
         let now = self.now();
         let effects = self.core.handle(event, now);
-        let mut looks = Vec::new();
         for effect in effects {
-            self.perform(effect, &mut looks);
+            self.perform(effect);
         }
-        if !looks.is_empty() {
-            self.errands.look(looks);
-        }
+        self.looks.go(&self.errands);
         self.verdicts.go(&self.errands);
     }
 
-    fn perform(&mut self, effect: Effect, looks: &mut Vec<(Slot, Option<Identity>)>) {
+    fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Claim { place, file } => self.errands.claim(place, file),
-            Effect::Look { place, file, unless } => looks.push(((place, file), unless)),
+            Effect::Look { place, file, unless } => self.looks.add((place, file), unless),
             Effect::Reject(sentence) => self.verdicts.add(Verdict::NoTask(sentence), &self.ctx.spool),
-            Effect::DropCopy { place, file, worker } => self.errands.drop_copy(place, file, worker),
+            Effect::DropCopy { place, file, worker } => {
+                self.verdicts.add(Verdict::Copy((place, file), worker), &self.ctx.spool);
+            }
             Effect::Aside { place, file } => self.errands.aside(place, file),
             Effect::TakeBack { place, file } => self.take_back(place, &file),
             Effect::StopRuns => {
@@ -212,10 +214,8 @@ impl Looping {
             }
             Told::Looked(looked) => self.on_looked(looked),
             Told::Scanned(scanner, finds) => self.on_scanned(scanner, finds),
-            Told::Judged => {
-                self.verdicts.done();
-                self.verdicts.go(&self.errands);
-            }
+            Told::LookedThrough => self.looks.done(&self.errands),
+            Told::Judged => self.verdicts.done(&self.errands),
         }
     }
 
@@ -259,7 +259,6 @@ impl Looping {
     }
 
     fn on_hints(&mut self, hints: impl Iterator<Item = Hint>) {
-        let mut slots: HashSet<Slot> = HashSet::new();
         for hint in hints {
             match hint {
                 Hint::Lost => self.next_scan = Ticks::default(),
@@ -267,14 +266,12 @@ impl Looping {
                 Hint::Changed(path) if self.watched.is_folder(&path) => self.next_scan = Ticks::default(),
                 Hint::Changed(path) => match self.watched.slot(&path) {
                     Some((Place::Active, file)) => self.tell_run(&file, Order::Look),
-                    Some(slot) => drop(slots.insert(slot)),
+                    Some(slot) => self.looks.add(slot, None),
                     None => self.wake_run(&path),
                 },
             }
         }
-        if !slots.is_empty() {
-            self.errands.look(slots.into_iter().map(|slot| (slot, None)).collect());
-        }
+        self.looks.go(&self.errands);
     }
 
     /// A hint about a run's stream goes to the run.

@@ -77,6 +77,7 @@ impl StartError {
 
 /// Runs a worker to its end.
 pub fn run(config: WatcherConfig, environment: &Environment, clock: SharedClock) -> Exit {
+    crate::os::memory::give_back();
     let log = match start_log(&config, environment, Arc::clone(&clock)) {
         Ok(log) => log,
         Err(exit) => return exit,

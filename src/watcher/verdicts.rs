@@ -1,18 +1,19 @@
-//! Filing what is no task: one after the other on one thread, so that a thousand of them cost what one costs.
+//! What is done with drops that are no tasks: one after the other on one thread, so that a thousand of them cost what one costs.
 //!
 //! What cannot be moved stays where it is and is shown in the health of the queue; it is said once, and tried again at
 //! each look at everything.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::board::Board;
 use super::core::Sentence;
 use super::effects::{Errands, Told};
-use super::look;
+use super::look::{self, Slot};
 use crate::spool::{Disk, Examined, Spool, StepError};
-use crate::task::{ErrorCode, FileName, Misfit, Place};
+use crate::task::text::shown;
+use crate::task::{ErrorCode, FileName, Misfit, Place, WorkerName};
 use crate::telemetry::metrics::Metrics;
 
 /// What is to be filed.
@@ -22,6 +23,8 @@ pub(super) enum Verdict {
     NoTask(Sentence),
     /// A file whose name is no task file's.
     NoName(PathBuf, Misfit),
+    /// A copy of a task that this worker has: it is removed.
+    Copy(Slot, WorkerName),
 }
 
 impl Verdict {
@@ -29,6 +32,7 @@ impl Verdict {
         match self {
             Self::NoTask(it) => spool.path(it.place, &it.file),
             Self::NoName(path, _) => path.clone(),
+            Self::Copy((place, file), _) => spool.path(*place, file),
         }
     }
 }
@@ -47,8 +51,9 @@ impl Verdicts {
     }
 
     /// The last round is over.
-    pub(super) fn done(&mut self) {
+    pub(super) fn done(&mut self, errands: &Errands) {
         self.is_busy = false;
+        self.go(errands);
     }
 
     /// Begins a round, if there is anything to do and none is under way.
@@ -60,10 +65,9 @@ impl Verdicts {
         let round = std::mem::take(&mut self.waiting);
         let clerk =
             Clerk { metrics: Arc::clone(&errands.ctx.metrics), board: Arc::clone(&errands.ctx.board) };
-        errands.go(move |spool| {
-            let mut told: Vec<_> = round.into_values().filter_map(|it| clerk.file(spool, &it)).collect();
-            told.push(Told::Judged);
-            told
+        errands.go_on(move |spool, tell| {
+            round.into_values().filter_map(|it| clerk.file(spool, &it)).for_each(tell);
+            tell(Told::Judged);
         });
     }
 }
@@ -76,33 +80,48 @@ struct Clerk {
 
 impl Clerk {
     fn file(&self, spool: &Arc<Spool<Disk>>, verdict: &Verdict) -> Option<Told> {
-        let slot = match verdict {
-            Verdict::NoTask(sentence) => Some(vec![(sentence.place, sentence.file.clone())]),
-            Verdict::NoName(..) => None,
-        };
-        let looked = slot.clone().map(|slot| look::look_at(spool, slot)).unwrap_or_default();
-        if looked.iter().any(|(_, found)| is_another(found, verdict)) {
+        match verdict {
+            Verdict::NoTask(sentence) => self.no_task(spool, sentence),
+            Verdict::NoName(path, misfit) => {
+                let done = spool.reject_misfit(path, misfit);
+                self.say(path, (ErrorCode::E002, &misfit.why), done);
+                None
+            }
+            Verdict::Copy((place, file), owner) => {
+                match spool.drop_foreign_copy(*place, file, owner) {
+                    Ok(true) => {
+                        tracing::warn!(file = %file, place = %place, owner = %owner, "removed a copy of a task that another worker has")
+                    }
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(file = %file, error = %error, "could not remove a copy of a task that another worker has")
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    fn no_task(&self, spool: &Arc<Spool<Disk>>, sentence: &Sentence) -> Option<Told> {
+        let slot = vec![(sentence.place, sentence.file.clone())];
+        let looked = look::look_at(spool, slot.clone());
+        if looked.iter().any(|(_, found)| is_another(found, sentence)) {
             // Its writer was slower than our patience, and faster than we.
             return Some(Told::Looked(looked));
         }
-        let done = match verdict {
-            Verdict::NoTask(it) => spool.reject(it.place, &it.file, it.code, &it.why),
-            Verdict::NoName(path, misfit) => spool.reject_misfit(path, misfit),
-        };
-        self.filed(spool, verdict, done).then(|| Told::Looked(look::look_at(spool, slot.unwrap_or_default())))
+        let done = spool.reject(sentence.place, &sentence.file, sentence.code, &sentence.why);
+        let path = spool.path(sentence.place, &sentence.file);
+        let is_over = self.say(&path, (sentence.code, &sentence.why), done);
+        // What is still there is tried at the next look at everything: asked now, it would be without a pause.
+        is_over.then(|| Told::Looked(look::look_at(spool, slot)))
     }
 
-    /// Says what came of it; whether it should be looked at again.
-    fn filed(&self, spool: &Spool<Disk>, verdict: &Verdict, done: Result<FileName, StepError>) -> bool {
-        let path = verdict.path(spool);
-        let (code, why) = match verdict {
-            Verdict::NoTask(it) => (it.code, &it.why),
-            Verdict::NoName(_, misfit) => (ErrorCode::E002, &misfit.why),
-        };
-        let file = crate::task::text::shown(&path.file_name().unwrap_or_default().to_string_lossy(), 255);
+    /// Says what came of it; whether it is over.
+    fn say(&self, path: &Path, (code, why): (ErrorCode, &str), done: Result<FileName, StepError>) -> bool {
+        let file = shown(&path.file_name().unwrap_or_default().to_string_lossy(), 255);
         match done {
             Ok(name) => {
-                self.board.moved(&path);
+                self.board.moved(path);
                 self.metrics.runbook().task_failed();
                 self.board.filed(Place::Failed);
                 tracing::warn!(file = %file, filed = %name, error_code = %code, reason = %why, "not a task; moved to failed");
@@ -110,16 +129,14 @@ impl Clerk {
             }
             // Another worker was faster with what lay in the inbox.
             Err(error) if error.is_gone() => {
-                self.board.moved(&path);
+                self.board.moved(path);
                 tracing::debug!(file = %file, "gone before it could be filed");
                 true
             }
             Err(error) => {
-                let said = format!("could not move what is no task to failed: {error}: {}", error.source);
-                if self.board.immovable(path, why.clone()) {
-                    tracing::warn!(file = %file, reason = %why, remedy = "remove it by hand; it is tried again every few seconds, and said once", "{said}");
+                if self.board.immovable(path.to_owned(), why.to_owned()) {
+                    tracing::warn!(file = %file, reason = %why, error = %error, cause = %error.source, "could not move what is no task to failed; remove it by hand. It is tried again every few seconds, and said once");
                 }
-                // The next look at everything tries again: asked now, it would be tried without a pause.
                 false
             }
         }
@@ -127,12 +144,10 @@ impl Clerk {
 }
 
 /// Whether there is something else now than what was judged.
-fn is_another(found: &Examined, verdict: &Verdict) -> bool {
-    match (found, verdict) {
-        (Examined::Unsettled { identity, .. }, Verdict::NoTask(it)) => {
-            it.settled.is_some() && *identity != it.settled
-        }
-        (Examined::Invalid { .. } | Examined::Unsettled { .. }, _) => false,
-        (Examined::Task(_) | Examined::Gone | Examined::Elsewhere { .. } | Examined::Copy { .. }, _) => true,
+fn is_another(found: &Examined, judged: &Sentence) -> bool {
+    match found {
+        Examined::Unsettled { identity, .. } => judged.settled.is_some() && *identity != judged.settled,
+        Examined::Invalid { .. } => false,
+        Examined::Task(_) | Examined::Gone | Examined::Elsewhere { .. } | Examined::Copy { .. } => true,
     }
 }
