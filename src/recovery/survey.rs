@@ -70,7 +70,7 @@ pub fn look_at<S: Store>(spool: &Spool<S>, witness: &impl Witness, file: FileNam
         }
     };
     // A run that another worker began goes through the queue, where it is made ours or left alone.
-    let asked = |it| spool.belief(&file, it).map(|belief| matches!(belief, Belief::Ours));
+    let asked = |it| spool.belief(&file, it).map(|belief| matches!(belief, Belief::Ours | Belief::Over));
     let believed = task.as_ref().map_or(Ok(false), asked).unwrap_or_else(|error| {
         unread = Some(error.to_string());
         false

@@ -32,8 +32,11 @@ const NAMES: u32 = 20;
 pub enum Belief {
     /// The run is this worker's.
     Ours,
-    /// Nothing: it is forged, or of a run that has ended.
+    /// Nothing: it is forged.
     Not,
+    /// The run has ended, which the file does not say: a copy of an earlier state, or forged. In a queue it is nothing;
+    /// in `active/`, which is nobody else's, it is what a power cut brought back.
+    Over,
     /// Another worker has the run in its hands.
     Elsewhere(WorkerName),
     /// Another worker has the very task; this is a copy.
@@ -52,8 +55,11 @@ impl<S: Store> Spool<S> {
         // An outcome in the file is another matter: it is filed, or begins a new life.
         let is_over =
             task.record.outcome().is_none() && self.store.identity(&self.layout.run(&run).result()).is_ok();
-        if !is_named || is_over {
+        if !is_named {
             return Ok(Belief::Not);
+        }
+        if is_over {
+            return Ok(Belief::Over);
         }
         if input.worker == self.worker || task.record.outcome().is_some() {
             return Ok(Belief::Ours);

@@ -82,7 +82,7 @@ impl<S: Store> Spool<S> {
             .map_err(|source| ClaimError::Unreadable { file: file.clone(), source })?;
         let (ours, left) = match belief {
             Belief::Ours => (true, None),
-            Belief::Not => (false, None),
+            Belief::Not | Belief::Over => (false, None),
             Belief::Left(input) => (true, Some(Input { worker: self.worker.clone(), ..*input })),
             Belief::Elsewhere(_) | Belief::Copy(..) => return Err(ClaimError::Changed(file.clone())),
         };

@@ -105,7 +105,7 @@ fn whose<S: Store>(
 ) -> Examined {
     match spool.belief(file, &task) {
         Ok(Belief::Ours | Belief::Left(_)) => {}
-        Ok(Belief::Not) => task.forget_record(),
+        Ok(Belief::Not | Belief::Over) => task.forget_record(),
         Ok(Belief::Elsewhere(worker)) => return Examined::Elsewhere { worker },
         Ok(Belief::Copy(worker, run)) => return Examined::Copy { worker, run },
         // The next look at everything asks again.

@@ -19,6 +19,9 @@ impl Run {
         let (run, agent) = (self.lease.run.to_string(), agent.cloned());
         let (reaper, clock) = (Arc::clone(&self.ctx.reaper), Arc::clone(&self.ctx.clock));
         let looking = move || {
+            // First, so that an agent that is being started right now, and carries no sign yet, is known as another's:
+            // to ask for the children waits for whoever starts one.
+            let seen = tree::snapshot(agent.as_ref().map_or(0, |it| it.start_ticks));
             let others: HashSet<i32> = reaper
                 .children()
                 .into_iter()
@@ -31,7 +34,7 @@ impl Run {
                 others: &others,
                 orphans: orphans(agent.as_ref(), &others),
             };
-            tree::members(&tree::snapshot(agent.as_ref().map_or(0, |it| it.start_ticks)), &signs)
+            tree::members(&seen, &signs)
         };
         let ended = tokio::task::spawn_blocking(move || end_all(looking, PATIENCE, &*clock))
             .await
