@@ -20,6 +20,15 @@ use crate::clock::SharedClock;
 use crate::layout::Layout;
 use crate::task::{FileName, Misfit, Place, WorkerName};
 
+/// The names in a place.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Task files.
+    pub files: Vec<FileName>,
+    /// What was meant for a task file and cannot be any by its name.
+    pub misfits: Vec<(PathBuf, Misfit)>,
+}
+
 /// The queue of one worker.
 #[derive(Clone, Debug)]
 pub struct Spool<S> {
@@ -62,20 +71,19 @@ impl<S: Store> Spool<S> {
 
     /// The task files in `place`, by name only.
     pub fn list(&self, place: Place) -> io::Result<Vec<FileName>> {
-        Ok(self.list_all(place)?.0)
+        Ok(self.list_all(place)?.files)
     }
 
     /// The same, and beside them the names that were meant for task files and cannot be any.
-    pub fn list_all(&self, place: Place) -> io::Result<(Vec<FileName>, Vec<(PathBuf, Misfit)>)> {
-        let mut files = Vec::new();
-        let mut misfits = Vec::new();
+    pub fn list_all(&self, place: Place) -> io::Result<Listing> {
+        let mut listing = Listing::default();
         for Entry { name, path } in self.store.list(&self.layout.place(&self.worker, place))? {
             match name.to_str().and_then(|it| it.parse().ok()) {
-                Some(file) => files.push(file),
-                None => misfits.extend(Misfit::of(name.as_bytes()).map(|it| (path, it))),
+                Some(file) => listing.files.push(file),
+                None => listing.misfits.extend(Misfit::of(name.as_bytes()).map(|it| (path, it))),
             }
         }
-        Ok((files, misfits))
+        Ok(listing)
     }
 
     /// Looks at one name in a queue.

@@ -162,7 +162,7 @@ fn field_error(text: &str, culprit: Option<&Borrowed<'_>>, error: &serde_json::E
     let Some((key, raw)) = culprit else { return what };
     // The value is a part of the text, so their distance is where it stands.
     let at = (raw.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-    let line = text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+    let line = text.get(..at).unwrap_or_default().split('\n').count();
     format!("field `{key}` (line {line}): {what}")
 }
 

@@ -48,7 +48,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, ParseError> {
     }
     std::str::from_utf8(bytes).map_err(|error| {
         let good = &bytes[..error.valid_up_to()];
-        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = good.split(|byte| *byte == b'\n').count();
         let column = good.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
         let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
         ParseError::Malformed(format!(
@@ -223,7 +223,7 @@ mod tests {
             assert!(why.contains(part), "{why}");
         }
         assert!(
-            document(&deep.as_bytes()[..]).is_err()
+            document(deep.as_bytes()).is_err()
                 && document(deep.replacen('[', "", 1).replacen(']', "", 1).as_bytes()).is_ok()
         );
     }

@@ -38,9 +38,9 @@ impl Scanner {
         let mut present = HashSet::new();
         for place in Place::QUEUES {
             match spool.list_all(place) {
-                Ok((files, misfits)) => {
-                    finds.misfits.extend(misfits);
-                    for file in files {
+                Ok(listing) => {
+                    finds.misfits.extend(listing.misfits);
+                    for file in listing.files {
                         let slot = (place, file);
                         self.look_if_changed(spool, &slot, &mut finds);
                         present.insert(slot);

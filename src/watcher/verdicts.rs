@@ -90,11 +90,11 @@ impl Clerk {
             Verdict::Copy((place, file), owner) => {
                 match spool.drop_foreign_copy(*place, file, owner) {
                     Ok(true) => {
-                        tracing::warn!(file = %file, place = %place, owner = %owner, "removed a copy of a task that another worker has")
+                        tracing::warn!(file = %file, place = %place, owner = %owner, "removed a copy of a task that another worker has");
                     }
                     Ok(false) => {}
                     Err(error) => {
-                        tracing::warn!(file = %file, error = %error, "could not remove a copy of a task that another worker has")
+                        tracing::warn!(file = %file, error = %error, "could not remove a copy of a task that another worker has");
                     }
                 }
                 None

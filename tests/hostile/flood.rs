@@ -33,7 +33,7 @@ fn hostile(dir: &Path, n: usize) {
         12 => fs::File::create(&path).unwrap().set_len(8 << 30).unwrap(),
         13 if n < 200 => write(format!("{{\"prompt\":\"{}", "x".repeat(9 << 20)).as_bytes()),
         14 if n < 200 => {
-            write(format!("{{\"prompt\":\"x\",\"mine\":[{}1]}}{{", "1,".repeat(4 << 20)).as_bytes())
+            write(format!("{{\"prompt\":\"x\",\"mine\":[{}1]}}{{", "1,".repeat(4 << 20)).as_bytes());
         }
         13..16 => write(format!("{{\"prompt\":\"x\",\"priority\":\"{}\"}}", "y".repeat(20_000)).as_bytes()),
         _ => unreachable!(),

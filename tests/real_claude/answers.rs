@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
+use agent_worker::task::prompt::PROMPT_MAX;
 use serde_json::{Value, json};
 
 use crate::stub_api::Scenario;
@@ -118,6 +119,23 @@ fn a_prompt_of_300_kilobytes_arrives_whole() {
     real.world.submit("marie/pending", "long", &json!({"prompt": prompt}));
     assert_eq!(real.completed("long")["result"], "long");
     assert_eq!(real.api.requests()[0].last_text(), prompt);
+}
+
+#[test]
+fn the_longest_prompt_that_is_let_through_arrives_whole() {
+    let Some(real) = Real::new(Scenario::Text("long".to_owned())) else { return };
+    let _watcher = real.up();
+    let plain = format!("begin {}end", "a".repeat(PROMPT_MAX - "begin end".len()));
+    // Each of these is two bytes in the line that carries it.
+    let quoted = format!("begin {}end", "\"\n".repeat(2_600_000));
+    for (name, prompt) in [("plain", plain), ("quoted", quoted)] {
+        let before = real.api.count();
+        real.world.submit("marie/pending", name, &json!({"prompt": prompt}));
+        assert_eq!(real.completed(name)["result"], "long");
+        // The CLI may have it summed up first, which is a matter of the model's window; to do so it reads it whole.
+        let sent = real.api.requests()[before].body["messages"].to_string();
+        assert!(sent.contains(json!(prompt).to_string().trim_matches('"')), "{name}: {} bytes sent", sent.len());
+    }
 }
 
 /// Runs a program as the world's user.
