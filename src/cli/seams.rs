@@ -56,6 +56,9 @@ pub(super) fn recover(config: RecoverConfig, wish: RecoverWish, env: &Environmen
         }
         Ok(recovered) if !recovered.applied => {
             report.talk(&format!("this is what recovering {} would do; nothing was changed", config.worker));
+            if let Some(died) = &recovered.died {
+                report.talk(&format!("its last watcher died: {died}"));
+            }
             for action in &recovered.plan.actions {
                 report.data(&action.to_string());
             }

@@ -13,6 +13,7 @@
 //! It deliberately does not start agents, and does not judge by the age of anything.
 
 pub mod apply;
+pub mod crash;
 pub mod hands;
 pub mod locks;
 pub mod plan;

@@ -35,6 +35,8 @@ pub struct Policy {
     pub now: Timestamp,
     /// 0 to 1, for the backoff.
     pub jitter: f64,
+    /// What an attempt is charged with that its watcher's death interrupted: `worker_crash`, or what is known.
+    pub failure: &'static str,
 }
 
 /// One thing to do.
@@ -254,7 +256,7 @@ fn interrupted(file: FileName, task: &TaskFile, testimony: &Testimony, policy: &
 
 fn crashed(file: FileName, task: &TaskFile, policy: &Policy) -> Action {
     let terms = Terms { max_retries: policy.max_retries, now: policy.now, jitter: policy.jitter };
-    from_disposition(file, disposition::after_crash("worker_crash", task, &terms))
+    from_disposition(file, disposition::after_crash(policy.failure, task, &terms))
 }
 
 fn uncharged(reason: &str) -> Requeue {

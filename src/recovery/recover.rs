@@ -3,6 +3,7 @@
 use std::io;
 
 use super::apply::{Applied, ApplyError, Hands, apply};
+use super::crash::Verdict;
 use super::plan::{Action, Plan, Policy, plan};
 use super::survey::survey;
 use super::witness::{SystemWitness, Witness};
@@ -77,9 +78,10 @@ pub fn recover_one(
     Ok(!apply(spool, &plan, hands)?.living.is_empty())
 }
 
-/// Writes down that a crash was recovered: the runbooks read it.
+/// Writes down that a crash was recovered, and why it died: the runbooks read it.
 pub fn record_crash(
     path: &std::path::Path,
+    why: &Verdict,
     now: Timestamp,
     durability: Durability,
 ) -> Result<State, RecoveryError> {
@@ -87,6 +89,8 @@ pub fn record_crash(
         state.status = WorkerStatus::Recovering;
         state.last_crash = Some(epoch_seconds(now));
         state.recovery_count += 1;
+        state.last_crash_reason = Some(why.reason.to_string());
+        state.last_crash_detail = Some(why.text.clone());
     })
     .map_err(RecoveryError::State)
 }

@@ -8,6 +8,7 @@
 //! | `shell` | the loop: waits for signals, hints, runs and time, asks the core, does what it says |
 //! | `look` | finds what is new in the queues |
 //! | `attend` | follows one run from its claim to its end: one async task for each, nobody else knows its process |
+//! | `trace` | the span of an attempt |
 //! | `beat` | says once a second what is going on: heartbeat, state, mirrors of locks |
 //! | `verdicts` | filing what is no task |
 //! | `board` | what the face and `state.json` show |
@@ -34,6 +35,7 @@ mod mirror;
 mod panic;
 mod shell;
 mod start;
+mod trace;
 mod verdicts;
 mod watchdog;
 

@@ -1,11 +1,11 @@
 //! The start of a worker: its lock, clean recovery, then everything else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::board::Board;
+use super::board::{Board, LastCrash};
 use super::ctx::Ctx;
 use super::face::WatcherFace;
 use super::mirror::Mirrors;
@@ -20,7 +20,9 @@ use crate::os::inherited;
 use crate::os::lock::Lock;
 use crate::os::process::{Reaper, reaper};
 use crate::os::signals;
+use crate::os::syslog;
 use crate::os::watch::Hints;
+use crate::recovery::crash::{CrashReason, Past, Verdict};
 use crate::recovery::{LivingAgents, Policy, SystemHands, SystemWitness, record_crash, recover};
 use crate::spool::{Disk, Spool};
 use crate::task::{FileName, Place};
@@ -28,7 +30,9 @@ use crate::telemetry::face::Face;
 use crate::telemetry::journal::{Event as Noted, Journal};
 use crate::telemetry::log::{self, LogFormat, LogHandle, LogOptions};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::state_file::{State, WorkerStatus};
+use crate::telemetry::state_file::State;
+use crate::telemetry::traces::target::Said;
+use crate::telemetry::traces::{Traces, TracesGuard};
 
 /// How long a start waits for another watcher's lock: one that was killed just now lets go within milliseconds.
 const FOR_A_WATCHER: Duration = Duration::from_secs(2);
@@ -125,6 +129,7 @@ struct Opened {
     mirrors: Mirrors,
     signals: tokio::sync::mpsc::UnboundedReceiver<signals::Signal>,
     living: Vec<FileName>,
+    traced: TracesGuard,
 }
 
 fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) -> Result<Opened, StartError> {
@@ -136,6 +141,7 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     lay_out(&layout, &config)?;
     let lock = take_lock(&layout, &config, &clock)?;
     panic::report_into(layout.worker(&config.worker), Arc::clone(&clock));
+    let past = Past::of(&layout, &config.worker);
     let mut mirrors = Mirrors::new(config.worker.clone());
     // At once, so that whoever finds the lock taken can read by whom.
     if let Err(error) = mirrors.keep(&[(layout.watcher_lock(&config.worker), None)], clock.wall()) {
@@ -145,6 +151,7 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     make_scratch(&scratch)?;
     let disk = Disk::new(config.durability);
     let spool = Arc::new(Spool::new(layout.clone(), config.worker.clone(), disk, Arc::clone(&clock)));
+    let (traces, traced) = start_traces(&config, environment);
     let ctx = Ctx {
         journal: Journal::new(layout, config.worker.clone()),
         environment: environment.clone(),
@@ -155,10 +162,11 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
         board: Arc::new(Board::new()),
         scratch,
         config,
+        traces,
     };
-    let living = recover_first(&ctx)?;
+    let living = recover_first(&ctx, past)?;
     count_filed(&ctx);
-    Ok(Opened { ctx, lock, mirrors, signals, living })
+    Ok(Opened { ctx, lock, mirrors, signals, living, traced })
 }
 
 fn lay_out(layout: &Layout, config: &WatcherConfig) -> Result<(), StartError> {
@@ -211,18 +219,32 @@ fn take_lock(layout: &Layout, config: &WatcherConfig, clock: &SharedClock) -> Re
     }
 }
 
-/// Clean recovery of what is found in our own `active/`.
-fn recover_first(ctx: &Ctx) -> Result<Vec<FileName>, StartError> {
+fn start_traces(config: &WatcherConfig, environment: &Environment) -> (Traces, TracesGuard) {
+    let variable = |name: &str| environment.text(name).map(str::to_owned);
+    let said = Said {
+        exporter: config.traces_exporter.as_deref(),
+        endpoint: config.otlp_endpoint.as_deref(),
+        variable: &variable,
+    };
+    Traces::start(&said, config.worker.as_str(), Box::new(|line| tracing::warn!("{line}")))
+}
+
+/// Clean recovery of what is found in our own `active/`, after a look for why the last watcher died.
+fn recover_first(ctx: &Ctx, past: Past) -> Result<Vec<FileName>, StartError> {
     let state_path = ctx.layout().state(&ctx.config.worker);
-    let known = state_path.exists();
-    // One that died while it recovered has written its crash down already.
-    let status = State::read(&state_path).status;
-    let crashed = known && !matches!(status, WorkerStatus::Stopped | WorkerStatus::Recovering);
+    let mut state = State::read(&state_path);
+    let Past { died, failure } = past;
+    if let Some(verdict) = &died {
+        state = record_crash(&state_path, verdict, ctx.clock.wall(), ctx.config.durability)?;
+        tell_crash(ctx, verdict, state.recovery_count);
+    }
+    show_crash(ctx, &state);
     let policy = Policy {
         max_retries: ctx.config.max_retries,
         living: LivingAgents::Adopt,
         now: ctx.clock.wall(),
         jitter: Ctx::jitter(),
+        failure,
     };
     let say = |line: &str| tracing::info!("{line}");
     let hands = SystemHands {
@@ -233,19 +255,39 @@ fn recover_first(ctx: &Ctx) -> Result<Vec<FileName>, StartError> {
         say: &say,
     };
     let witness = SystemWitness::new(ctx.layout().clone());
-    if crashed {
-        let state = record_crash(&state_path, ctx.clock.wall(), ctx.config.durability)?;
-        tracing::warn!(
-            recovery_count = state.recovery_count,
-            "the last watcher of this worker died; recovering"
-        );
-        ctx.metrics.recovered();
-    }
     let (plan, applied) = recover(&ctx.spool, &witness, &policy, &hands)?;
-    if crashed || plan.found_work() {
-        ctx.note_worker(Noted::Recovered, &format!("{} action(s)", applied.done));
+    if died.is_some() || plan.found_work() {
+        let why = died.map(|it| format!("{it}; ")).unwrap_or_default();
+        ctx.note_worker(Noted::Recovered, &format!("{why}{} action(s)", applied.done));
     }
     Ok(applied.living)
+}
+
+fn tell_crash(ctx: &Ctx, verdict: &Verdict, recovery_count: u64) {
+    let worker = &ctx.config.worker;
+    tracing::warn!(
+        recovery_count,
+        reason = %verdict.reason,
+        "the last watcher of this worker died; recovering. {}",
+        verdict.text
+    );
+    if verdict.reason == CrashReason::OomKilled {
+        // Runbooks look for these words, and for the worker's name beside them.
+        let line = format!("oom-killer ended the watcher of {worker}: {}", verdict.text);
+        tracing::error!(error_code = "E004", "{line}");
+        // Where there is no system log, ours has it.
+        syslog::error(Path::new(syslog::SOCKET), &line).ok();
+    }
+    ctx.metrics.recovered();
+}
+
+fn show_crash(ctx: &Ctx, state: &State) {
+    let crash = LastCrash {
+        at: state.last_crash,
+        reason: state.last_crash_reason.clone(),
+        detail: state.last_crash_detail.clone(),
+    };
+    ctx.board.show().last_crash = state.last_crash.map(|_| crash);
 }
 
 /// How much rests here already, for the board.
@@ -260,7 +302,7 @@ fn count_filed(ctx: &Ctx) {
 }
 
 fn work(opened: Opened, log: LogHandle) -> Exit {
-    let Opened { ctx, lock, mirrors, signals, living } = opened;
+    let Opened { ctx, lock, mirrors, signals, living, traced } = opened;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -270,7 +312,8 @@ fn work(opened: Opened, log: LogHandle) -> Exit {
     };
     ctx.board.turned(ctx.clock.ticks());
     let face = start_face(&ctx);
-    let watchdog = watchdog::start(Arc::clone(&ctx.board), Arc::clone(&ctx.clock));
+    let folder = ctx.layout().worker(&ctx.config.worker);
+    let watchdog = watchdog::start(Arc::clone(&ctx.board), Arc::clone(&ctx.clock), folder);
     let ctx = Rc::new(ctx);
     let hints = Hints::start()
         .inspect_err(
@@ -291,7 +334,7 @@ fn work(opened: Opened, log: LogHandle) -> Exit {
     local.block_on(&runtime, shell.run());
     drop(local);
     runtime.shutdown_timeout(Duration::from_secs(5));
-    drop((face, watchdog));
+    drop((face, watchdog, traced));
     Exit::Done
 }
 
@@ -307,6 +350,7 @@ fn start_face(ctx: &Ctx) -> Option<Face> {
     match Face::start(addr, Arc::new(source)) {
         Ok(face) => {
             tracing::info!(addr = %face.addr(), "serving /metrics and /health");
+            ctx.board.show().served = Some(face.addr());
             Some(face)
         }
         Err(error) => {
