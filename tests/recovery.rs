@@ -68,7 +68,8 @@ impl Root {
     fn plan(&self) -> Plan {
         let witness = SystemWitness::new(self.spool.layout().clone());
         let now = agent_worker::clock::Clock::wall(&SystemClock);
-        let policy = Policy { max_retries: 3, living: LivingAgents::Adopt, now, jitter: 0.0, failure: "worker_crash" };
+        let policy =
+            Policy { max_retries: 3, living: LivingAgents::Adopt, now, jitter: 0.0, failure: "worker_crash" };
         plan(self.spool.worker(), &survey(&self.spool, &witness).unwrap(), &policy)
     }
 

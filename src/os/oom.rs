@@ -34,8 +34,7 @@ fn find(log: &str, pid: i32) -> Option<String> {
 /// Whom a line of the log says to be ended for want of memory: `Out of memory: Killed process 77 (watcher) …`,
 /// `Memory cgroup out of memory: Killed process 77 (watcher) …`, older kernels `Kill process`.
 pub fn killed(line: &str) -> Option<i32> {
-    let (before, rest) =
-        line.split_once("Killed process ").or_else(|| line.split_once("Kill process "))?;
+    let (before, rest) = line.split_once("Killed process ").or_else(|| line.split_once("Kill process "))?;
     if !before.to_ascii_lowercase().contains("out of memory") {
         return None;
     }
@@ -126,7 +125,8 @@ mod tests {
 
     /// As kernels 6.18, 6.1 and 4.4 wrote them.
     const MEMCG: &str = "3,4711,11926100304,-;Memory cgroup out of memory: Killed process 12134 (python3) total-vm:323768kB, anon-rss:32356kB, file-rss:6616kB, shmem-rss:0kB, UID:0 pgtables:120kB oom_score_adj:0";
-    const GLOBAL: &str = "[11926.100304] Out of memory: Killed process 77 (watcher) total-vm:1kB, anon-rss:1kB";
+    const GLOBAL: &str =
+        "[11926.100304] Out of memory: Killed process 77 (watcher) total-vm:1kB, anon-rss:1kB";
     const OLD: &str = "[  512.7] Out of memory: Kill process 78 (watcher) score 911 or sacrifice child";
 
     #[test]

@@ -15,6 +15,7 @@
 //! It deliberately does not touch tasks: a watcher recovers its own when it starts. It keeps nothing on disk
 //! besides its lock, so its successor only has to look.
 
+mod aftermath;
 mod banner;
 pub mod core;
 mod ears;
@@ -23,8 +24,10 @@ mod follow;
 pub mod foreground;
 mod launch;
 mod look;
+pub mod monitor;
 pub mod notice;
 pub mod recover;
+mod recovery_trace;
 pub mod restart;
 mod shell;
 mod speaker;

@@ -125,8 +125,11 @@ pub fn run(
     let Past { died, failure } = Past::of(&layout, &config.worker);
     let policy = Policy { max_retries: config.max_retries, living, now: clock.wall(), jitter: 0.0, failure };
     let done = match wish {
-        Wish::Plan(_) => planned(&spool, &SystemWitness::new(layout), &policy)
-            .map(|plan| Recovered { plan, applied: false, died: died.map(|it| it.to_string()) }),
+        Wish::Plan(_) => planned(&spool, &SystemWitness::new(layout), &policy).map(|plan| Recovered {
+            plan,
+            applied: false,
+            died: died.map(|it| it.to_string()),
+        }),
         Wish::Apply(_) => do_it(config, &spool, &policy, died.as_ref(), say),
     };
     let done = done.map_err(|source| RecoverError::Recovery { worker, source });

@@ -11,11 +11,12 @@ use std::time::Duration;
 use rustix::process::Signal as Number;
 use tokio::sync::mpsc;
 
+use super::aftermath::Aftermath;
 use super::banner::Places;
 use super::core::{Core, Effect, Event, Moment};
 use super::ears::{Ears, Woke, listen_to_files};
 use super::face::SupervisorFace;
-use super::notice::Force;
+use super::notice::{Force, Notice, Weight};
 use super::restart::Policy;
 use super::state::{Actual, Worker};
 use super::telling::Telling;
@@ -73,6 +74,7 @@ pub(super) struct Shell {
     _hints: Option<Hints>,
     telling: Telling,
     face: Arc<SupervisorFace>,
+    aftermath: Aftermath,
     _served: Option<Face>,
     signalled: Vec<ProcessId>,
 }
@@ -105,6 +107,7 @@ impl Shell {
         }
         let policy =
             Policy { max_restarts: config.max_restarts, cooldown: config.cooldown, window: config.window };
+        let aftermath = Aftermath::start(&config, env, &clock);
         let names = config.workers.iter().map(|worker| worker.name.clone());
         Ok(Self {
             core: Core::new(names, policy, config.grace),
@@ -119,6 +122,7 @@ impl Shell {
             waiters,
             telling,
             face,
+            aftermath,
             _served: served,
             signalled: Vec::new(),
         })
@@ -175,11 +179,15 @@ impl Shell {
             Woke::Signal(Signal::Reload) => false,
             Woke::Exited(worker, exit) => {
                 let said = self.telling.last_words(&worker);
+                self.aftermath.exited(&worker, &said);
                 self.tell_core(&worker, Event::ChildExited(exit, said))
             }
             Woke::Waited(waited) => self.waited(&waited),
             Woke::Hint(hint) => self.hinted(&hint),
             Woke::Time => {
+                for line in self.aftermath.complaints() {
+                    self.telling.warn(&line);
+                }
                 self.telling.news(self.clock.wall());
                 for worker in self.names() {
                     self.condition(&worker);
@@ -241,9 +249,10 @@ impl Shell {
         self.face.says(worker, state);
     }
 
-    fn heart(&self, worker: &WorkerName) {
+    fn heart(&mut self, worker: &WorkerName) {
         if let Some(beat) = Heartbeat::read(&self.layout.heartbeat(worker)) {
             self.face.beat(worker, beat.timestamp);
+            self.aftermath.beat(worker, &beat);
         }
     }
 
@@ -287,8 +296,7 @@ impl Shell {
                     None
                 }
                 Effect::Say(notice) => {
-                    self.face.told(&notice);
-                    self.telling.notice(&notice, self.clock.wall());
+                    self.say(&notice);
                     None
                 }
                 Effect::Finish => {
@@ -301,6 +309,14 @@ impl Shell {
             }
         }
         over
+    }
+
+    fn say(&mut self, notice: &Notice) {
+        self.face.told(notice);
+        self.telling.notice(notice, self.clock.wall());
+        if let Some(why) = self.aftermath.told(notice) {
+            self.telling.say(&why, Weight::Warning, self.clock.wall());
+        }
     }
 
     fn look(&self, worker: &WorkerName) -> Event {

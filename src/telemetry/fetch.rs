@@ -136,18 +136,24 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// A server of one connection that says `answer`, and keeps the line open if `stays`.
-    fn server(answer: Vec<u8>, stays: bool) -> String {
+    #[derive(Clone, Copy, PartialEq)]
+    enum After {
+        Go,
+        Stay,
+    }
+
+    /// A server of one connection that says `answer`, and then stays on the line or goes.
+    fn server(answer: Vec<u8>, after: After) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap().to_string();
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut asked = [0; 512];
-            let _ = stream.read(&mut asked);
-            let _ = stream.write_all(&answer);
-            if stays {
+            drop(stream.read(&mut asked));
+            stream.write_all(&answer).ok();
+            if after == After::Stay {
                 // Until the one who asks has had enough.
-                let _ = stream.read(&mut asked);
+                drop(stream.read(&mut asked));
             }
         });
         addr
@@ -155,7 +161,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_its_status_and_its_body() {
-        let addr = server(b"HTTP/1.1 503 No\r\nContent-Length: 3\r\n\r\nno\n".to_vec(), false);
+        let addr = server(b"HTTP/1.1 503 No\r\nContent-Length: 3\r\n\r\nno\n".to_vec(), After::Go);
         let answer = get(&addr, "/metrics", PATIENCE, &SystemClock).unwrap();
         assert_eq!(answer, Answer { status: 503, body: "no\n".to_owned() });
     }
@@ -163,12 +169,12 @@ mod tests {
     #[test]
     fn whoever_is_silent_garbled_endless_or_absent_is_an_error_in_time() {
         let endless = [b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &vec![b'x'; BODY_MAX]].concat();
-        for (answer, stays, patience, word) in [
-            (Vec::new(), true, Duration::from_millis(200), "timed out"),
-            (b"SSH-2.0-x\r\n".to_vec(), false, PATIENCE, "does not speak HTTP"),
-            (endless, false, PATIENCE, "too large"),
+        for (answer, after, patience, word) in [
+            (Vec::new(), After::Stay, Duration::from_millis(200), "timed out"),
+            (b"SSH-2.0-x\r\n".to_vec(), After::Go, PATIENCE, "does not speak HTTP"),
+            (endless, After::Go, PATIENCE, "too large"),
         ] {
-            let error = get(&server(answer, stays), "/", patience, &SystemClock).unwrap_err();
+            let error = get(&server(answer, after), "/", patience, &SystemClock).unwrap_err();
             assert!(error.to_string().contains(word), "{error}");
         }
         let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();

@@ -75,9 +75,9 @@ pub fn find(dir: &Path, pid: i32, since: Option<Timestamp>) -> Option<Report> {
 }
 
 fn parse_name(name: &str) -> Option<(Kind, i64)> {
-    Kind::ALL.into_iter().find_map(|kind| {
-        Some((kind, name.strip_prefix(kind.prefix())?.strip_suffix(".txt")?.parse().ok()?))
-    })
+    Kind::ALL
+        .into_iter()
+        .find_map(|kind| Some((kind, name.strip_prefix(kind.prefix())?.strip_suffix(".txt")?.parse().ok()?)))
 }
 
 fn head(path: &Path) -> Option<String> {

@@ -129,7 +129,7 @@ struct Opened {
     mirrors: Mirrors,
     signals: tokio::sync::mpsc::UnboundedReceiver<signals::Signal>,
     living: Vec<FileName>,
-    traced: TracesGuard,
+    sending: TracesGuard,
 }
 
 fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) -> Result<Opened, StartError> {
@@ -151,7 +151,7 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     make_scratch(&scratch)?;
     let disk = Disk::new(config.durability);
     let spool = Arc::new(Spool::new(layout.clone(), config.worker.clone(), disk, Arc::clone(&clock)));
-    let (traces, traced) = start_traces(&config, environment);
+    let (traces, sending) = start_traces(&config, environment);
     let ctx = Ctx {
         journal: Journal::new(layout, config.worker.clone()),
         environment: environment.clone(),
@@ -166,7 +166,7 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     };
     let living = recover_first(&ctx, past)?;
     count_filed(&ctx);
-    Ok(Opened { ctx, lock, mirrors, signals, living, traced })
+    Ok(Opened { ctx, lock, mirrors, signals, living, sending })
 }
 
 fn lay_out(layout: &Layout, config: &WatcherConfig) -> Result<(), StartError> {
@@ -178,7 +178,7 @@ fn lay_out(layout: &Layout, config: &WatcherConfig) -> Result<(), StartError> {
 }
 
 /// Our own folder for scratch: private, and no link that somebody else laid there.
-fn make_scratch(path: &std::path::Path) -> Result<(), StartError> {
+fn make_scratch(path: &Path) -> Result<(), StartError> {
     let folder = |source| StartError::Folder { path: path.to_owned(), source };
     // The folder above is for all workers, which may have users of their own.
     if let Some(above) = path.parent() {
@@ -302,7 +302,7 @@ fn count_filed(ctx: &Ctx) {
 }
 
 fn work(opened: Opened, log: LogHandle) -> Exit {
-    let Opened { ctx, lock, mirrors, signals, living, traced } = opened;
+    let Opened { ctx, lock, mirrors, signals, living, sending } = opened;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -334,7 +334,7 @@ fn work(opened: Opened, log: LogHandle) -> Exit {
     local.block_on(&runtime, shell.run());
     drop(local);
     runtime.shutdown_timeout(Duration::from_secs(5));
-    drop((face, watchdog, traced));
+    drop((face, watchdog, sending));
     Exit::Done
 }
 

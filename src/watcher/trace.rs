@@ -29,9 +29,12 @@ impl Ctx {
         if !self.traces.are_on() {
             return;
         }
-        let span = lease.task.record.attempts.last().and_then(|attempt| {
-            execute(lease, attempt, self.parent(&lease.task), self.clock.wall())
-        });
+        let span = lease
+            .task
+            .record
+            .attempts
+            .last()
+            .and_then(|attempt| execute(lease, attempt, self.parent(&lease.task), self.clock.wall()));
         if let Some(span) = span {
             self.traces.send(span);
         }
@@ -50,13 +53,12 @@ fn execute(lease: &Lease, attempt: &Attempt, parent: Option<Context>, now: Times
     let record = &lease.task.record;
     let context = Context::of_attempt(lease.run, attempt.number, parent);
     let success = record.state == Some(TaskState::Completed);
-    let mut span =
-        Span::new("agent.execute", context, attempt.started_at, attempt.ended_at.unwrap_or(now))
-            .with("agent.name", lease.worker.as_str())
-            .with("task.id", lease.name.as_str())
-            .with("result.success", Value::Flag(success))
-            .with("run.id", lease.run.to_string().as_str())
-            .with("attempt.number", Value::Number(attempt.number.into()));
+    let mut span = Span::new("agent.execute", context, attempt.started_at, attempt.ended_at.unwrap_or(now))
+        .with("agent.name", lease.worker.as_str())
+        .with("task.id", lease.name.as_str())
+        .with("result.success", Value::Flag(success))
+        .with("run.id", lease.run.to_string().as_str())
+        .with("attempt.number", Value::Number(attempt.number.into()));
     span.parent = parent.map(|it| it.span);
     if let Some(usd) = attempt.cost_usd {
         span = span.with("cost.usd", Value::Amount(usd));

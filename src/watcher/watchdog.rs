@@ -28,7 +28,9 @@ pub(super) struct Watchdog {
 /// Starts to watch; a report goes to `dir`.
 pub(super) fn start(board: Arc<Board>, clock: SharedClock, dir: PathBuf) -> std::io::Result<Watchdog> {
     let (alive, ended) = mpsc::channel();
-    std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || watch(&ended, &board, &clock, &dir))?;
+    std::thread::Builder::new()
+        .name("watchdog".to_owned())
+        .spawn(move || watch(&ended, &board, &clock, &dir))?;
     Ok(Watchdog { _alive: alive })
 }
 

@@ -97,7 +97,13 @@ fn x() -> FileName {
 }
 
 fn policy() -> Policy {
-    Policy { max_retries: MAX_RETRIES, living: LivingAgents::Adopt, now: now(), jitter: 0.0, failure: "worker_crash" }
+    Policy {
+        max_retries: MAX_RETRIES,
+        living: LivingAgents::Adopt,
+        now: now(),
+        jitter: 0.0,
+        failure: "worker_crash",
+    }
 }
 
 fn text(drop: &Drop) -> Vec<u8> {

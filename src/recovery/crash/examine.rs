@@ -119,7 +119,6 @@ impl Past {
 
 #[cfg(test)]
 mod tests {
-    use super::super::note;
     use super::*;
 
     fn world(state: &str) -> (tempfile::TempDir, Layout, WorkerName) {

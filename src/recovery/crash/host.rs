@@ -23,7 +23,9 @@ pub const SYSTEMD_PROPERTIES: &str = "Result,ExecMainCode,ExecMainStatus,ExecMai
 /// runs, or was started again since. Without a pid whatever ended last is taken.
 pub fn from_systemd(text: &str, pid: Option<i32>) -> Option<HostSays> {
     let find = |name: &str| {
-        text.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix('=')).unwrap_or_default()
+        text.lines()
+            .find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix('='))
+            .unwrap_or_default()
     };
     let (result, code, status) = (find("Result"), find("ExecMainCode"), find("ExecMainStatus"));
     let main: i32 = find("ExecMainPID").parse().unwrap_or(0);
@@ -90,9 +92,17 @@ mod tests {
         for (text, exit, oom) in [
             ("Result=oom-kill\nExecMainPID=77\nExecMainCode=2\nExecMainStatus=9\n", Exit::Signal(9), true),
             ("ExecMainPID=77\nExecMainCode=2\nExecMainStatus=9\nResult=signal\n", Exit::Signal(9), false),
-            ("Result=core-dump\nExecMainPID=77\nExecMainCode=3\nExecMainStatus=11\n", Exit::Signal(11), false),
+            (
+                "Result=core-dump\nExecMainPID=77\nExecMainCode=3\nExecMainStatus=11\n",
+                Exit::Signal(11),
+                false,
+            ),
             ("Result=exit-code\nExecMainPID=77\nExecMainCode=1\nExecMainStatus=78\n", Exit::Code(78), false),
-            ("Result=exit-code\nExecMainPID=77\nExecMainCode=exited\nExecMainStatus=75\n", Exit::Code(75), false),
+            (
+                "Result=exit-code\nExecMainPID=77\nExecMainCode=exited\nExecMainStatus=75\n",
+                Exit::Code(75),
+                false,
+            ),
             ("Result=watchdog\nExecMainPID=77\nExecMainCode=2\nExecMainStatus=6\n", Exit::Signal(6), false),
         ] {
             let said = from_systemd(text, Some(77)).unwrap();
@@ -131,7 +141,11 @@ mod tests {
                 Exit::Signal(9),
                 true,
             ),
-            (r#"{"Status":"exited","Running":false,"OOMKilled":false,"ExitCode":137}"#, Exit::Signal(9), false),
+            (
+                r#"{"Status":"exited","Running":false,"OOMKilled":false,"ExitCode":137}"#,
+                Exit::Signal(9),
+                false,
+            ),
             // An agent was, and the watcher went on to a fault of its own.
             (r#"{"Status":"exited","Running":false,"OOMKilled":true,"ExitCode":70}"#, Exit::Code(70), false),
             (r#"{"Status":"exited","ExitCode":139}"#, Exit::Signal(11), false),

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use nix::libc;
+use nix::sys::signal::Signal;
+
 use crate::os::process::Exit;
 use crate::telemetry::report::{Kind, Report};
 
@@ -154,7 +157,7 @@ fn by_memory(evidence: &Evidence, exit: Option<Exit>) -> Option<Found> {
     if let Some(host) = evidence.host.as_ref().filter(|host| host.oom) {
         return oom(format!("the kernel's OOM killer ended {who}: {}", host.text));
     }
-    let killed = exit == Some(Exit::Signal(nix::libc::SIGKILL));
+    let killed = exit == Some(Exit::Signal(libc::SIGKILL));
     match evidence.cgroup_kills {
         Some(kills) if kills > 0 && killed && evidence.ended_for.is_none() => oom(format!(
             "{who} was killed in the moment in which the kernel's OOM killer struck in its cgroup ({kills} killed)"
@@ -174,18 +177,25 @@ fn by_itself(evidence: &Evidence) -> Option<Found> {
     Some(match report.kind {
         Kind::Panic => (
             CrashReason::Panicked,
-            format!("a bug ended it: {said}; the report with its backtrace is {path}: please send it to the developers"),
+            format!(
+                "a bug ended it: {said}; the report with its backtrace is {path}: please send it to the developers"
+            ),
         ),
         Kind::Stalled => (
             CrashReason::Hung,
-            format!("it ended itself, for {said}; see {path}, and look whether the disk below the root answers"),
+            format!(
+                "it ended itself, for {said}; see {path}, and look whether the disk below the root answers"
+            ),
         ),
     })
 }
 
 fn by_us(evidence: &Evidence) -> Option<Found> {
     let why = evidence.ended_for.as_ref()?;
-    Some((CrashReason::Hung, format!("the supervisor ended it: {why}; look whether the disk below the root answers")))
+    Some((
+        CrashReason::Hung,
+        format!("the supervisor ended it: {why}; look whether the disk below the root answers"),
+    ))
 }
 
 fn by_exit(evidence: &Evidence, exit: Option<Exit>) -> Option<Found> {
@@ -195,7 +205,9 @@ fn by_exit(evidence: &Evidence, exit: Option<Exit>) -> Option<Found> {
             let said = last_words(&evidence.said);
             let meaning = match code {
                 75 => "it asked to be tried again later: a disk that is full or does not answer",
-                77 => "it is not allowed to what it needs: look at the owner and mode of the root, the log and the scratch",
+                77 => {
+                    "it is not allowed to what it needs: look at the owner and mode of the root, the log and the scratch"
+                }
                 78 => "its configuration is wrong, or another watcher has this worker",
                 64 => "its command line is wrong",
                 70 => "a fault of its own",
@@ -208,32 +220,26 @@ fn by_exit(evidence: &Evidence, exit: Option<Exit>) -> Option<Found> {
 
 fn signalled(number: i32, evidence: &Evidence) -> String {
     let host = evidence.host.as_ref().map(|host| format!(" ({})", host.text)).unwrap_or_default();
-    match nix::sys::signal::Signal::try_from(number) {
-        Ok(nix::sys::signal::Signal::SIGKILL) => {
-            let kernel = match &evidence.kernel {
-                KernelSays::Nothing => "the kernel's log shows no OOM kill of it".to_owned(),
-                KernelSays::Unreadable(why) => {
-                    format!("whether memory ran out cannot be read here ({why}); `dmesg` as root shows it")
-                }
-                KernelSays::NotAsked | KernelSays::Killed(_) => "memory was not looked at".to_owned(),
-            };
-            format!("killed by signal 9, sender unknown{host}: {kernel}; a person, a script or the host sent it")
-        }
-        Ok(signal) => {
-            let meaning = match signal {
-                nix::sys::signal::Signal::SIGSEGV
-                | nix::sys::signal::Signal::SIGBUS
-                | nix::sys::signal::Signal::SIGILL
-                | nix::sys::signal::Signal::SIGFPE
-                | nix::sys::signal::Signal::SIGABRT => {
-                    "a bug, or memory or a disk that fails; a core dump shows where (ulimit -c, coredumpctl)"
-                }
-                _ => "a person, a script or the host sent it",
-            };
-            format!("killed by signal {number} ({signal}){host}: {meaning}")
-        }
-        Err(_) => format!("killed by signal {number}{host}"),
+    if number == libc::SIGKILL {
+        let kernel = match &evidence.kernel {
+            KernelSays::Nothing => "the kernel's log shows no OOM kill of it".to_owned(),
+            KernelSays::Unreadable(why) => {
+                format!("whether memory ran out cannot be read here ({why}); `dmesg` as root shows it")
+            }
+            KernelSays::NotAsked | KernelSays::Killed(_) => "memory was not looked at".to_owned(),
+        };
+        return format!(
+            "killed by signal 9, sender unknown{host}: {kernel}; a person, a script or the host sent it"
+        );
     }
+    let name = Signal::try_from(number).map(|it| format!(" ({it})")).unwrap_or_default();
+    let own = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT].contains(&number);
+    let meaning = if own {
+        "a bug, or memory or a disk that fails; a core dump shows where (ulimit -c, coredumpctl)"
+    } else {
+        "a person, a script or the host sent it"
+    };
+    format!("killed by signal {number}{name}{host}: {meaning}")
 }
 
 fn by_nothing(evidence: &Evidence) -> Found {
@@ -245,7 +251,8 @@ fn by_nothing(evidence: &Evidence) -> Found {
         (KernelSays::Unreadable(why), _) => format!("; the kernel's log cannot be read here ({why})"),
         (KernelSays::NotAsked | KernelSays::Killed(_), _) => String::new(),
     };
-    let text = format!("it left no word, and nobody who saw its exit status told{memory}; its log may say more");
+    let text =
+        format!("it left no word, and nobody who saw its exit status told{memory}; its log may say more");
     (CrashReason::Unknown, text)
 }
 
@@ -262,12 +269,13 @@ fn last_words(said: &str) -> String {
 mod tests {
     use super::*;
 
-    fn report(kind: Kind) -> Option<Report> {
-        Some(Report { kind, path: "/r/workers/marie/x.txt".into(), said: "panicked at a.rs:1".to_owned() })
+    fn report(kind: Kind) -> Report {
+        Report { kind, path: "/r/workers/marie/x.txt".into(), said: "panicked at a.rs:1".to_owned() }
     }
 
-    fn host(oom: bool, exit: Exit) -> Option<HostSays> {
-        Some(HostSays { exit: Some(exit), oom, text: "systemd: Result=oom-kill".to_owned() })
+    fn host(result: &str, exit: Exit) -> HostSays {
+        let oom = result == "oom-kill";
+        HostSays { exit: Some(exit), oom, text: format!("systemd: Result={result}") }
     }
 
     fn judged(evidence: Evidence) -> (CrashReason, String) {
@@ -282,13 +290,33 @@ mod tests {
         let killed = || KernelSays::Killed("Out of memory: Killed process 77 (watcher)".to_owned());
         let none = Evidence::default;
         for (evidence, reason, word) in [
-            (Evidence { exit: KILL, kernel: killed(), ..none() }, CrashReason::OomKilled, "Killed process 77"),
+            (
+                Evidence { exit: KILL, kernel: killed(), ..none() },
+                CrashReason::OomKilled,
+                "Killed process 77",
+            ),
             (Evidence { kernel: killed(), ..none() }, CrashReason::OomKilled, "MemoryMax"),
-            (Evidence { host: host(true, Exit::Signal(9)), ..none() }, CrashReason::OomKilled, "Result=oom-kill"),
+            (
+                Evidence { host: Some(host("oom-kill", Exit::Signal(9))), ..none() },
+                CrashReason::OomKilled,
+                "Result=oom-kill",
+            ),
             (Evidence { exit: KILL, cgroup_kills: Some(1), ..none() }, CrashReason::OomKilled, "its cgroup"),
-            (Evidence { exit: Some(Exit::Signal(6)), report: report(Kind::Panic), ..none() }, CrashReason::Panicked, "a.rs:1"),
-            (Evidence { report: report(Kind::Stalled), ..none() }, CrashReason::Hung, "/r/workers/marie/x.txt"),
-            (Evidence { exit: KILL, ended_for: Some("no beat for 61 s".into()), ..none() }, CrashReason::Hung, "61 s"),
+            (
+                Evidence { exit: Some(Exit::Signal(6)), report: Some(report(Kind::Panic)), ..none() },
+                CrashReason::Panicked,
+                "a.rs:1",
+            ),
+            (
+                Evidence { report: Some(report(Kind::Stalled)), ..none() },
+                CrashReason::Hung,
+                "/r/workers/marie/x.txt",
+            ),
+            (
+                Evidence { exit: KILL, ended_for: Some("no beat for 61 s".into()), ..none() },
+                CrashReason::Hung,
+                "61 s",
+            ),
             (
                 Evidence { exit: KILL, cgroup_kills: Some(1), ended_for: Some("hung".into()), ..none() },
                 CrashReason::Hung,
@@ -296,8 +324,16 @@ mod tests {
             ),
             (Evidence { rebooted: true, ..none() }, CrashReason::HostRestarted, "power"),
             (Evidence { exit: Some(Exit::Signal(11)), ..none() }, CrashReason::Signalled(11), "SIGSEGV"),
-            (Evidence { host: host(false, Exit::Code(1)), ..none() }, CrashReason::Exited(1), "exit status 1"),
-            (Evidence { exit: Some(Exit::Code(77)), said: "EACCES on x".into(), ..none() }, CrashReason::Exited(77), "EACCES on x"),
+            (
+                Evidence { host: Some(host("exit-code", Exit::Code(1))), ..none() },
+                CrashReason::Exited(1),
+                "exit status 1",
+            ),
+            (
+                Evidence { exit: Some(Exit::Code(77)), said: "EACCES on x".into(), ..none() },
+                CrashReason::Exited(77),
+                "EACCES on x",
+            ),
             (Evidence { exit: Some(Exit::Code(75)), ..none() }, CrashReason::Exited(75), "disk"),
             (Evidence { exit: Some(Exit::Code(78)), ..none() }, CrashReason::Exited(78), "configuration"),
             (none(), CrashReason::Unknown, "no word"),
@@ -310,10 +346,15 @@ mod tests {
 
     #[test]
     fn a_kill_alone_is_never_called_memory() {
-        for kernel in [KernelSays::Nothing, KernelSays::Unreadable("denied".to_owned()), KernelSays::NotAsked] {
+        for kernel in [KernelSays::Nothing, KernelSays::Unreadable("denied".to_owned()), KernelSays::NotAsked]
+        {
             for cgroup_kills in [None, Some(0)] {
-                let (reason, text) =
-                    judged(Evidence { exit: KILL, kernel: kernel.clone(), cgroup_kills, ..Evidence::default() });
+                let (reason, text) = judged(Evidence {
+                    exit: KILL,
+                    kernel: kernel.clone(),
+                    cgroup_kills,
+                    ..Evidence::default()
+                });
                 assert_eq!(reason, CrashReason::Signalled(9));
                 assert!(text.starts_with("killed by signal 9, sender unknown"), "{text}");
                 assert_eq!(reason.failure(), "worker_crash");

@@ -85,9 +85,7 @@ pub(super) fn start(
 fn exporter(target: &Target, sender: &Sender) -> Result<SpanExporter, String> {
     let builder = SpanExporter::builder();
     let built = match target.protocol {
-        Protocol::Grpc => {
-            builder.with_tonic().with_endpoint(&target.endpoint).with_timeout(PATIENCE).build()
-        }
+        Protocol::Grpc => builder.with_tonic().with_endpoint(&target.endpoint).with_timeout(PATIENCE).build(),
         Protocol::Http => builder
             .with_http()
             .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)

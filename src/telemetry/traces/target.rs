@@ -149,7 +149,12 @@ mod tests {
                 Http,
                 "http://c:4317/v1/traces",
             ),
-            (Some("http://c:4317"), vec![(OWN, "http://d:4318/x/v1/traces")], Http, "http://d:4318/x/v1/traces"),
+            (
+                Some("http://c:4317"),
+                vec![(OWN, "http://d:4318/x/v1/traces")],
+                Http,
+                "http://d:4318/x/v1/traces",
+            ),
             (None, vec![(OWN, "http://d:4318/here")], Http, "http://d:4318/here"),
         ] {
             let target = wanted(Some("otlp"), endpoint, &set).unwrap().unwrap();
