@@ -5,7 +5,6 @@
 //! - that the collector cannot be reached is said when it begins and when it is over, not in between;
 //! - nothing of the libraries reaches the log: at debug they would tell every frame.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -49,7 +48,7 @@ impl NotStarted {
 /// Starts the thread; its end is told to the receiver.
 pub(super) fn start(
     target: Target,
-    sender: Sender,
+    sender: &Sender,
     say: Say,
     inbox: mpsc::Receiver<Mail>,
     lost: Arc<AtomicU64>,
@@ -61,7 +60,7 @@ pub(super) fn start(
     let exporter = {
         // The connection is made in the background, which belongs to this runtime.
         let _inside = runtime.enter();
-        exporter(&target, &sender)
+        exporter(&target, sender)
     };
     let exporter = match exporter {
         Ok(exporter) => exporter,
