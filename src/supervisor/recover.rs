@@ -155,7 +155,6 @@ fn do_it(
     plan.actions.retain(|action| was_there || *action != Action::RemoveLock { path: mirror.clone() });
     let state_path = layout.state(&config.worker);
     if let Some(why) = died {
-        say(&format!("Crash reason of {}: {why}", config.worker));
         record_crash(&state_path, why, policy.now, config.durability)?;
     }
     let scratch = config.scratch_dir.clone().unwrap_or_else(|| layout.default_scratch(&config.worker));

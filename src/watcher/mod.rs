@@ -5,6 +5,7 @@
 //! | [`core`] | decides: which task is next, when to hold, when to stop (pure) |
 //! | [`hold`] | when nothing is started, and when one task may try whether that is over (pure) |
 //! | `start` | takes the lock, recovers, opens everything |
+//! | `revive` | why the last watcher died, and what it left |
 //! | `shell` | the loop: waits for signals, hints, runs and time, asks the core, does what it says |
 //! | `look` | finds what is new in the queues |
 //! | `attend` | follows one run from its claim to its end: one async task for each, nobody else knows its process |
@@ -33,6 +34,7 @@ mod look;
 mod looks;
 mod mirror;
 mod panic;
+mod revive;
 mod shell;
 mod start;
 mod trace;

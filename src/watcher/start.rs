@@ -5,10 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::board::{Board, LastCrash};
+use super::board::Board;
 use super::ctx::Ctx;
 use super::face::WatcherFace;
 use super::mirror::Mirrors;
+use super::revive::recover_first;
 use super::shell::Shell;
 use super::{beat::Beat, panic, watchdog};
 use crate::clock::SharedClock;
@@ -20,17 +21,14 @@ use crate::os::inherited;
 use crate::os::lock::Lock;
 use crate::os::process::{Reaper, reaper};
 use crate::os::signals;
-use crate::os::syslog;
 use crate::os::watch::Hints;
-use crate::recovery::crash::{CrashReason, Past, Verdict};
-use crate::recovery::{LivingAgents, Policy, SystemHands, SystemWitness, record_crash, recover};
+use crate::recovery::crash::Past;
 use crate::spool::{Disk, Spool};
-use crate::task::{FileName, Place};
+use crate::task::FileName;
 use crate::telemetry::face::Face;
 use crate::telemetry::journal::{Event as Noted, Journal};
 use crate::telemetry::log::{self, LogFormat, LogHandle, LogOptions};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::state_file::State;
 use crate::telemetry::traces::target::Said;
 use crate::telemetry::traces::{Traces, TracesGuard};
 
@@ -165,7 +163,6 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
         traces,
     };
     let living = recover_first(&ctx, past)?;
-    count_filed(&ctx);
     Ok(Opened { ctx, lock, mirrors, signals, living, sending })
 }
 
@@ -227,78 +224,6 @@ fn start_traces(config: &WatcherConfig, environment: &Environment) -> (Traces, T
         variable: &variable,
     };
     Traces::start(&said, config.worker.as_str(), Box::new(|line| tracing::warn!("{line}")))
-}
-
-/// Clean recovery of what is found in our own `active/`, after a look for why the last watcher died.
-fn recover_first(ctx: &Ctx, past: Past) -> Result<Vec<FileName>, StartError> {
-    let state_path = ctx.layout().state(&ctx.config.worker);
-    let mut state = State::read(&state_path);
-    let Past { died, failure } = past;
-    if let Some(verdict) = &died {
-        state = record_crash(&state_path, verdict, ctx.clock.wall(), ctx.config.durability)?;
-        tell_crash(ctx, verdict, state.recovery_count);
-    }
-    show_crash(ctx, &state);
-    let policy = Policy {
-        max_retries: ctx.config.max_retries,
-        living: LivingAgents::Adopt,
-        now: ctx.clock.wall(),
-        jitter: Ctx::jitter(),
-        failure,
-    };
-    let say = |line: &str| tracing::info!("{line}");
-    let hands = SystemHands {
-        spool: Arc::clone(&ctx.spool),
-        clock: Arc::clone(&ctx.clock),
-        scratch: ctx.scratch.clone(),
-        own_lock: None,
-        say: &say,
-    };
-    let witness = SystemWitness::new(ctx.layout().clone());
-    let (plan, applied) = recover(&ctx.spool, &witness, &policy, &hands)?;
-    if died.is_some() || plan.found_work() {
-        let why = died.map(|it| format!("{it}; ")).unwrap_or_default();
-        ctx.note_worker(Noted::Recovered, &format!("{why}{} action(s)", applied.done));
-    }
-    Ok(applied.living)
-}
-
-fn tell_crash(ctx: &Ctx, verdict: &Verdict, recovery_count: u64) {
-    let worker = &ctx.config.worker;
-    tracing::warn!(
-        recovery_count,
-        reason = %verdict.reason,
-        "the last watcher of this worker died; recovering. {}",
-        verdict.text
-    );
-    if verdict.reason == CrashReason::OomKilled {
-        // Runbooks look for these words, and for the worker's name beside them.
-        let line = format!("oom-killer ended the watcher of {worker}: {}", verdict.text);
-        tracing::error!(error_code = "E004", "{line}");
-        // Where there is no system log, ours has it.
-        syslog::error(Path::new(syslog::SOCKET), &line).ok();
-    }
-    ctx.metrics.recovered();
-}
-
-fn show_crash(ctx: &Ctx, state: &State) {
-    let crash = LastCrash {
-        at: state.last_crash,
-        reason: state.last_crash_reason.clone(),
-        detail: state.last_crash_detail.clone(),
-    };
-    ctx.board.show().last_crash = state.last_crash.map(|_| crash);
-}
-
-/// How much rests here already, for the board.
-fn count_filed(ctx: &Ctx) {
-    let count = |place| ctx.spool.list(place).map_or(0, |files| files.len() as u64);
-    let (completed, failed, cancelled) =
-        (count(Place::Completed), count(Place::Failed), count(Place::Cancelled));
-    let mut shown = ctx.board.show();
-    shown.queues.completed = completed;
-    shown.queues.failed = failed;
-    shown.queues.cancelled = cancelled;
 }
 
 fn work(opened: Opened, log: LogHandle) -> Exit {

@@ -108,7 +108,8 @@ async fn take(
 ) -> Result<Response<Body>, Infallible> {
     let kind = request.headers().get("content-type").and_then(|it| it.to_str().ok()).unwrap_or_default();
     let came = format!("{} {} {kind}", request.method(), request.uri().path());
-    let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let body =
+        request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let message = match way {
         // One frame: a flag for compression, the length, the message.
         Way::Grpc => body.get(5..).unwrap_or_default().to_vec(),
@@ -156,7 +157,8 @@ impl Wire {
     }
 
     fn hex(&self) -> String {
-        let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap());
+        let digits =
+            |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap());
         self.bytes().iter().flat_map(digits).collect()
     }
 }
