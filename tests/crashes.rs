@@ -224,6 +224,19 @@ fn a_bug_is_told_with_its_report_also_without_a_supervisor() {
 }
 
 #[test]
+fn a_death_before_the_first_beat_is_not_taken_for_the_stop_before_it() {
+    let world = World::new();
+    assert_eq!(world.up("marie").stop(), 0);
+    let mut second = world.watcher("marie");
+    // In its recovery, which is over before it beats.
+    second.env("AGENT_WORKER_KILL_AFTER", "1");
+    assert_eq!(world.start(&mut second, "marie").ended(), -1);
+    let third = world.up("marie");
+    assert_eq!(crashed(&world)["last_crash_reason"], "unknown");
+    assert_eq!(third.stop(), 0);
+}
+
+#[test]
 fn a_recovery_by_hand_says_why() {
     let world = World::new();
     world.up("marie").murder();

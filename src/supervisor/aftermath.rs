@@ -17,7 +17,6 @@ use crate::os::process::Exit;
 use crate::recovery::crash::{Dead, Evidence, Verdict, decide, gather, note};
 use crate::task::WorkerName;
 use crate::telemetry::heartbeat::Heartbeat;
-use crate::telemetry::traces::target::Said;
 use crate::telemetry::traces::{Traces, TracesGuard};
 
 /// What is remembered of one worker's latest watcher.
@@ -44,17 +43,17 @@ impl Aftermath {
     /// Nobody has died yet.
     pub(super) fn start(config: &SupervisorConfig, env: &Environment, clock: &SharedClock) -> Self {
         let (complain, complaints) = mpsc::channel();
-        let variable = |name: &str| env.text(name).map(str::to_owned);
-        let said = Said {
-            exporter: config.traces_exporter.as_deref(),
-            endpoint: config.otlp_endpoint.as_deref(),
-            variable: &variable,
-        };
         let say = move |line: &str| {
             // Whoever listened is gone only if the program ends.
             complain.send(line.to_owned()).ok();
         };
-        let (traces, sending) = Traces::start(&said, "supervisor", Box::new(say));
+        let (traces, sending) = Traces::start(
+            config.traces_exporter.as_deref(),
+            config.otlp_endpoint.as_deref(),
+            env,
+            "supervisor",
+            Box::new(say),
+        );
         Self {
             layout: Layout::new(&config.root),
             clock: SharedClock::clone(clock),

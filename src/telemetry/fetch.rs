@@ -97,7 +97,9 @@ fn exchange(
     clock: &dyn Clock,
 ) -> io::Result<Vec<u8>> {
     stream.set_write_timeout(Some(left(until, clock)))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {addr}\r\nConnection: close\r\n\r\n")?;
+    // In one piece: whoever answers after a part of it would cut the connection over the rest.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let (mut bytes, mut chunk) = (Vec::new(), [0; 8192]);
     loop {
         if clock.ticks() >= until {

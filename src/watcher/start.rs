@@ -29,7 +29,6 @@ use crate::telemetry::face::Face;
 use crate::telemetry::journal::{Event as Noted, Journal};
 use crate::telemetry::log::{self, LogFormat, LogHandle, LogOptions};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::traces::target::Said;
 use crate::telemetry::traces::{Traces, TracesGuard};
 
 /// How long a start waits for another watcher's lock: one that was killed just now lets go within milliseconds.
@@ -149,7 +148,13 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     make_scratch(&scratch)?;
     let disk = Disk::new(config.durability);
     let spool = Arc::new(Spool::new(layout.clone(), config.worker.clone(), disk, Arc::clone(&clock)));
-    let (traces, sending) = start_traces(&config, environment);
+    let (traces, sending) = Traces::start(
+        config.traces_exporter.as_deref(),
+        config.otlp_endpoint.as_deref(),
+        environment,
+        config.worker.as_str(),
+        Box::new(|line| tracing::warn!("{line}")),
+    );
     let ctx = Ctx {
         journal: Journal::new(layout, config.worker.clone()),
         environment: environment.clone(),
@@ -214,16 +219,6 @@ fn take_lock(layout: &Layout, config: &WatcherConfig, clock: &SharedClock) -> Re
         }
         crate::os::lock::pause(TRY);
     }
-}
-
-fn start_traces(config: &WatcherConfig, environment: &Environment) -> (Traces, TracesGuard) {
-    let variable = |name: &str| environment.text(name).map(str::to_owned);
-    let said = Said {
-        exporter: config.traces_exporter.as_deref(),
-        endpoint: config.otlp_endpoint.as_deref(),
-        variable: &variable,
-    };
-    Traces::start(&said, config.worker.as_str(), Box::new(|line| tracing::warn!("{line}")))
 }
 
 fn work(opened: Opened, log: LogHandle) -> Exit {

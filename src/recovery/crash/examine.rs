@@ -1,7 +1,8 @@
 //! Looking for why a watcher died, with what can be seen from here.
 
 use super::note;
-use super::verdict::{CrashReason, Evidence, KernelSays, Verdict, decide};
+use super::reason::CrashReason;
+use super::verdict::{Evidence, KernelSays, Verdict, decide};
 use crate::clock::Timestamp;
 use crate::layout::Layout;
 use crate::os::holder::{Holder, Role};

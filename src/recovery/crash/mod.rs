@@ -2,6 +2,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`reason`] | the words |
 //! | [`verdict`] | evidence in, word and sentence out (pure) |
 //! | [`host`] | what systemd and Docker say about the end of a process (pure) |
 //! | [`examine`] | looks at the kernel, the reports and the lock's mirror |
@@ -17,7 +18,9 @@
 pub mod examine;
 pub mod host;
 pub mod note;
+pub mod reason;
 pub mod verdict;
 
 pub use examine::{Dead, Past, examine, gather};
-pub use verdict::{CrashReason, Evidence, Verdict, decide};
+pub use reason::CrashReason;
+pub use verdict::{Evidence, Verdict, decide};

@@ -47,7 +47,7 @@ pub fn read(path: &Path, process: &ProcessId) -> Option<Verdict> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::verdict::CrashReason;
+    use super::super::reason::CrashReason;
     use super::*;
 
     #[test]

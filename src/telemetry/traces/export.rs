@@ -65,11 +65,11 @@ pub(super) fn start(
     let exporter = match exporter {
         Ok(exporter) => exporter,
         Err(why) => {
-            return Err(NotStarted { why: format!("no traces are sent to {}: {why}", target.endpoint), say });
+            return Err(NotStarted { why: format!("no traces are sent to {}: {why}", target.shown()), say });
         }
     };
     let (finished, done) = sync_channel(1);
-    let office = Office { exporter, endpoint: target.endpoint, say, lost, failing: false };
+    let office = Office { exporter, endpoint: target.shown(), say, lost, failing: false };
     // A thread that cannot be had drops what it was given, and with it the queue: spans are counted as lost.
     std::thread::Builder::new()
         .name("traces".to_owned())

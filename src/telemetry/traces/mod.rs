@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::config::Environment;
 use span::Span;
 use target::{Said, Target};
 
@@ -82,9 +83,18 @@ impl Traces {
         Self::default()
     }
 
-    /// Begins to send where `said` says. What is wrong with it is told to `say`, once, and nothing is sent then.
-    pub fn start(said: &Said<'_>, instance: &str, say: Say) -> (Self, TracesGuard) {
-        let target = match target::target(said) {
+    /// Begins to send where `exporter`, `endpoint` and the variables of the OpenTelemetry specification in `env` say.
+    /// What is wrong with that is told to `say`, once, and nothing is sent then.
+    pub fn start(
+        exporter: Option<&str>,
+        endpoint: Option<&str>,
+        env: &Environment,
+        instance: &str,
+        say: Say,
+    ) -> (Self, TracesGuard) {
+        let variable = |name: &str| env.text(name).map(str::to_owned);
+        let said = Said { exporter, endpoint, variable: &variable };
+        let target = match target::target(&said) {
             Ok(None) => return Default::default(),
             Ok(Some(target)) => target,
             Err(why) => {
@@ -93,9 +103,9 @@ impl Traces {
             }
         };
         let sender = Sender {
-            service: (said.variable)("OTEL_SERVICE_NAME").unwrap_or_else(|| "agent-worker".to_owned()),
+            service: variable("OTEL_SERVICE_NAME").unwrap_or_else(|| "agent-worker".to_owned()),
             instance: instance.to_owned(),
-            resource: target::resource(&(said.variable)("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default()),
+            resource: target::resource(&variable("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default()),
         };
         begin(target, &sender, say)
     }
@@ -146,7 +156,7 @@ fn begin(target: Target, _: &Sender, say: Say) -> (Traces, TracesGuard) {
     say(&format!(
         "no traces are sent to {}: this program was built without them; build it with `cargo build --release \
          --features otlp`, or unset OTEL_TRACES_EXPORTER",
-        target.endpoint
+        target.shown()
     ));
     Default::default()
 }

@@ -18,6 +18,16 @@ pub struct Target {
     pub endpoint: String,
 }
 
+impl Target {
+    /// The URL without a name and a password that stand in it.
+    pub fn shown(&self) -> String {
+        let Some((scheme, rest)) = self.endpoint.split_once("://") else { return self.endpoint.clone() };
+        let authority = rest.split('/').next().unwrap_or(rest);
+        let hidden = authority.rfind('@').map_or(0, |at| at + 1);
+        format!("{scheme}://{}", &rest[hidden..])
+    }
+}
+
 /// What was set about traces.
 #[derive(Clone, Copy)]
 pub struct Said<'a> {
@@ -172,6 +182,16 @@ mod tests {
         ] {
             let why = wanted(Some(exporter), endpoint, &set).unwrap_err();
             assert!(why.contains(word), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_the_url_is_not_shown() {
+        for (endpoint, shown) in
+            [("http://me:secret@c:4317/x@y", "http://c:4317/x@y"), ("http://c:4317", "http://c:4317")]
+        {
+            let target = Target { protocol: Protocol::Grpc, endpoint: endpoint.to_owned() };
+            assert_eq!(target.shown(), shown);
         }
     }
 
