@@ -249,12 +249,12 @@ fn work(opened: Opened, log: LogHandle) -> Exit {
         "at work"
     );
     let beat = Beat::new(Rc::clone(&ctx), lock, mirrors);
-    let shell = Shell { ctx, beat, log, signals, hints, living };
+    let shell = Shell { ctx, beat, _sending: sending, log, signals, hints, living };
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, shell.run());
     drop(local);
     runtime.shutdown_timeout(Duration::from_secs(5));
-    drop((face, watchdog, sending));
+    drop((face, watchdog));
     Exit::Done
 }
 

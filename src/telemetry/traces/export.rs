@@ -47,7 +47,7 @@ impl NotStarted {
 
 /// Starts the thread; its end is told to the receiver.
 pub(super) fn start(
-    target: Target,
+    target: &Target,
     sender: &Sender,
     say: Say,
     inbox: mpsc::Receiver<Mail>,
@@ -60,7 +60,7 @@ pub(super) fn start(
     let exporter = {
         // The connection is made in the background, which belongs to this runtime.
         let _inside = runtime.enter();
-        exporter(&target, sender)
+        exporter(target, sender)
     };
     let exporter = match exporter {
         Ok(exporter) => exporter,

@@ -107,7 +107,7 @@ impl Traces {
             instance: instance.to_owned(),
             resource: target::resource(&variable("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default()),
         };
-        begin(target, &sender, say)
+        begin(&target, &sender, say)
     }
 
     /// Whether anybody listens.
@@ -135,7 +135,7 @@ impl Drop for TracesGuard {
 }
 
 #[cfg(feature = "otlp")]
-fn begin(target: Target, sender: &Sender, say: Say) -> (Traces, TracesGuard) {
+fn begin(target: &Target, sender: &Sender, say: Say) -> (Traces, TracesGuard) {
     let (mail, inbox) = mpsc::channel(WAITING);
     let lost = Arc::new(AtomicU64::new(0));
     match export::start(target, sender, say, inbox, Arc::clone(&lost)) {
@@ -151,8 +151,8 @@ fn begin(target: Target, sender: &Sender, say: Say) -> (Traces, TracesGuard) {
 }
 
 #[cfg(not(feature = "otlp"))]
-#[expect(clippy::needless_pass_by_value, reason = "the other build keeps them")]
-fn begin(target: Target, _: &Sender, say: Say) -> (Traces, TracesGuard) {
+#[expect(clippy::needless_pass_by_value, reason = "the other build keeps it")]
+fn begin(target: &Target, _: &Sender, say: Say) -> (Traces, TracesGuard) {
     say(&format!(
         "no traces are sent to {}: this program was built without them; build it with `cargo build --release \
          --features otlp`, or unset OTEL_TRACES_EXPORTER",
