@@ -7,7 +7,6 @@
 #![cfg(feature = "test-support")]
 #![expect(clippy::disallowed_methods, reason = "a test plays the user: it starts and kills programs")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
-#![expect(clippy::print_stdout, reason = "the long form tells what it did")]
 
 #[path = "support/traces.rs"]
 mod traces;

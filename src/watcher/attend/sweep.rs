@@ -24,14 +24,16 @@ impl Run {
                 .into_iter()
                 .filter(|pid| Some(*pid) != agent.as_ref().map(|it| it.pid))
                 .collect();
+            let since = agent.as_ref().map_or(0, |it| it.start_ticks);
             let signs = Signs {
                 run: &run,
                 agent: agent.as_ref(),
+                since,
                 own_pid: std::process::id().cast_signed(),
                 others: &others,
                 orphans: orphans(agent.as_ref(), &others),
             };
-            tree::members(&tree::snapshot(agent.as_ref().map_or(0, |it| it.start_ticks)), &signs)
+            tree::members(&tree::snapshot(since), &signs)
         };
         let ended = tokio::task::spawn_blocking(move || end_all(looking, PATIENCE, &*clock))
             .await
