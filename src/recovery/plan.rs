@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::survey::{ActiveFile, Survey};
+use super::survey::{ActiveFile, Surroundings};
 use super::witness::{Liveness, Testimony};
 use crate::agent::disposition::{self, Disposition, Terms};
 use crate::clock::Timestamp;
@@ -139,6 +139,11 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether it puts a task back into the queue.
+    pub const fn is_homecoming(&self) -> bool {
+        matches!(self, Self::Requeue { .. } | Self::PutBack { .. } | Self::MoveBack { .. })
+    }
+
     /// The task that it is about, where it is about one.
     pub const fn file(&self) -> Option<&FileName> {
         match self {
@@ -185,16 +190,19 @@ impl Plan {
     }
 }
 
-/// What to do about everything in `survey`.
-pub fn plan(worker: &WorkerName, survey: &Survey, policy: &Policy) -> Plan {
-    // Ghosts first: a task must not be queued beside its own second home.
-    let mut actions: Vec<_> =
-        survey.ghosts.iter().map(|path| Action::DropGhost { path: path.clone() }).collect();
-    actions.extend(survey.temps.iter().map(|path| Action::RemoveTemp { path: path.clone() }));
-    actions.extend(survey.active.iter().flat_map(|active| decide(active, policy)));
-    actions.extend(survey.stale_locks.iter().map(|path| Action::RemoveLock { path: path.clone() }));
-    actions.push(Action::ClearScratch);
-    Plan { worker: worker.clone(), actions }
+/// What to do about what lies about: before anything is done to the tasks, and after it.
+///
+/// Ghosts come first: a task must not be queued beside its own second home.
+pub fn clear(seen: Surroundings) -> (Vec<Action>, Vec<Action>) {
+    let ghosts = seen.ghosts.into_iter().map(|path| Action::DropGhost { path });
+    let first = ghosts.chain(remove_temps(seen.temps)).collect();
+    let locks = seen.stale_locks.into_iter().map(|path| Action::RemoveLock { path });
+    (first, locks.chain(std::iter::once(Action::ClearScratch)).collect())
+}
+
+/// Removes what cut writes left behind.
+pub fn remove_temps(temps: Vec<PathBuf>) -> impl Iterator<Item = Action> {
+    temps.into_iter().map(|path| Action::RemoveTemp { path })
 }
 
 /// What to do about one file in `active/`.
