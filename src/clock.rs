@@ -63,6 +63,35 @@ impl Clock for SystemClock {
     }
 }
 
+/// The kernel's clocks, with a wall clock that is off by what a file says, in seconds: it is read each time, so that
+/// a test can set the clock of a program that runs.
+#[cfg(feature = "test-support")]
+#[derive(Clone, Debug)]
+pub struct SteppedClock {
+    step: std::path::PathBuf,
+}
+
+#[cfg(feature = "test-support")]
+impl SteppedClock {
+    /// The clock that is off by what `step` says.
+    pub fn shared(step: std::path::PathBuf) -> SharedClock {
+        Arc::new(Self { step })
+    }
+}
+
+#[cfg(feature = "test-support")]
+impl Clock for SteppedClock {
+    fn wall(&self) -> Timestamp {
+        let said = std::fs::read_to_string(&self.step).ok();
+        let seconds: i64 = said.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        SystemClock.wall().checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or_default()
+    }
+
+    fn ticks(&self) -> Ticks {
+        SystemClock.ticks()
+    }
+}
+
 /// Seconds since 1970 as the runbooks write them: a float.
 #[expect(clippy::cast_precision_loss, reason = "microseconds of this century fit a double")]
 pub fn epoch_seconds(at: Timestamp) -> f64 {

@@ -11,6 +11,8 @@
 //! | `beat` | says once a second what is going on: heartbeat, state, mirrors of locks |
 //! | `verdicts` | filing what is no task |
 //! | `board` | what the face and `state.json` show |
+//! | `ground` | what it stands on: its lock, its folders, room, its agent |
+//! | `tenure` | how long it may go on when its lock is in doubt (pure) |
 //!
 //! Invariants:
 //! - the flock on `workers/<worker>/` is held from before recovery until after the last write;
@@ -27,6 +29,7 @@ pub mod core;
 mod ctx;
 mod effects;
 mod face;
+mod ground;
 pub mod hold;
 mod look;
 mod looks;
@@ -34,6 +37,7 @@ mod mirror;
 mod panic;
 mod shell;
 mod start;
+mod tenure;
 mod verdicts;
 mod watchdog;
 

@@ -9,7 +9,7 @@ use super::board::Board;
 use super::ctx::Ctx;
 use super::face::WatcherFace;
 use super::mirror::Mirrors;
-use super::shell::Shell;
+use super::shell::{Left, Shell};
 use super::{beat::Beat, panic, watchdog};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Exit, LogFormat as Wanted, WatcherConfig};
@@ -22,6 +22,8 @@ use crate::os::process::{Reaper, reaper};
 use crate::os::signals;
 use crate::os::watch::Hints;
 use crate::recovery::{LivingAgents, Policy, SystemHands, SystemWitness, record_crash, recover};
+use crate::spool::probe::probe;
+use crate::spool::suitable::{self, Finding, Remote, Weight};
 use crate::spool::{Disk, Spool};
 use crate::task::{FileName, Place};
 use crate::telemetry::face::Face;
@@ -40,6 +42,8 @@ const TRY: Duration = Duration::from_millis(20);
 /// Why a worker did not start.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
+    #[error("{}", said(.0))]
+    Unsuitable(Vec<Finding>),
     #[error("could not make `{path}`")]
     Folder {
         path: PathBuf,
@@ -68,7 +72,8 @@ impl StartError {
             Self::Folder { source, .. } | Self::Lock { source, .. } => {
                 if Exit::of_io(source) == Exit::Denied { Exit::Denied } else { Exit::Configuration }
             }
-            Self::Held { .. } => Exit::Configuration,
+            Self::Unsuitable(found) if found.iter().all(|it| it.weight != Weight::Wrong) => Exit::Denied,
+            Self::Unsuitable(_) | Self::Held { .. } => Exit::Configuration,
             Self::Process(_) | Self::Metrics(_) => Exit::Internal,
             Self::Recovery(_) => Exit::TryAgain,
         }
@@ -121,7 +126,6 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 /// Everything that was opened, in the order in which it was.
 struct Opened {
     ctx: Ctx,
-    lock: Lock,
     mirrors: Mirrors,
     signals: tokio::sync::mpsc::UnboundedReceiver<signals::Signal>,
     living: Vec<FileName>,
@@ -133,7 +137,9 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     let signals = signals::listen().map_err(StartError::Process)?;
     reaper::become_subreaper().map_err(StartError::Process)?;
     let layout = Layout::new(&config.root);
+    check(suitable::survey(&layout, &config.worker, remote(&config)))?;
     lay_out(&layout, &config)?;
+    check(probe(&layout, &config.worker))?;
     let lock = take_lock(&layout, &config, &clock)?;
     panic::report_into(layout.worker(&config.worker), Arc::clone(&clock));
     let mut mirrors = Mirrors::new(config.worker.clone());
@@ -143,7 +149,8 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     }
     let scratch = config.scratch_dir.clone().unwrap_or_else(|| layout.default_scratch(&config.worker));
     make_scratch(&scratch)?;
-    let disk = Disk::new(config.durability);
+    let is_remote = suitable::is_remote(&layout);
+    let disk = Disk::new(layout.root(), config.durability);
     let spool = Arc::new(Spool::new(layout.clone(), config.worker.clone(), disk, Arc::clone(&clock)));
     let ctx = Ctx {
         journal: Journal::new(layout, config.worker.clone()),
@@ -154,11 +161,30 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
         metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?),
         board: Arc::new(Board::new()),
         scratch,
+        lock: Arc::new(lock),
+        remote: is_remote,
         config,
     };
     let living = recover_first(&ctx)?;
     count_filed(&ctx);
-    Ok(Opened { ctx, lock, mirrors, signals, living })
+    Ok(Opened { ctx, mirrors, signals, living })
+}
+
+const fn remote(config: &WatcherConfig) -> Remote {
+    if config.allow_nfs { Remote::Allowed } else { Remote::Refused }
+}
+
+/// Refuses a root on which a worker cannot work, before anything is claimed; says what is weaker than usual.
+fn check(found: Vec<Finding>) -> Result<(), StartError> {
+    let (wrong, weaker): (Vec<_>, Vec<_>) = found.into_iter().partition(Finding::forbids);
+    for finding in weaker {
+        tracing::warn!(remedy = finding.remedy, "{}", finding.what);
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(StartError::Unsuitable(wrong)) }
+}
+
+fn said(found: &[Finding]) -> String {
+    found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and ")
 }
 
 fn lay_out(layout: &Layout, config: &WatcherConfig) -> Result<(), StartError> {
@@ -260,7 +286,7 @@ fn count_filed(ctx: &Ctx) {
 }
 
 fn work(opened: Opened, log: LogHandle) -> Exit {
-    let Opened { ctx, lock, mirrors, signals, living } = opened;
+    let Opened { ctx, mirrors, signals, living } = opened;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -285,14 +311,17 @@ fn work(opened: Opened, log: LogHandle) -> Exit {
         version = env!("CARGO_PKG_VERSION"),
         "at work"
     );
-    let beat = Beat::new(Rc::clone(&ctx), lock, mirrors);
+    let beat = Beat::new(Rc::clone(&ctx), mirrors);
     let shell = Shell { ctx, beat, log, signals, hints, living };
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, shell.run());
+    let left = local.block_on(&runtime, shell.run());
     drop(local);
     runtime.shutdown_timeout(Duration::from_secs(5));
     drop((face, watchdog));
-    Exit::Done
+    match left {
+        Left::Stopped => Exit::Done,
+        Left::LostLock => Exit::Unavailable,
+    }
 }
 
 /// Serves metrics and health; a port that is taken is said, and does not stop the work.
