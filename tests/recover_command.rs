@@ -233,23 +233,3 @@ fn a_watcher_that_lost_its_folder_leaves_its_tasks_to_the_one_that_has_it() {
     assert_eq!(second.stop(), 0);
     drop(first);
 }
-
-#[test]
-fn a_worker_whose_folder_is_moved_away_claims_nothing_more() {
-    let world = World::new();
-    let watcher = world.up("marie");
-    let (here, aside) = (world.root().join("workers/marie"), world.root().join("workers/aside"));
-    fs::rename(&here, &aside).unwrap();
-    let log = || fs::read_to_string(world.logs().join("marie.log")).unwrap_or_default();
-    world.until("it is noticed", || log().contains("moved or replaced").then_some(()));
-    world.submit("marie/pending", "t", &json!({"prompt": "fake: succeed"}));
-    // A whole look at everything passes it by.
-    let waited = world::until(std::time::Duration::from_secs(6), || {
-        (world.homes("t") != ["marie/pending"]).then_some(())
-    });
-    assert!(waited.is_none(), "{}", world.said());
-    fs::remove_dir_all(&here).ok();
-    fs::rename(&aside, &here).unwrap();
-    world.filed("marie/completed", "t");
-    assert_eq!(watcher.stop(), 0);
-}

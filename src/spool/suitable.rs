@@ -70,9 +70,7 @@ pub enum Remote {
 
 /// What is wrong with the folders of `worker` as they stand; one that is missing is not wrong, it can be made.
 pub fn standing(layout: &Layout, worker: &WorkerName) -> Vec<Finding> {
-    // The root may be a link: what it leads to counts.
-    let root = folder::standing(&layout.root().join("."));
-    if let Some(wrong) = judge(layout.root(), &root) {
+    if let Some(wrong) = judge_root(layout.root()) {
         return vec![wrong];
     }
     let mut found = Vec::new();
@@ -112,6 +110,17 @@ pub fn survey(layout: &Layout, worker: &WorkerName, remote: Remote) -> Vec<Findi
 /// Whether the root is kept by another machine or by a program, so that changes may come without an event.
 pub fn is_remote(layout: &Layout) -> bool {
     matches!(filesystem::of(&layout.tasks()), Ok(Kind::Remote(_)))
+}
+
+/// The root may be a link: what it leads to counts.
+fn judge_root(root: &Path) -> Option<Finding> {
+    let standing = folder::standing(&root.join("."));
+    if standing == Standing::Missing && folder::standing(root) == Standing::Link {
+        let remedy =
+            format!("make the folder that it names, or lead it elsewhere (`ln -sfn DIR {}`)", root.display());
+        return Some(Finding::new(Weight::Wrong, root, "is a symbolic link that leads nowhere", remedy));
+    }
+    judge(root, &standing)
 }
 
 /// The places between which tasks are moved.

@@ -168,3 +168,27 @@ fn folder_id(dir: &Path) -> Option<FolderId> {
     let meta = std::fs::symlink_metadata(dir).ok().filter(std::fs::Metadata::is_dir)?;
     Some((meta.dev(), meta.ino(), meta.created().ok()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::os::durable::{DIR_MODE, Durability, make_dir, write_new};
+
+    #[test]
+    fn what_was_out_of_reach_is_looked_at_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, marie): (_, WorkerName) = (Layout::new(dir.path()), "marie".parse().unwrap());
+        let disk = Disk::new(dir.path(), Durability::None);
+        let spool = Spool::new(layout, marie, disk, Arc::new(SystemClock));
+        let slot: Slot = (Place::Pending, "x.json".parse().unwrap());
+        let path = spool.path(slot.0, &slot.1);
+        make_dir(path.parent().unwrap(), DIR_MODE).unwrap();
+        write_new(&path, br#"{"prompt":"x"}"#, None).unwrap();
+        let mut scanner = Scanner::default();
+        let mut found = || scanner.scan(&spool).looked.len();
+        assert_eq!((found(), found()), (1, 0), "what did not change is not read again");
+        scanner.forget([slot]);
+        assert_eq!(scanner.scan(&spool).looked.len(), 1);
+    }
+}

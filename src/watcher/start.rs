@@ -11,7 +11,7 @@ use super::face::WatcherFace;
 use super::mirror::Mirrors;
 use super::shell::{Left, Shell};
 use super::{beat::Beat, panic, watchdog};
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Ticks};
 use crate::config::{Environment, Exit, LogFormat as Wanted, WatcherConfig};
 use crate::layout::Layout;
 use crate::os::durable::{DIR_MODE, make_dir};
@@ -218,7 +218,7 @@ fn make_scratch(path: &std::path::Path) -> Result<(), StartError> {
 /// Takes the lock of the worker's folder, waiting as long as its holder deserves.
 fn take_lock(layout: &Layout, config: &WatcherConfig, clock: &SharedClock) -> Result<Lock, StartError> {
     let path = layout.worker(&config.worker);
-    let began = clock.ticks();
+    let mut waiting = Waiting::default();
     loop {
         let locked =
             Lock::try_exclusive(&path).map_err(|source| StartError::Lock { path: path.clone(), source })?;
@@ -227,13 +227,29 @@ fn take_lock(layout: &Layout, config: &WatcherConfig, clock: &SharedClock) -> Re
         }
         let holder = Holder::read(&layout.watcher_lock(&config.worker));
         let role = holder.as_ref().map_or(Role::Watcher, |it| it.role);
-        let patience = if role == Role::Watcher { FOR_A_WATCHER } else { FOR_OTHERS };
-        if clock.ticks().since(began) >= patience {
+        if waiting.is_over(role, clock.ticks()) {
             let who =
                 holder.map(|it| format!(" (pid {}, since {})", it.process.pid, it.since)).unwrap_or_default();
             return Err(StartError::Held { role, worker: config.worker.clone(), who });
         }
         crate::os::lock::pause(TRY);
+    }
+}
+
+/// For whom we wait, and since when.
+#[derive(Debug, Default)]
+struct Waiting {
+    since: Option<(Role, Ticks)>,
+}
+
+impl Waiting {
+    /// Whether a holder of this role has been waited for long enough. One that takes over from another, or whose name
+    /// is gone since it is about to let go, has its own time.
+    fn is_over(&mut self, role: Role, now: Ticks) -> bool {
+        let (_, since) = *self.since.take_if(|(it, _)| *it == role).get_or_insert((role, now));
+        self.since = Some((role, since));
+        let patience = if role == Role::Watcher { FOR_A_WATCHER } else { FOR_OTHERS };
+        now.since(since) >= patience
     }
 }
 
@@ -343,6 +359,29 @@ fn start_face(ctx: &Ctx) -> Option<Face> {
             let said = format!("{error}; it works on without metrics and health");
             ctx.note_worker(Noted::WorkerStatus, &said);
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_holder_of_a_lock_is_waited_for_as_it_deserves() {
+        let mut waiting = Waiting::default();
+        for (second, role, over) in [
+            (0, Role::Recovery, false),
+            (30, Role::Recovery, false),
+            // It has removed its name, and is about to let go.
+            (31, Role::Watcher, false),
+            (32, Role::Watcher, false),
+            (33, Role::Watcher, true),
+            (34, Role::Operator, false),
+            (94, Role::Operator, true),
+        ] {
+            let now = Ticks(Duration::from_secs(second));
+            assert_eq!(waiting.is_over(role, now), over, "{second} {role}");
         }
     }
 }
