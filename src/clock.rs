@@ -2,6 +2,10 @@
 //!
 //! Two answers, never mixed: [`Clock::wall`] is for people and files and may jump; [`Clock::ticks`] is
 //! `CLOCK_BOOTTIME`, which counts suspended time and never jumps, and decides everything that is a duration.
+//!
+//! Suspended time counts where the world outside goes on meanwhile: a rate limit, a pause, a cooldown. It does not
+//! count against an agent, which slept too: [`crate::agent::course`] leaves out time in which nobody could look.
+//! Wall time decides only where it is the contract: `not_before` and `retry_at` are times of day.
 
 #![expect(clippy::disallowed_methods, reason = "this is the Clock that everybody else is told to ask")]
 

@@ -10,6 +10,8 @@
 
 #[path = "folders/begin.rs"]
 mod begin;
+#[path = "support/http.rs"]
+mod http;
 #[path = "folders/many.rs"]
 mod many;
 #[path = "support/real.rs"]
@@ -143,6 +145,9 @@ fn a_folder_that_is_closed_holds_the_work_quietly_until_it_is_opened() {
         let hold = held_for(&world, "may not be read and written");
         assert!(hold["remedy"].as_str().unwrap().contains("chmod u+rwx"), "{hold}");
         assert_eq!(hold["error_code"], "E008");
+        let health = http::get(world.address("marie"), "/health/queue");
+        assert_eq!(http::code(&health), "503", "{health}");
+        assert!(http::body(&health).contains("may not be read and written"), "{health}");
         let task = format!("t{n}");
         world.submit(drop, &task, &json!({"prompt": "fake: succeed"}));
         let lines = || logged(&world, "marie", "").len();
