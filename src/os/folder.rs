@@ -191,7 +191,7 @@ pub enum Standing {
         mount: u64,
         /// Its permissions.
         mode: u32,
-        /// Why we cannot list it, write into it and pass through it; `None` if we can.
+        /// Why we cannot do there what we have to; `None` if we can.
         denied: Option<Denied>,
     },
     /// It cannot be asked.
@@ -207,8 +207,17 @@ pub enum Denied {
     ReadOnly,
 }
 
+/// What we have to do in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Pass through it, to what is in it already.
+    Pass,
+    /// List it, and put things into it.
+    Work,
+}
+
 /// Looks at `path`, links not followed (`statx(2)`, `access(2)` with the real user's rights).
-pub fn standing(path: &Path) -> Standing {
+pub fn standing(path: &Path, need: Need) -> Standing {
     use rustix::fs::{Access, StatxFlags};
     let looked =
         rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID);
@@ -223,7 +232,10 @@ pub fn standing(path: &Path) -> Standing {
     if kind != FileType::Directory {
         return if kind == FileType::Symlink { Standing::Link } else { Standing::NoFolder };
     }
-    let access = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    let access = match need {
+        Need::Pass => Access::EXEC_OK,
+        Need::Work => Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK,
+    };
     let denied = match rustix::fs::accessat(CWD, path, access, AtFlags::empty()) {
         Ok(()) => None,
         Err(Errno::ROFS) => Some(Denied::ReadOnly),
@@ -273,7 +285,7 @@ mod tests {
     #[test]
     fn what_stands_in_a_folders_place_is_told() {
         let dir = tree();
-        let at = |name: &str| standing(&dir.path().join(name));
+        let at = |name: &str| standing(&dir.path().join(name), Need::Work);
         symlink("root", dir.path().join("link")).unwrap();
         File::create(dir.path().join("file")).unwrap();
         assert!(matches!(at("root"), Standing::Folder { denied: None, .. }), "{:?}", at("root"));

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::layout::Layout;
 use crate::os::filesystem::{self, Kind};
-use crate::os::folder::{self, Denied, Standing};
+use crate::os::folder::{self, Denied, Need, Standing};
 use crate::task::{Place, WorkerName};
 
 /// How much a finding weighs.
@@ -75,10 +75,10 @@ pub fn standing(layout: &Layout, worker: &WorkerName) -> Vec<Finding> {
     }
     let mut found = Vec::new();
     let active = layout.place(worker, Place::Active);
-    let home = mount(&folder::standing(&active));
+    let home = mount(&folder::standing(&active, Need::Pass));
     let mut away = Vec::new();
-    for path in folders(layout, worker) {
-        let seen = folder::standing(&path);
+    for (path, need) in folders(layout, worker) {
+        let seen = folder::standing(&path, need);
         found.extend(judge(&path, &seen));
         let exchanges = exchanging().any(|place| layout.place(worker, place) == path);
         if exchanges && home.is_some() && mount(&seen).is_some_and(|it| Some(it) != home) {
@@ -93,7 +93,8 @@ pub fn standing(layout: &Layout, worker: &WorkerName) -> Vec<Finding> {
 pub fn survey(layout: &Layout, worker: &WorkerName, remote: Remote) -> Vec<Finding> {
     let mut found = standing(layout, worker);
     let mut kinds: Vec<Kind> = Vec::new();
-    for path in std::iter::once(existing(layout.root()).to_owned()).chain(folders(layout, worker)) {
+    let inner = folders(layout, worker).into_iter().map(|(path, _)| path);
+    for path in std::iter::once(existing(layout.root()).to_owned()).chain(inner) {
         let Ok(kind) = filesystem::of(&path) else { continue };
         if !kinds.contains(&kind) {
             found.extend(kept_by(&path, kind, remote));
@@ -101,8 +102,9 @@ pub fn survey(layout: &Layout, worker: &WorkerName, remote: Remote) -> Vec<Findi
         }
     }
     let mut all = folders(layout, worker);
-    all.insert(0, layout.root().join("."));
-    let open: Vec<PathBuf> = all.into_iter().filter(|path| is_open(&folder::standing(path))).collect();
+    all.insert(0, (layout.root().join("."), Need::Pass));
+    let open = all.into_iter().filter(|(path, need)| is_open(&folder::standing(path, *need)));
+    let open: Vec<PathBuf> = open.map(|(path, _)| path).collect();
     found.extend(open_to_all(&open));
     found
 }
@@ -114,8 +116,8 @@ pub fn is_remote(layout: &Layout) -> bool {
 
 /// The root may be a link: what it leads to counts.
 fn judge_root(root: &Path) -> Option<Finding> {
-    let standing = folder::standing(&root.join("."));
-    if standing == Standing::Missing && folder::standing(root) == Standing::Link {
+    let standing = folder::standing(&root.join("."), Need::Pass);
+    if standing == Standing::Missing && folder::standing(root, Need::Pass) == Standing::Link {
         let remedy =
             format!("make the folder that it names, or lead it elsewhere (`ln -sfn DIR {}`)", root.display());
         return Some(Finding::new(Weight::Wrong, root, "is a symbolic link that leads nowhere", remedy));
@@ -128,11 +130,13 @@ pub(super) fn exchanging() -> impl Iterator<Item = Place> {
     std::iter::once(Place::Inbox).chain(Place::OF_WORKER)
 }
 
-/// The folders that must be folders, outer ones first.
-fn folders(layout: &Layout, worker: &WorkerName) -> Vec<PathBuf> {
-    let mut folders = vec![layout.tasks(), layout.tasks().join(worker.as_str())];
-    folders.extend(Place::OF_WORKER.iter().map(|place| layout.place(worker, *place)));
-    folders.extend([layout.workers(), layout.worker(worker), layout.artifacts()]);
+/// The folders that must be folders, outer ones first, and what is done in them. Those that only hold others may belong
+/// to another user.
+fn folders(layout: &Layout, worker: &WorkerName) -> Vec<(PathBuf, Need)> {
+    let mut folders = vec![(layout.tasks(), Need::Work), (layout.tasks().join(worker.as_str()), Need::Pass)];
+    folders.extend(Place::OF_WORKER.iter().map(|place| (layout.place(worker, *place), Need::Work)));
+    folders.push((layout.workers(), Need::Pass));
+    folders.extend([(layout.worker(worker), Need::Work), (layout.artifacts(), Need::Work)]);
     folders
 }
 

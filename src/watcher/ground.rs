@@ -7,7 +7,7 @@ use super::tenure::{Seen, Tenure, Verdict};
 use crate::agent::disposition::Holding;
 use crate::clock::Ticks;
 use crate::layout::Layout;
-use crate::os::folder::{self, Standing};
+use crate::os::folder::{self, Need, Standing};
 use crate::os::{lock, space};
 use crate::spool::suitable::{self, Finding};
 use crate::spool::{Step, Store};
@@ -46,8 +46,8 @@ fn seen(ctx: &Ctx, folder: &Path) -> Seen {
         return Seen::Ours;
     }
     // Only a folder can be another watcher's: to ask a link would be to ask somebody else's.
-    let taken =
-        matches!(folder::standing(folder), Standing::Folder { .. }) && lock::is_held(folder).unwrap_or(false);
+    let taken = matches!(folder::standing(folder, Need::Pass), Standing::Folder { .. })
+        && lock::is_held(folder).unwrap_or(false);
     if taken { Seen::Taken } else { Seen::Another }
 }
 
@@ -55,7 +55,7 @@ fn seen(ctx: &Ctx, folder: &Path) -> Seen {
 /// place.
 fn make_again(ctx: &Ctx) {
     for path in dirs(ctx.layout(), &ctx.config.worker) {
-        if folder::standing(&path) != Standing::Missing {
+        if folder::standing(&path, Need::Pass) != Standing::Missing {
             continue;
         }
         match ctx.spool.store().perform(&Step::MakeDir(path.clone())) {

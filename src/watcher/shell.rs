@@ -1,6 +1,6 @@
 //! The loop: waits for signals, hints, runs and time, asks the core, does what it says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;

@@ -44,7 +44,7 @@ const TRY: Duration = Duration::from_millis(20);
 enum StartError {
     #[error("{}", said(.0))]
     Unsuitable(Vec<Finding>),
-    #[error("could not make `{path}`")]
+    #[error("could not make `{path}`; make it for the worker's user, or name another root")]
     Folder {
         path: PathBuf,
         #[source]
