@@ -23,13 +23,13 @@ mod world;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use sight::{agent, events, lives, logged, place, state, tasks};
+use sight::{agent, events, lives, logged, names, place, state, tasks};
 use world::{Started, World};
 
 /// Waits until the worker says why it claims nothing, and what to do.
@@ -57,6 +57,12 @@ fn folder(world: &World, name: &str) -> PathBuf {
     world.root().join(name)
 }
 
+/// Gives each the other's name, in one instant: a folder that is missing for a moment is made again.
+fn swap(one: &Path, other: &Path) {
+    let here = nix::fcntl::AT_FDCWD;
+    nix::fcntl::renameat2(here, one, here, other, nix::fcntl::RenameFlags::RENAME_EXCHANGE).unwrap();
+}
+
 /// Runs a task to its end: the worker works.
 fn works(world: &World, name: &str) {
     world.submit("marie/pending", name, &json!({"prompt": "fake: succeed"}));
@@ -82,25 +88,20 @@ fn nothing_is_taken_through_a_link_and_the_work_goes_on_when_the_folder_is_back(
     fs::write(other.join("bait.json"), r#"{"prompt": "fake: succeed"}"#).unwrap();
     for (n, name) in DISTURBED.iter().enumerate() {
         let (here, aside) = (folder(&world, name), world.path().join("aside"));
-        fs::rename(&here, &aside).unwrap();
-        fs::remove_dir(&here).ok();
-        symlink(&other, &here).unwrap();
+        symlink(&other, &aside).unwrap();
+        swap(&here, &aside);
         let hold = held_for(&world, "symbolic link");
         assert!(hold["reason"].as_str().unwrap().contains(here.to_str().unwrap()), "{hold}");
         assert!(hold["remedy"].as_str().unwrap().contains("remove the link"), "{hold}");
         beats(&world, 2);
         assert!(other.join("bait.json").exists(), "taken through {name}");
-        fs::remove_file(&here).unwrap();
-        // If it was made again already, that one is empty, and a rename replaces it.
-        if fs::rename(&aside, &here).is_err() {
-            fs::remove_dir_all(&here).unwrap();
-            fs::rename(&aside, &here).unwrap();
-        }
+        swap(&here, &aside);
+        fs::remove_file(&aside).unwrap();
         released(&world);
         works(&world, &format!("t{n}"));
     }
     assert!(events(&world, "start", "bait").is_empty());
-    assert_eq!(fs::read_dir(&other).unwrap().count(), 2, "nothing was put through a link either");
+    assert_eq!(names(&other), ["bait.json", "marie"], "nothing was put through a link either");
     assert_eq!(watcher.stop(), 0);
 }
 
@@ -110,9 +111,9 @@ fn a_file_in_a_folders_place_is_said_and_the_folder_is_made_anew_when_it_is_gone
     let watcher = world.up("marie");
     for (n, name) in ["tasks/marie/pending", "tasks/marie/active", "artifacts"].iter().enumerate() {
         let here = folder(&world, name);
-        fs::rename(&here, world.path().join(format!("aside{n}"))).unwrap();
-        fs::remove_dir(&here).ok();
-        fs::write(&here, "in the way").unwrap();
+        let aside = world.path().join(format!("aside{n}"));
+        fs::write(&aside, "in the way").unwrap();
+        swap(&here, &aside);
         let hold = held_for(&world, "is not a folder");
         assert!(hold["remedy"].as_str().unwrap().contains("mv "), "{hold}");
         fs::remove_file(&here).unwrap();

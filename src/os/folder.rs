@@ -88,6 +88,17 @@ impl Folder {
         Ok(File::from(rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode))?))
     }
 
+    /// Opens a file in it to be read and appended to; it is made if it is missing.
+    pub fn appended(&self, name: &OsStr, mode: u32) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::openat(
+            &self.fd,
+            name,
+            flags | OFlags::NONBLOCK,
+            Mode::from_raw_mode(mode),
+        )?))
+    }
+
     /// Makes a folder in it with exactly `mode`; one that is there is fine.
     pub fn make_dir(&self, name: &OsStr, mode: u32) -> io::Result<()> {
         let mode = Mode::from_raw_mode(mode);
@@ -194,6 +205,8 @@ pub enum Standing {
         /// Why we cannot do there what we have to; `None` if we can.
         denied: Option<Denied>,
     },
+    /// Something above it lets us through to nothing in it.
+    Barred,
     /// It cannot be asked.
     Unknown(String),
 }
@@ -224,6 +237,7 @@ pub fn standing(path: &Path, need: Need) -> Standing {
     let found = match looked {
         Err(Errno::NOENT) => return Standing::Missing,
         Err(Errno::NOTDIR | Errno::LOOP) => return Standing::NoFolder,
+        Err(Errno::ACCESS) => return Standing::Barred,
         Err(errno) => return Standing::Unknown(io::Error::from(errno).to_string()),
         Ok(found) => found,
     };

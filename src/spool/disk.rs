@@ -43,7 +43,7 @@ impl Disk {
     fn make_dir(&self, path: &Path) -> io::Result<()> {
         let (above, name) = match self.at(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                durable::make_dir(durable::parent(path), durable::DIR_MODE)?;
+                self.make_dir(durable::parent(path))?;
                 self.at(path)?
             }
             other => other?,

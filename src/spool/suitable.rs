@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | [`standing`] | nothing | every second while a worker works |
 //! | [`survey`] | nothing | before anything of a root is made |
-//! | [`super::probe`] | temporary files of its own | once it is laid out, before a worker begins |
+//! | [`super::probe`] | temporary files of its own | once it is laid out, before a worker begins; renames by the holder of the lock |
 //!
 //! It deliberately does not know who asks, nor how a program ends.
 
@@ -156,7 +156,7 @@ fn judge(path: &Path, standing: &Standing) -> Option<Finding> {
             "is not a folder".to_owned(),
             format!("move aside what stands there (`mv {shown} {shown}.aside`); the folder is made anew"),
         ),
-        Standing::Folder { denied: Some(Denied::Permission), .. } => (
+        Standing::Barred | Standing::Folder { denied: Some(Denied::Permission), .. } => (
             Weight::Denied,
             format!("may not be read and written by the worker's user (uid {})", nix::unistd::geteuid()),
             format!("`chown` it to that user, or `chmod u+rwx {shown}`; the folders above it need the x as well"),
@@ -178,7 +178,9 @@ fn judge(path: &Path, standing: &Standing) -> Option<Finding> {
 const fn mount(standing: &Standing) -> Option<u64> {
     match standing {
         Standing::Folder { mount, .. } => Some(*mount),
-        Standing::Missing | Standing::Link | Standing::NoFolder | Standing::Unknown(_) => None,
+        Standing::Missing | Standing::Link | Standing::NoFolder | Standing::Barred | Standing::Unknown(_) => {
+            None
+        }
     }
 }
 
@@ -270,6 +272,7 @@ mod tests {
             (Standing::NoFolder, Some(Weight::Wrong), "mv /s/x /s/x.aside"),
             (folder(0o500, Some(Denied::Permission)), Some(Weight::Denied), "chmod u+rwx /s/x"),
             (folder(0o700, Some(Denied::ReadOnly)), Some(Weight::Wrong), "read-only"),
+            (Standing::Barred, Some(Weight::Denied), "chown"),
             (Standing::Unknown("I/O error".to_owned()), Some(Weight::Wrong), "I/O error"),
         ] {
             let found = judge(Path::new("/s/x"), &standing);

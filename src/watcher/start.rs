@@ -22,7 +22,7 @@ use crate::os::process::{Reaper, reaper};
 use crate::os::signals;
 use crate::os::watch::Hints;
 use crate::recovery::{LivingAgents, Policy, SystemHands, SystemWitness, record_crash, recover};
-use crate::spool::probe::probe;
+use crate::spool::probe::{probe, probe_locks};
 use crate::spool::suitable::{self, Finding, Remote, Weight};
 use crate::spool::{Disk, Spool};
 use crate::task::{FileName, Place};
@@ -139,8 +139,9 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     let layout = Layout::new(&config.root);
     check(suitable::survey(&layout, &config.worker, remote(&config)))?;
     lay_out(&layout, &config)?;
-    check(probe(&layout, &config.worker))?;
+    check(probe_locks(&layout, &config.worker))?;
     let lock = take_lock(&layout, &config, &clock)?;
+    check(probe(&layout, &config.worker))?;
     panic::report_into(layout.worker(&config.worker), Arc::clone(&clock));
     let mut mirrors = Mirrors::new(config.worker.clone());
     // At once, so that whoever finds the lock taken can read by whom.
