@@ -2,6 +2,10 @@
 //!
 //! Two answers, never mixed: [`Clock::wall`] is for people and files and may jump; [`Clock::ticks`] is
 //! `CLOCK_BOOTTIME`, which counts suspended time and never jumps, and decides everything that is a duration.
+//!
+//! Suspended time counts where the world outside goes on meanwhile: a rate limit, a pause, a cooldown. It does not
+//! count against an agent, which slept too: [`crate::agent::course`] leaves out time in which nobody could look.
+//! Wall time decides only where it is the contract: `not_before` and `retry_at` are times of day.
 
 #![expect(clippy::disallowed_methods, reason = "this is the Clock that everybody else is told to ask")]
 
@@ -60,6 +64,35 @@ impl Clock for SystemClock {
             .or_else(|_| nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC))
             .map_or(Duration::ZERO, Duration::from);
         Ticks(now)
+    }
+}
+
+/// The kernel's clocks, with a wall clock that is off by what a file says, in seconds: it is read each time, so that
+/// a test can set the clock of a program that runs.
+#[cfg(feature = "test-support")]
+#[derive(Clone, Debug)]
+pub struct SteppedClock {
+    step: std::path::PathBuf,
+}
+
+#[cfg(feature = "test-support")]
+impl SteppedClock {
+    /// The clock that is off by what `step` says.
+    pub fn shared(step: std::path::PathBuf) -> SharedClock {
+        Arc::new(Self { step })
+    }
+}
+
+#[cfg(feature = "test-support")]
+impl Clock for SteppedClock {
+    fn wall(&self) -> Timestamp {
+        let said = std::fs::read_to_string(&self.step).ok();
+        let seconds: i64 = said.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        SystemClock.wall().checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or_default()
+    }
+
+    fn ticks(&self) -> Ticks {
+        SystemClock.ticks()
     }
 }
 

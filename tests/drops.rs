@@ -170,7 +170,9 @@ fn a_burst_is_run_once_each() {
     assert_eq!(claimed.len(), BURST);
     assert_eq!(names(&world.root().join("artifacts")).len(), BURST, "one life each");
     for run in names(&world.root().join("artifacts")) {
-        assert!(!world.root().join("artifacts").join(&run).join("attempt-2").exists(), "{run} was run twice");
+        let again = world.root().join("artifacts").join(&run).join("attempt-2");
+        let history = || fs::read_to_string(again.with_file_name("history.ndjson")).unwrap_or_default();
+        assert!(!again.exists(), "{run} was run twice:\n{}", history());
     }
     assert!(lives(watcher.pid()));
 }

@@ -7,6 +7,8 @@
     reason = "a test plays the user, and one that cannot go on ends"
 )]
 
+#[path = "support/http.rs"]
+mod http;
 #[path = "support/sight.rs"]
 mod sight;
 #[path = "support/world.rs"]
@@ -14,6 +16,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 use sight::{agent, lives, logged, reason};
 use world::{Started, World};
@@ -137,5 +140,117 @@ fn without_an_answer_nothing_succeeded() {
         let task = world.filed("marie/failed", name);
         assert_eq!(task["state"], "FAILED", "{task}");
         assert_eq!(task["retry_count"], 1, "{task}");
+    }
+}
+
+/// Waits until the watcher has turned `n` more times; its last sign.
+fn beats(world: &World, n: u64) -> serde_json::Value {
+    let path = world.root().join("workers/marie/heartbeat.json");
+    let now = world.until("the watcher beats", || world::json(&path)?["seq"].as_u64());
+    world
+        .until("the watcher beats on", || world::json(&path).filter(|it| it["seq"].as_u64() >= Some(now + n)))
+}
+
+/// So long nothing is done.
+fn wait(time: Duration) {
+    world::until(time, || None::<()>);
+}
+
+/// An agent that says something when the first gate opens, and ends when the second does.
+fn two_gates(world: &World) -> (std::path::PathBuf, std::path::PathBuf) {
+    let (first, second) = (world.path().join("first"), world.path().join("second"));
+    let prompt = format!(
+        "fake: say text=at work; gate={}; say text=still; gate={}; succeed text=done",
+        first.display(),
+        second.display()
+    );
+    world.submit("marie/pending", "t", &json!({ "prompt": prompt }));
+    let pid = agent(world, "t");
+    world.active("marie", "t", |task| task["attempts"][0]["pid"] == pid);
+    (first, second)
+}
+
+#[test]
+fn a_watcher_that_was_stopped_hears_what_was_said_before_it_judges_anybody_silent() {
+    let world = World::new();
+    let watcher = up_with(&world, &["--idle-timeout", "3"]);
+    let (first, second) = two_gates(&world);
+    watcher.signal(Signal::SIGSTOP);
+    wait(Duration::from_secs(2));
+    std::fs::write(first, "").unwrap();
+    wait(Duration::from_millis(2500));
+    watcher.signal(Signal::SIGCONT);
+    beats(&world, 1);
+    std::fs::write(second, "").unwrap();
+    let task = world.filed("marie/completed", "t");
+    assert_eq!(task["attempts"].as_array().unwrap().len(), 1, "{task}");
+    assert_eq!(watcher.stop(), 0);
+}
+
+#[test]
+fn the_time_in_which_a_watcher_was_stopped_is_nobodys_silence() {
+    let world = World::new();
+    let watcher = up_with(&world, &["--idle-timeout", "4", "--agent-timeout", "6"]);
+    let (first, second) = two_gates(&world);
+    watcher.signal(Signal::SIGSTOP);
+    wait(Duration::from_secs(8));
+    watcher.signal(Signal::SIGCONT);
+    beats(&world, 1);
+    assert_eq!(beats(&world, 1)["status"], "running");
+    std::fs::write(first, "").unwrap();
+    std::fs::write(second, "").unwrap();
+    let task = world.filed("marie/completed", "t");
+    assert_eq!(task["attempts"].as_array().unwrap().len(), 1, "{task}");
+    assert_eq!(watcher.stop(), 0);
+}
+
+#[test]
+fn a_wall_clock_that_is_set_changes_timestamps_and_nothing_else() {
+    const DAY: i64 = 86_400;
+    for by in [DAY, -DAY] {
+        let world = World::new();
+        let step = world.path().join("step");
+        let start = || {
+            let mut command = world.served("marie", "127.0.0.1:0");
+            command.env("AGENT_WORKER_CLOCK_STEP", &step).args(["--concurrency", "1"]);
+            let started = world.start(&mut command, "marie");
+            world.at_work("marie", &started);
+            started
+        };
+        let first = start();
+        let (open, end) = two_gates(&world);
+        let pid = agent(&world, "t");
+        world.submit("marie/pending", "held", &json!({"prompt": "fake: api status=529 | succeed"}));
+        world.submit("marie/pending", "next", &json!({"prompt": "fake: succeed"}));
+
+        let before = beats(&world, 1)["timestamp"].as_str().unwrap().to_owned();
+        std::fs::write(&step, by.to_string()).unwrap();
+        let after = beats(&world, 3);
+        assert_ne!(after["timestamp"].as_str().unwrap()[..10], before[..10], "the step is seen");
+        assert_eq!((&after["status"], lives(pid)), (&json!("running"), true));
+        let status = world.agentctl(&["status", "--json"]);
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+        assert!(status["workers"][0]["heartbeat_age_s"].as_u64().is_some_and(|age| age < 30), "{status}");
+
+        // One that takes the agent up counts its time anew: by a clock that was not set.
+        first.murder();
+        let second = start();
+        assert_eq!(beats(&world, 3)["status"], "running");
+        assert!(lives(pid), "{}", world.said());
+        std::fs::write(open, "").unwrap();
+        std::fs::write(end, "").unwrap();
+        let task = world.filed("marie/completed", "t");
+        assert_eq!(task["attempts"].as_array().unwrap().len(), 1, "{task}");
+
+        // A hold that began before the clock is set back ends in its time.
+        world.until("it holds", || (!logged(&world, "marie", "claiming nothing").is_empty()).then_some(()));
+        std::fs::write(&step, "0").unwrap();
+        for name in ["held", "next"] {
+            world.filed("marie/completed", name);
+        }
+        let answer = http::get(world.address("marie"), "/metrics");
+        let sum = answer.lines().find_map(|line| line.strip_prefix("agent_execution_duration_seconds_sum "));
+        assert!(sum.unwrap().parse::<f64>().unwrap() < 3600.0, "{answer}");
+        assert_eq!(second.stop(), 0);
     }
 }

@@ -167,7 +167,7 @@ fn a_watcher_that_starts_waits_for_a_recovery() {
 fn of_many_watchers_of_one_name_one_works_and_the_others_name_it() {
     let world = World::new();
     let mut all: Vec<_> =
-        (0..12).map(|n| world.start(&mut world.watcher("marie"), &format!("marie-{n}"))).collect();
+        (0..20).map(|n| world.start(&mut world.watcher("marie"), &format!("marie-{n}"))).collect();
     let heartbeat = world.root().join("workers/marie/heartbeat.json");
     let one = world.until("one of them beats", || world::json(&heartbeat)?["pid"].as_i64());
     let (mut works, others): (Vec<_>, Vec<_>) = all.drain(..).partition(|it| i64::from(it.pid()) == one);
@@ -175,7 +175,7 @@ fn of_many_watchers_of_one_name_one_works_and_the_others_name_it() {
         assert_eq!(other.ended(), 78);
     }
     let told = world.said();
-    assert_eq!(told.matches(&format!("holds worker marie already (pid {one},")).count() % 11, 0, "{told}");
+    assert_eq!(told.matches(&format!("holds worker marie already (pid {one},")).count() % 19, 0, "{told}");
     assert!(told.contains(&format!("holds worker marie already (pid {one},")), "{told}");
     assert_eq!(works.pop().unwrap().stop(), 0);
 }
@@ -232,26 +232,6 @@ fn a_watcher_that_lost_its_folder_leaves_its_tasks_to_the_one_that_has_it() {
     first.signal(Signal::SIGTERM);
     assert_eq!(second.stop(), 0);
     drop(first);
-}
-
-#[test]
-fn a_worker_whose_folder_is_moved_away_claims_nothing_more() {
-    let world = World::new();
-    let watcher = world.up("marie");
-    let (here, aside) = (world.root().join("workers/marie"), world.root().join("workers/aside"));
-    fs::rename(&here, &aside).unwrap();
-    let log = || fs::read_to_string(world.logs().join("marie.log")).unwrap_or_default();
-    world.until("it is noticed", || log().contains("moved or replaced").then_some(()));
-    world.submit("marie/pending", "t", &json!({"prompt": "fake: succeed"}));
-    // A whole look at everything passes it by.
-    let waited = world::until(std::time::Duration::from_secs(6), || {
-        (world.homes("t") != ["marie/pending"]).then_some(())
-    });
-    assert!(waited.is_none(), "{}", world.said());
-    fs::remove_dir_all(&here).ok();
-    fs::rename(&aside, &here).unwrap();
-    world.filed("marie/completed", "t");
-    assert_eq!(watcher.stop(), 0);
 }
 
 fn monitor(world: &World, args: &[&str]) -> Command {

@@ -56,7 +56,7 @@ fn root() -> Root {
     for folder in layout.common_dirs().into_iter().chain(layout.worker_dirs(&marie)) {
         std::fs::create_dir_all(folder).unwrap();
     }
-    let spool = Spool::new(layout, marie, Disk::new(Durability::None), SystemClock::shared());
+    let spool = Spool::new(layout, marie, Disk::new(dir.path(), Durability::None), SystemClock::shared());
     Root { dir, spool }
 }
 

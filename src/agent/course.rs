@@ -20,6 +20,9 @@ const INTERRUPT: Duration = Duration::from_secs(2);
 /// Between `SIGTERM` and `SIGKILL`: the CLI needs up to 1.5 s to end its tools.
 const TERMINATE: Duration = Duration::from_secs(5);
 
+/// Between two looks at a run there are two seconds; so much more means that nobody could look.
+const STANDSTILL: Duration = Duration::from_secs(5);
+
 /// The limits of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -68,6 +71,7 @@ pub struct Course {
     limits: Limits,
     began: Ticks,
     sign: Ticks,
+    watched: Ticks,
     bytes: u64,
     warned: usize,
     told_quiet: bool,
@@ -80,7 +84,41 @@ const WARNINGS: [(u32, u32); 2] = [(5, 6), (11, 12)];
 impl Course {
     /// A run that begins.
     pub const fn new(limits: Limits, began: Ticks) -> Self {
-        Self { limits, began, sign: began, bytes: 0, warned: 0, told_quiet: false, phase: Phase::Working }
+        Self {
+            limits,
+            began,
+            sign: began,
+            watched: began,
+            bytes: 0,
+            warned: 0,
+            told_quiet: false,
+            phase: Phase::Working,
+        }
+    }
+
+    /// Somebody watches the run now, and does so every few seconds. Time in which nobody could counts for nothing:
+    /// the machine was suspended, or the watcher stopped, and the agent most likely with it.
+    pub fn watched(&mut self, now: Ticks) {
+        let gap = now.since(self.watched);
+        self.watched = now;
+        if gap > STANDSTILL {
+            self.began = self.began.plus(gap);
+            self.sign = self.sign.plus(gap).min(now);
+            if let Phase::Ending { since, .. } = &mut self.phase {
+                *since = since.plus(gap).min(now);
+            }
+        }
+    }
+
+    /// A run that is taken up `spent` after its start.
+    pub fn taken_up(limits: Limits, spent: Duration, now: Ticks) -> Self {
+        let began = Ticks(now.0.saturating_sub(spent));
+        Self { sign: now, watched: now, ..Self::new(limits, began) }
+    }
+
+    /// How long it has gone on.
+    pub fn spent(&self, now: Ticks) -> Duration {
+        now.since(self.began)
     }
 
     /// The agent printed something.
@@ -274,6 +312,32 @@ mod tests {
         assert_eq!(course.next_moment(), at(600), "the limit on silence is next");
         course.heard(1, at(400));
         assert_eq!(course.tick(at(700)), told);
+    }
+
+    #[test]
+    fn time_in_which_nobody_could_look_counts_for_nothing() {
+        let mut course = course();
+        for second in 1..=50 {
+            course.watched(at(second));
+        }
+        // Suspended, or the watcher stopped, for an hour.
+        course.watched(at(3650));
+        assert_eq!(course.tick(at(3650)), []);
+        assert_eq!(course.spent(at(3650)), Duration::from_secs(50));
+        course.watched(at(3652));
+        assert_eq!(course.next_moment(), at(3660), "a minute of silence, of which the agent had 52 s");
+        course.watched(at(3655));
+        course.watched(at(3660));
+        assert_eq!(course.tick(at(3660)), [Order::Interrupt]);
+        course.watched(at(7260));
+        assert_eq!(course.tick(at(7260)), [], "its two seconds to obey count as well");
+        assert_eq!(course.tick(at(7262)), [Order::Terminate]);
+    }
+
+    #[test]
+    fn a_run_that_is_taken_up_has_the_rest_of_its_time_and_was_heard_just_now() {
+        let course = Course::taken_up(course().limits, Duration::from_secs(100), at(1000));
+        assert_eq!((course.spent(at(1000)), course.last_sign()), (Duration::from_secs(100), at(1000)));
     }
 
     #[test]

@@ -82,6 +82,17 @@ pub struct LimitFlags {
     /// full, or none for tests and throw-away roots [default: full]
     #[arg(long, value_name = "HOW")]
     pub durability: Option<String>,
+    /// Work on a root that is kept over a network or by FUSE, with weaker promises [default: false]
+    #[arg(
+        long,
+        env = "ALLOW_NFS",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        hide_env_values = true
+    )]
+    pub allow_nfs: Option<String>,
 }
 
 /// Where traces go.

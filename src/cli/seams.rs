@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 
-use crate::clock::SystemClock;
+use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Environment, Exit, RecoverConfig, SupervisorConfig, WatcherConfig};
 use crate::operator::Report;
 use crate::recovery::LivingAgents;
@@ -22,7 +22,21 @@ pub(super) struct RecoverWish {
 }
 
 pub(super) fn watch(config: WatcherConfig, env: &Environment) -> Exit {
-    crate::watcher::run(config, env, SystemClock::shared())
+    crate::watcher::run(config, env, clock(env))
+}
+
+#[cfg(not(feature = "test-support"))]
+fn clock(_: &Environment) -> SharedClock {
+    SystemClock::shared()
+}
+
+/// A test may set the wall clock, which nobody may do to the machine.
+#[cfg(feature = "test-support")]
+fn clock(env: &Environment) -> SharedClock {
+    match env.get("AGENT_WORKER_CLOCK_STEP") {
+        Some(path) => crate::clock::SteppedClock::shared(path.into()),
+        None => SystemClock::shared(),
+    }
 }
 
 /// The agent's own exit code is not one of ours: it is what the CLI's would have been.

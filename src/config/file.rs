@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::near::nearest;
 
 /// Every key that may stand in a file: the long flags with underscores.
-pub const KEYS: [&str; 27] = [
+pub const KEYS: [&str; 28] = [
     "root",
     "worker",
     "workers",
@@ -20,6 +20,7 @@ pub const KEYS: [&str; 27] = [
     "workdir_root",
     "scratch_dir",
     "durability",
+    "allow_nfs",
     "debug",
     "log_dir",
     "log_level",

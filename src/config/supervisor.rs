@@ -173,7 +173,7 @@ impl SupervisorConfig {
 
 /// The flags that a watcher understands too and that are not said for each one anyway.
 fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
-    const ALSO_THE_WATCHERS: [&str; 18] = [
+    const ALSO_THE_WATCHERS: [&str; 19] = [
         "config",
         "claude_bin",
         "agent",
@@ -182,6 +182,7 @@ fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
         "workdir_root",
         "scratch_dir",
         "durability",
+        "allow_nfs",
         "log_dir",
         "log_level",
         "log_format",

@@ -166,6 +166,8 @@ pub struct WatcherConfig {
     pub workdir_roots: Vec<PathBuf>,
     /// The agents' scratch, where it was named; else [`crate::layout::Layout::default_scratch`].
     pub scratch_dir: Option<PathBuf>,
+    /// Whether the root may be on a file system that somebody else keeps.
+    pub allow_nfs: bool,
     /// Whether a power cut counts.
     pub durability: Durability,
     /// `--debug`: backtraces and the fullest log.
@@ -210,6 +212,7 @@ impl WatcherConfig {
             grace: settings.take("grace", parse_duration, "10s")?,
             workdir_roots: settings.take_list("workdir_root", path(env), "")?,
             scratch_dir: settings.take_optional("scratch_dir", path(env))?,
+            allow_nfs: settings.take("allow_nfs", flag, "false")?,
             durability: settings.take("durability", str::parse, "full")?,
             agent_timeout: settings.take("agent_timeout", some_time, "30m")?,
             idle_timeout: settings.take("idle_timeout", some_time, "10m")?,
@@ -276,7 +279,11 @@ fn count(text: &str) -> Result<usize, String> {
 }
 
 fn flag(text: &str) -> Result<bool, String> {
-    text.parse().map_err(|_| "takes true or false".to_owned())
+    match text {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("takes true or false".to_owned()),
+    }
 }
 
 pub(super) fn text(text: &str) -> Result<String, String> {

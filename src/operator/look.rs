@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::clock::Timestamp;
 use crate::layout::Layout;
-use crate::os::durable::Durability;
+use crate::os::durable::{Durability, parent};
 use crate::os::lock;
 use crate::spool::found::FILE_LIMIT;
 use crate::spool::store::is_no_answer;
@@ -44,7 +44,7 @@ pub(super) struct Seen {
 impl Entry {
     /// Reads the file; `None` if it has moved on.
     pub(super) fn read(self) -> Result<Option<Seen>, OperatorError> {
-        match Disk::new(Durability::None).read(&self.path, FILE_LIMIT) {
+        match Disk::new(parent(&self.path), Durability::None).read(&self.path, FILE_LIMIT) {
             Ok((bytes, _)) => Ok(Some(Seen { task: TaskFile::parse(&bytes), bytes, entry: self })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) if is_no_answer(&error) => Err(OperatorError::io("read", &self.path)(error)),

@@ -52,6 +52,14 @@ impl Lock {
         locked.is_some() && locked == std::fs::symlink_metadata(path).ok().map(id)
     }
 
+    /// Lets go, while others still have a hand on this value.
+    pub fn release(&self) {
+        if let Some(file) = &self.file {
+            // Explicitly, since a spawn under way in another thread may hold a copy until its exec.
+            fs2::FileExt::unlock(file).ok();
+        }
+    }
+
     /// The locked file.
     pub const fn file(&self) -> Option<&File> {
         self.file.as_ref()
@@ -73,10 +81,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        if let Some(file) = &self.file {
-            // Explicitly, since a spawn under way in another thread may hold a copy until its exec.
-            fs2::FileExt::unlock(file).ok();
-        }
+        self.release();
     }
 }
 

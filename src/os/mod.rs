@@ -13,6 +13,8 @@ pub mod alarm;
 pub mod beneath;
 pub mod durable;
 pub mod fifo;
+pub mod filesystem;
+pub mod folder;
 pub mod holder;
 pub mod inherited;
 pub mod lock;

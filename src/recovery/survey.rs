@@ -244,7 +244,7 @@ mod tests {
     }
 
     fn spool(root: &Path, about: &'static str) -> Spool<Silent> {
-        let store = Silent { disk: Disk::new(Durability::None), about };
+        let store = Silent { disk: Disk::new(root, Durability::None), about };
         Spool::new(Layout::new(root), "marie".parse().unwrap(), store, Arc::new(SystemClock))
     }
 

@@ -1,31 +1,82 @@
 //! The disk that performs the steps in production.
+//!
+//! Every folder is reached from the root without following a link, at each step anew: one that was replaced by a link
+//! is refused, not followed.
 
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::steps::Step;
 use super::store::{Entry, Identity, StepError, Store};
 use crate::os::durable::{self, Durability};
+use crate::os::folder::Folder;
 
 /// The real disk.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Disk {
+    root: PathBuf,
     durability: Durability,
 }
 
 impl Disk {
-    /// A disk that syncs as `durability` says.
-    pub const fn new(durability: Durability) -> Self {
-        Self { durability }
+    /// The disk below `root`, synced as `durability` says.
+    pub fn new(root: impl Into<PathBuf>, durability: Durability) -> Self {
+        Self { root: root.into(), durability }
     }
 
-    fn sync(self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    fn sync(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         match self.durability {
             Durability::Full => sync(),
             Durability::None => Ok(()),
+        }
+    }
+
+    /// The folder in which `path` has its name, and that name.
+    fn at<'a>(&self, path: &'a Path) -> io::Result<(Folder, &'a OsStr)> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        Ok((Folder::open(&self.root, durable::parent(path))?, name))
+    }
+
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        let (above, name) = match self.at(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.make_dir(durable::parent(path))?;
+                self.at(path)?
+            }
+            other => other?,
+        };
+        above.make_dir(name, durable::DIR_MODE)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let ((from, name), (into, to)) = (self.at(from)?, self.at(to)?);
+        from.move_noreplace(name, &into, to)
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (folder, name) = self.at(from)?;
+        folder.replace(name, to.file_name().ok_or(io::ErrorKind::InvalidInput)?)
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8], mtime: Option<std::time::SystemTime>) -> io::Result<()> {
+        let (folder, name) = self.at(path)?;
+        let mut file = folder.new_file(name, durable::FILE_MODE)?;
+        let written = file.write_all(bytes).and_then(|()| mtime.map_or(Ok(()), |it| file.set_modified(it)));
+        written.inspect_err(|_| {
+            // On a full disk the half that was written must not stay.
+            folder.remove(name).ok();
+        })
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        match self.at(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok((folder, name)) => folder.remove(name),
         }
     }
 }
@@ -35,7 +86,7 @@ const SYNCS_AT_ONCE: usize = 16;
 
 impl Disk {
     /// Waits for files that stand side by side in a list of steps; the first that failed, by its position.
-    fn sync_side_by_side(self, steps: &[Step]) -> Result<(), (usize, io::Error)> {
+    fn sync_side_by_side(&self, steps: &[Step]) -> Result<(), (usize, io::Error)> {
         let next = AtomicUsize::new(0);
         let work = || {
             loop {
@@ -58,18 +109,18 @@ impl Disk {
 
 impl Store for Disk {
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        let entries = match std::fs::read_dir(dir) {
+        let names = match Folder::open_to_read(&self.root, dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other?,
+            other => other?.names()?,
         };
-        entries.map(|entry| entry.map(|it| Entry { name: it.file_name(), path: it.path() })).collect()
+        Ok(names.into_iter().map(|name| Entry { path: dir.join(&name), name }).collect())
     }
 
     fn read(&self, path: &Path, limit: u64) -> io::Result<(Vec<u8>, Identity)> {
+        let (folder, name) = self.at(path)?;
         plain_file(&std::fs::symlink_metadata(path)?, limit)?;
         // Another may have taken its place since: without blocking, and never through a link.
-        let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
-        let file = File::options().read(true).custom_flags(flags).open(path)?;
+        let file: File = folder.file(name)?;
         let meta = file.metadata()?;
         plain_file(&meta, limit)?;
         // To measure: grown by doubling, a large one would take twice its size.
@@ -104,14 +155,17 @@ impl Store for Disk {
 
     fn perform(&self, step: &Step) -> io::Result<()> {
         let done = match step {
-            Step::SyncFile(path) => self.sync(|| durable::sync_file(path)),
-            Step::SyncDir(path) => self.sync(|| durable::sync_dir(path)),
-            Step::MakeDir(path) => durable::make_dir(path, durable::DIR_MODE),
-            Step::Move { from, to } => durable::rename_noreplace(from, to),
+            Step::SyncFile(path) => self.sync(|| {
+                let (folder, name) = self.at(path)?;
+                folder.file(name)?.sync_all()
+            }),
+            Step::SyncDir(path) => self.sync(|| Folder::open_to_read(&self.root, path)?.sync()),
+            Step::MakeDir(path) => self.make_dir(path),
+            Step::Move { from, to } => self.rename(from, to),
             Step::Confirm { at, is } => confirm(self.identity(at)?, *is),
-            Step::Write { path, bytes, mtime } => write(path, bytes, *mtime),
-            Step::Replace { from, to } => durable::replace(from, to),
-            Step::Remove(path) => durable::remove_if_there(path),
+            Step::Write { path, bytes, mtime } => self.write(path, bytes, *mtime),
+            Step::Replace { from, to } => self.replace(from, to),
+            Step::Remove(path) => self.remove(path),
         };
         #[cfg(feature = "test-support")]
         super::kill_point::passed(step);
@@ -137,13 +191,6 @@ fn plain_file(meta: &Metadata, limit: u64) -> io::Result<()> {
 
 fn too_large(limit: u64) -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} bytes"))
-}
-
-fn write(path: &Path, bytes: &[u8], mtime: Option<std::time::SystemTime>) -> io::Result<()> {
-    durable::write_new(path, bytes, mtime).inspect_err(|_| {
-        // On a full disk the half that was written must not stay.
-        durable::remove_if_there(path).ok();
-    })
 }
 
 fn confirm(found: Identity, expected: Identity) -> io::Result<()> {

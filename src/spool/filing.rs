@@ -107,6 +107,11 @@ impl<S: Store> Spool<S> {
         self.store.perform_all(&steps::restore(&lease.active(&self.layout), lease.task.to_bytes()))
     }
 
+    /// Makes the folder of a run again that somebody removed, so that its end can be written down.
+    pub fn restore_record(&self, lease: &Lease) -> Result<(), StepError> {
+        self.store.perform_all(&[Step::MakeDir(lease.paths(&self.layout).dir().to_owned())])
+    }
+
     /// Removes a queued copy of `run`, unless another drop took its name since it was seen.
     pub fn drop_copy(&self, path: &Path, run: RunId) -> Result<(), StepError> {
         let content = self.store.read(path, FILE_LIMIT).map(|(bytes, _)| bytes).unwrap_or_default();

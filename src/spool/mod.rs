@@ -35,9 +35,11 @@ pub mod lease;
 mod names;
 pub mod order;
 mod papers;
+pub mod probe;
 pub mod queue;
 pub mod steps;
 pub mod store;
+pub mod suitable;
 
 pub use belief::Belief;
 pub use claim::{ClaimError, Claimed};

@@ -47,11 +47,12 @@ impl StepError {
     }
 }
 
-/// Whether the disk failed to answer, as opposed to saying what is there: nothing is decided on that, and it is
-/// asked again later.
+/// Whether the disk failed to answer, as opposed to saying what is there, or a folder on the way is none: nothing is
+/// decided on that, and it is asked again later.
 pub fn is_no_answer(error: &io::Error) -> bool {
     use nix::libc::{EIO, EMFILE, ENFILE, ENOMEM, ESTALE, ETIMEDOUT};
     matches!(error.raw_os_error(), Some(EIO | EMFILE | ENFILE | ENOMEM | ESTALE | ETIMEDOUT))
+        || crate::os::folder::is_no_folder(error)
 }
 
 /// A disk, real or modelled.

@@ -44,6 +44,9 @@ impl Tail {
         if today > self.day {
             *self = Self { worker: self.worker.clone(), day: today, offset: 0, rest: Vec::new() };
             lines.extend(self.rest_of_day(layout));
+        } else if today < self.day {
+            // The clock was set back: from here on the lines go into an earlier day.
+            *self = Self::from_now(layout, &self.worker, now);
         }
         lines
     }

@@ -118,7 +118,7 @@ pub fn run(
     let spool = Arc::new(Spool::new(
         layout.clone(),
         config.worker.clone(),
-        Disk::new(config.durability),
+        Disk::new(layout.root(), config.durability),
         Arc::clone(clock),
     ));
     let (Wish::Plan(living) | Wish::Apply(living)) = wish;

@@ -8,15 +8,17 @@
 //!
 //! It deliberately does not know what a change means; it is never read back to decide anything about a task.
 
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::layout::Layout;
+use crate::os::durable::DIR_MODE;
+use crate::os::folder::Folder;
 use crate::task::{ErrorCode, FileName, RunId, SessionId, TaskName, TaskState, WorkerName};
 
 /// Readable by the operators' group.
@@ -158,8 +160,10 @@ impl Journal {
     pub fn append(&self, line: &Line) -> io::Result<()> {
         let mut bytes = serde_json::to_vec(line)?;
         bytes.push(b'\n');
-        let day = append_line(&self.layout.journal(&self.worker, &line.day()), &bytes);
-        let run = line.run_id.map_or(Ok(()), |run| append_line(&self.layout.run(&run).history(), &bytes));
+        let root = self.layout.root();
+        let day = append_line(root, &self.layout.journal(&self.worker, &line.day()), &bytes);
+        let run =
+            line.run_id.map_or(Ok(()), |run| append_line(root, &self.layout.run(&run).history(), &bytes));
         day.and(run)
     }
 }
@@ -187,14 +191,8 @@ fn next_line(reader: &mut BufReader<File>, bytes: &mut Vec<u8>) -> io::Result<bo
     Ok(!bytes.is_empty())
 }
 
-fn append_line(path: &Path, line: &[u8]) -> io::Result<()> {
-    let mut file = open(path).or_else(|error| {
-        // A new day may be the first one, and retention may have taken the folder.
-        let parent = path.parent().filter(|_| error.kind() == io::ErrorKind::NotFound).ok_or(error)?;
-        // One level only: a worker's folder that was moved away must not come back as a shell of itself.
-        fs::create_dir(parent).or_else(|error| if parent.is_dir() { Ok(()) } else { Err(error) })?;
-        open(path)
-    })?;
+fn append_line(root: &Path, path: &Path, line: &[u8]) -> io::Result<()> {
+    let mut file = open(root, path)?;
     if ends_torn(&mut file)? {
         // Prepended to the same write, so that nothing can come between.
         file.write_all(&[b"\n", line].concat())
@@ -203,8 +201,23 @@ fn append_line(path: &Path, line: &[u8]) -> io::Result<()> {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    File::options().read(true).append(true).create(true).mode(MODE).open(path)
+fn open(root: &Path, path: &Path) -> io::Result<File> {
+    let (dir, name) = split(path)?;
+    let folder = Folder::open(root, dir).or_else(|error| {
+        if error.kind() != io::ErrorKind::NotFound {
+            return Err(error);
+        }
+        // A new day may be the first one, and retention may have taken the folder. One level only: a worker's folder
+        // that was moved away must not come back as a shell of itself.
+        let (above, own) = split(dir)?;
+        Folder::open(root, above)?.make_dir(own, DIR_MODE)?;
+        Folder::open(root, dir)
+    })?;
+    folder.appended(name, MODE)
+}
+
+fn split(path: &Path) -> io::Result<(&Path, &OsStr)> {
+    path.parent().zip(path.file_name()).ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
 /// Whether the last byte is not the end of a line.
@@ -220,6 +233,8 @@ fn ends_torn(file: &mut File) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn line(time: &str, run: Option<RunId>) -> Line {

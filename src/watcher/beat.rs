@@ -4,13 +4,13 @@ use std::rc::Rc;
 
 use super::core::{Core, Now, Wanted};
 use super::ctx::Ctx;
+use super::ground::{self, Found, Ground};
 use super::mirror::Mirrors;
+use super::tenure::Verdict;
 use crate::agent::disposition::Holding;
 use crate::clock::Timestamp;
 use crate::os::durable::{self, Durability};
-use crate::os::lock::Lock;
 use crate::os::process::ProcessId;
-use crate::os::space;
 use crate::spool::{Identity, Store};
 use crate::task::{ErrorCode, HoldCause, Place};
 use crate::telemetry::health::Check;
@@ -25,56 +25,78 @@ const FRESHEN: u64 = 30;
 #[derive(Debug)]
 pub(super) struct Beat {
     ctx: Rc<Ctx>,
-    lock: Lock,
+    ground: Ground,
     mirrors: Mirrors,
     me: ProcessId,
     seq: u64,
     written: Option<(State, Identity)>,
 }
 
+/// What a beat found.
+#[derive(Debug)]
+pub(super) struct Beaten {
+    /// A fault that concerns no single task, if there is one.
+    pub(super) fault: Option<Holding>,
+    /// Whether the worker is not ours any more.
+    pub(super) lost: bool,
+}
+
 impl Beat {
-    pub(super) fn new(ctx: Rc<Ctx>, lock: Lock, mirrors: Mirrors) -> Self {
-        Self { ctx, lock, mirrors, me: ProcessId::current(), seq: 0, written: None }
+    pub(super) fn new(ctx: Rc<Ctx>, mirrors: Mirrors) -> Self {
+        Self { ctx, ground: Ground::default(), mirrors, me: ProcessId::current(), seq: 0, written: None }
     }
 
-    /// Beats once; a fault that concerns no single task, if there is one.
-    pub(super) fn beat(&mut self, core: &Core, now: Now) -> Option<Holding> {
+    /// Beats once.
+    pub(super) fn beat(&mut self, core: &Core, now: Now) -> Beaten {
         self.seq += 1;
-        self.show(core);
+        let found = self.ground.look(&self.ctx, now.ticks);
+        self.show(core, &found, now);
+        let fault = ground::fault(&self.ctx, &found);
+        let lost = found.tenure == Verdict::Lost;
+        if found.tenure != Verdict::Held {
+            // What stands there may be another watcher's: nothing is written into it.
+            return Beaten { fault, lost };
+        }
         self.keep_mirrors(now.wall);
         self.heartbeat(now);
         self.state(now.wall);
         if self.seq.is_multiple_of(FRESHEN) {
             self.freshen(now.wall);
         }
-        self.fault()
+        Beaten { fault, lost }
     }
 
     /// The last words: stopped, before the lock goes.
     pub(super) fn farewell(mut self, core: &Core) {
-        self.show(core);
-        self.ctx.board.show().status = WorkerStatus::Stopped;
-        self.written = None;
-        self.state(self.ctx.clock.wall());
         let now = Now { wall: self.ctx.clock.wall(), ticks: self.ctx.clock.ticks() };
-        self.heartbeat(now);
+        let found = self.ground.look(&self.ctx, now.ticks);
+        if found.tenure == Verdict::Held {
+            self.show(core, &found, now);
+            self.ctx.board.show().status = WorkerStatus::Stopped;
+            self.written = None;
+            self.state(now.wall);
+            self.heartbeat(now);
+        }
         self.mirrors.release_all();
-        drop(self.lock);
+        self.ctx.lock.release();
     }
 
-    fn show(&self, core: &Core) {
+    fn show(&self, core: &Core, found: &Found, now: Now) {
         let mut shown = self.ctx.board.show();
-        let before = shown.hold.as_ref().map(|hold| hold.cause);
-        shown.hold = core.hold().map(|holding| hold_of(holding, core.held_until()));
+        let before = shown.hold.clone();
+        shown.hold = core.hold().map(|holding| hold_of(holding, core.held_until(now)));
         shown.status = status(core);
-        shown.lock_held = self.lock.is_still(&self.ctx.layout().worker(&self.ctx.config.worker));
+        shown.lock_held = found.tenure == Verdict::Held;
+        shown.queue = match found.folders.iter().find(|it| it.forbids()) {
+            Some(finding) => Check::Failing(finding.what.clone()),
+            None => self.ctx.board.queue(),
+        };
         let queue = core.queue();
         shown.queues.inbox = queue.depth(Place::Inbox) as u64;
         shown.queues.pending = queue.depth(Place::Pending) as u64;
         shown.queues.staged = queue.depth(Place::Staged) as u64;
         shown.queues.active = core.active() as u64;
         shown.oldest = queue.heads().map(|head| head.dropped_at).min();
-        shown.queue = self.ctx.board.queue();
         shown.registry = match core.hold().filter(|it| it.cause == HoldCause::Configuration) {
             Some(holding) => Check::Failing(holding.reason.clone()),
             None => Check::Ok,
@@ -86,7 +108,7 @@ impl Beat {
         let (hold, queues, oldest) = (shown.hold.clone(), shown.queues, shown.oldest);
         drop(shown);
         self.measure(core, hold.as_ref(), &queues, oldest);
-        self.tell_change(before, hold.as_ref());
+        self.tell_change(before.as_ref(), hold.as_ref());
     }
 
     fn measure(
@@ -105,9 +127,11 @@ impl Beat {
     }
 
     /// A hold that begins or ends is said once, where people look.
-    fn tell_change(&self, before: Option<HoldCause>, hold: Option<&Hold>) {
+    fn tell_change(&self, before: Option<&Hold>, hold: Option<&Hold>) {
+        // One cause may have several remedies; its reason may change with every look at the disk.
+        let kind = |hold: &Hold| (hold.cause, hold.remedy.clone());
         match (before, hold) {
-            (was, Some(hold)) if was != Some(hold.cause) => {
+            (was, Some(hold)) if was.map(kind) != Some(kind(hold)) => {
                 tracing::error!(
                     error_code = hold.error_code.map(ErrorCode::as_str),
                     cause = hold.cause.as_str(),
@@ -201,34 +225,6 @@ impl Beat {
             }
         }
     }
-
-    /// What makes starting anything impossible.
-    fn fault(&self) -> Option<Holding> {
-        let disk = |reason: String, remedy: &str| Holding {
-            cause: HoldCause::Disk,
-            reason,
-            remedy: remedy.to_owned(),
-            until: None,
-        };
-        let folder = self.ctx.layout().worker(&self.ctx.config.worker);
-        if !self.lock.is_still(&folder) {
-            let reason =
-                format!("`{}` was moved or replaced: its lock is not ours any more", folder.display());
-            return Some(disk(reason, "put the folder back, or restart this worker"));
-        }
-        match space::of(self.ctx.layout().root()) {
-            Ok(space) => match space.scarce() {
-                Some(what) => Some(disk(
-                    format!("{what} below the root"),
-                    "make room: `df -h` and `df -i` show where; the worker goes on by itself",
-                )),
-                None => self.ctx.program().err(),
-            },
-            Err(error) => {
-                Some(disk(format!("cannot ask for room below the root: {error}"), "look at the disk"))
-            }
-        }
-    }
 }
 
 fn status(core: &Core) -> WorkerStatus {
@@ -244,7 +240,7 @@ fn hold_of(holding: &Holding, until: Option<Timestamp>) -> Hold {
         cause: holding.cause,
         reason: holding.reason.clone(),
         remedy: Some(holding.remedy.clone()),
-        until: holding.until.or(until),
+        until: until.or(holding.until),
         error_code: Some(holding.cause.code()),
     }
 }

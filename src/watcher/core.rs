@@ -240,7 +240,7 @@ impl Core {
             Event::Fault(fault) => self.fault = fault,
             Event::Refused(holding) => self.refused = Some((holding, now.ticks.plus(REFUSED))),
             Event::Asked(wanted) => self.asked(wanted, &mut effects),
-            Event::TryNow => self.holds.try_now(now.wall),
+            Event::TryNow => self.holds.try_now(now),
             Event::Tick => self.settle(now, &mut effects),
         }
         self.claim(now, &mut effects);
@@ -265,8 +265,8 @@ impl Core {
     }
 
     /// Until when nothing is started, where that is known.
-    pub fn held_until(&self) -> Option<Timestamp> {
-        self.holds.until()
+    pub fn held_until(&self, now: Now) -> Option<Timestamp> {
+        self.holds.until(now)
     }
 
     /// What the operator wants.
@@ -282,13 +282,11 @@ impl Core {
     /// When the next thing happens by itself. What is due already waits for something else, such as a slot.
     pub fn next_moment(&self, now: Now) -> Option<Ticks> {
         let settles = self.unsettled.values().map(|it| it.since.plus(SETTLE)).min();
-        let ahead = |at: &Timestamp| *at > now.wall;
-        let walls = [self.queue.next_due(), self.holds.until()].into_iter().flatten().filter(ahead).min();
-        let due = walls.map(|at| {
+        let due = self.queue.next_due().filter(|at| *at > now.wall).map(|at| {
             let ahead = at.duration_since(now.wall);
             now.ticks.plus(Duration::try_from(ahead).unwrap_or(Duration::ZERO))
         });
-        settles.into_iter().chain(due).filter(|at| *at > now.ticks).min()
+        [settles, due, self.holds.due()].into_iter().flatten().filter(|at| *at > now.ticks).min()
     }
 
     fn looked(&mut self, slot: (Place, FileName), found: Examined, now: Now) -> Vec<Effect> {
@@ -354,7 +352,7 @@ impl Core {
         self.claiming.remove(&ended.file);
         self.stumbled = matches!(ended.after, After::Hold(_)).then(|| ended.file.clone());
         match ended.after {
-            After::Hold(holding) => self.holds.begin(holding, now.wall),
+            After::Hold(holding) => self.holds.begin(holding, now),
             After::Answered => self.holds.prove_over(),
             After::Unknown => self.holds.told_nothing(&ended.file),
         }
@@ -402,7 +400,7 @@ impl Core {
         if self.wanted != Wanted::Run || self.fault.is_some() || self.refused.is_some() {
             return;
         }
-        while self.active() < self.slots && self.holds.lets_start(now.wall) {
+        while self.active() < self.slots && self.holds.lets_start(now.ticks) {
             let (running, claiming) = (&self.running, &self.claiming);
             let fits = |head: &Head| {
                 !running.contains_key(&head.file)

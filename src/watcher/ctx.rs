@@ -9,6 +9,7 @@ use crate::agent::transcript;
 use crate::clock::SharedClock;
 use crate::config::{AgentKind, Environment, WatcherConfig};
 use crate::layout::Layout;
+use crate::os::lock::Lock;
 use crate::os::process::Reaper;
 use crate::spool::{Disk, Lease, Spool};
 use crate::task::{HoldCause, TaskState};
@@ -29,9 +30,17 @@ pub(super) struct Ctx {
     pub(super) board: Arc<Board>,
     pub(super) scratch: PathBuf,
     pub(super) traces: Traces,
+    pub(super) lock: Arc<Lock>,
+    /// Whether changes may come without a kernel event.
+    pub(super) remote: bool,
 }
 
 impl Ctx {
+    /// Whether the worker is still ours: asked right before anything of it is changed.
+    pub(super) fn is_ours(&self) -> bool {
+        self.lock.is_still(&self.layout().worker(&self.config.worker))
+    }
+
     /// Where everything is.
     pub(super) fn layout(&self) -> &Layout {
         self.spool.layout()

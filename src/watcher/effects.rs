@@ -62,7 +62,11 @@ impl Errands {
     pub(super) fn claim(&self, place: Place, file: FileName) {
         let config_dir = self.ctx.config_dir();
         let clock = Arc::clone(&self.ctx.clock);
+        let ours = self.ours();
         self.go(move |spool| {
+            if !ours() {
+                return vec![Told::Core(Event::Refused(not_ours())), Told::Core(Event::NotClaimed { file })];
+            }
             match spool
                 .claim(place, &file, |task, run| plan_attempt(task, run, &clock, config_dir.as_deref()))
             {
@@ -84,7 +88,11 @@ impl Errands {
             jitter: Ctx::jitter(),
             failure: "worker_crash",
         };
+        let ours = self.ours();
         self.go(move |_| {
+            if !ours() {
+                return vec![Told::Core(Event::Refused(not_ours())), Told::Core(Event::NotClaimed { file })];
+            }
             let witness = SystemWitness::new(spool.layout().clone());
             let say = |line: &str| tracing::info!("{line}");
             let hands = SystemHands { spool: Arc::clone(&spool), clock, scratch, own_lock: None, say: &say };
@@ -131,6 +139,13 @@ impl Errands {
         );
     }
 
+    /// A question whether the worker is still ours, to be asked off the loop.
+    pub(super) fn ours(&self) -> impl Fn() -> bool + Send + use<> {
+        let lock = Arc::clone(&self.ctx.lock);
+        let folder = self.ctx.layout().worker(&self.ctx.config.worker);
+        move || lock.is_still(&folder)
+    }
+
     /// Does an errand, and tells at its end.
     pub(super) fn go(&self, errand: impl FnOnce(&Arc<Spool<Disk>>) -> Vec<Told> + Send + 'static) {
         self.go_on(move |spool, tell| errand(spool).into_iter().for_each(tell));
@@ -159,6 +174,10 @@ fn plan_attempt(
     let mut attempt = Attempt::open(number, session, clock.wall());
     attempt.config_dir = config_dir.map(|dir| dir.display().to_string());
     attempt
+}
+
+fn not_ours() -> Holding {
+    Holding::of(HoldCause::Disk, "the worker's folder is not the one that is locked".to_owned())
 }
 
 /// Why nothing is claimed for a while after a file in `active/` could not be brought home.
@@ -214,7 +233,7 @@ mod tests {
     #[test]
     fn a_name_that_was_to_be_adopted_and_is_gone_is_let_go() {
         let dir = tempfile::tempdir().unwrap();
-        let (layout, disk) = (Layout::new(dir.path()), Disk::new(Durability::None));
+        let (layout, disk) = (Layout::new(dir.path()), Disk::new(dir.path(), Durability::None));
         let spool = Arc::new(Spool::new(layout, "marie".parse().unwrap(), disk, Arc::new(SystemClock)));
         let file: FileName = "x.json".parse().unwrap();
         let told = adopted(&spool, &file);

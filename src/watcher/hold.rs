@@ -1,19 +1,22 @@
 //! When a worker should not start anything: the API, the account or the agent itself is at fault, not a task.
 //!
 //! A hold ends at the moment that was told, or after a growing pause; then one task is let through to try
-//! whether it is over, and only its good end ends the hold.
+//! whether it is over, and only its good end ends the hold. How long it lasts is settled when it begins: a wall clock
+//! that is set meanwhile neither ends it nor makes it longer.
 
 use std::time::Duration;
 
+use super::core::Now;
 use crate::agent::disposition::Holding;
 use crate::agent::verdict::HoldCause;
-use crate::clock::Timestamp;
+use crate::clock::{Ticks, Timestamp};
 use crate::task::FileName;
 
 #[derive(Clone, Debug, PartialEq)]
 struct Hold {
     holding: Holding,
     until: Timestamp,
+    due: Ticks,
     times: u32,
     trying: Option<FileName>,
 }
@@ -26,13 +29,14 @@ pub struct Holds {
 
 impl Holds {
     /// A run ended for a reason that is not its task's.
-    pub fn begin(&mut self, holding: Holding, now: Timestamp) {
+    pub fn begin(&mut self, holding: Holding, now: Now) {
         let same = self.hold.as_ref().filter(|hold| hold.holding.cause == holding.cause);
         // Several runs that were under way may come back with one and the same fault.
         let times = same.map_or(1, |hold| if hold.trying.is_some() { hold.times + 1 } else { hold.times });
-        let until =
-            holding.until.filter(|at| *at > now).unwrap_or_else(|| after(now, pause(holding.cause, times)));
-        self.hold = Some(Hold { holding, until, times, trying: None });
+        let told = holding.until.filter(|at| *at > now.wall);
+        let wait = told.map_or_else(|| pause(holding.cause, times), |at| ahead(at, now.wall));
+        let until = told.unwrap_or_else(|| after(now.wall, wait));
+        self.hold = Some(Hold { holding, until, due: now.ticks.plus(wait), times, trying: None });
     }
 
     /// A run reached the API and was answered: whatever was wrong is over.
@@ -41,15 +45,16 @@ impl Holds {
     }
 
     /// The pause is over: the next task tries.
-    pub fn try_now(&mut self, now: Timestamp) {
+    pub fn try_now(&mut self, now: Now) {
         if let Some(hold) = &mut self.hold {
-            hold.until = hold.until.min(now);
+            hold.until = hold.until.min(now.wall);
+            hold.due = hold.due.min(now.ticks);
         }
     }
 
     /// Whether a task may be started.
-    pub fn lets_start(&self, now: Timestamp) -> bool {
-        self.hold.as_ref().is_none_or(|hold| now >= hold.until && hold.trying.is_none())
+    pub fn lets_start(&self, now: Ticks) -> bool {
+        self.hold.as_ref().is_none_or(|hold| now >= hold.due && hold.trying.is_none())
     }
 
     /// A task is being started: under a hold, it tries.
@@ -73,10 +78,26 @@ impl Holds {
     }
 
     /// Until when; `None` without a hold, and while a task tries whether it is over.
-    pub fn until(&self) -> Option<Timestamp> {
-        self.hold.as_ref().filter(|hold| hold.trying.is_none()).map(|hold| hold.until)
+    pub fn due(&self) -> Option<Ticks> {
+        self.waiting().map(|hold| hold.due)
+    }
+
+    /// The same as a time of day: the one that was told, unless the wall clock was set since.
+    pub fn until(&self, now: Now) -> Option<Timestamp> {
+        let hold = self.waiting()?;
+        let left = hold.due.since(now.ticks);
+        let computed = after(now.wall, left);
+        let apart = ahead(computed.max(hold.until), computed.min(hold.until));
+        Some(if left.is_zero() || apart <= SAME { hold.until } else { computed })
+    }
+
+    fn waiting(&self) -> Option<&Hold> {
+        self.hold.as_ref().filter(|hold| hold.trying.is_none())
     }
 }
+
+/// Two clocks that are so close are one: what is shown does not flicker.
+const SAME: Duration = Duration::from_secs(2);
 
 /// How long to hold where nobody told: by cause, doubling each time.
 fn pause(cause: HoldCause, times: u32) -> Duration {
@@ -88,6 +109,10 @@ fn pause(cause: HoldCause, times: u32) -> Duration {
     Duration::from_secs((first << times.saturating_sub(1).min(8)).min(longest))
 }
 
+fn ahead(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
+}
+
 fn after(now: Timestamp, pause: Duration) -> Timestamp {
     jiff::SignedDuration::try_from(pause).ok().and_then(|pause| now.checked_add(pause).ok()).unwrap_or(now)
 }
@@ -96,8 +121,14 @@ fn after(now: Timestamp, pause: Duration) -> Timestamp {
 mod tests {
     use super::*;
 
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
+    fn at(second: i64) -> Now {
+        let ticks = Ticks(Duration::from_secs(1_000 + second.unsigned_abs()));
+        Now { wall: Timestamp::from_second(second).unwrap(), ticks }
+    }
+
+    /// The same moment after the wall clock was set.
+    fn stepped(second: i64, by: i64) -> Now {
+        Now { wall: Timestamp::from_second(second + by).unwrap(), ..at(second) }
     }
 
     fn file(name: &str) -> FileName {
@@ -111,23 +142,39 @@ mod tests {
     #[test]
     fn a_rate_limit_holds_until_the_moment_that_was_told() {
         let mut holds = Holds::default();
-        holds.begin(holding(HoldCause::RateLimit, Some(at(500))), at(0));
-        assert!(!holds.lets_start(at(499)));
-        assert!(holds.lets_start(at(500)));
+        holds.begin(holding(HoldCause::RateLimit, Some(at(500).wall)), at(0));
+        assert!(!holds.lets_start(at(499).ticks));
+        assert!(holds.lets_start(at(500).ticks));
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_neither_ends_a_hold_nor_makes_it_longer() {
+        const DAY: i64 = 86_400;
+        for told in [Some(at(500).wall), None] {
+            let mut holds = Holds::default();
+            holds.begin(holding(HoldCause::RateLimit, told), at(0));
+            let ends = if told.is_some() { 500 } else { 60 };
+            for by in [-DAY, 0, DAY] {
+                assert!(!holds.lets_start(stepped(ends - 1, by).ticks), "{by}");
+                assert!(holds.lets_start(stepped(ends, by).ticks), "{by}");
+                let shown = holds.until(stepped(ends - 10, by)).unwrap();
+                assert_eq!(shown, stepped(ends, by).wall, "people are told the time of their clock");
+            }
+        }
     }
 
     #[test]
     fn one_task_tries_and_the_others_wait_for_it() {
         let mut holds = Holds::default();
         holds.begin(holding(HoldCause::Auth, None), at(0));
-        assert!(!holds.lets_start(at(14)));
-        assert!(holds.lets_start(at(15)));
+        assert!(!holds.lets_start(at(14).ticks));
+        assert!(holds.lets_start(at(15).ticks));
         holds.started(&file("t"));
-        assert!(!holds.lets_start(at(16)), "one at a time");
+        assert!(!holds.lets_start(at(16).ticks), "one at a time");
         holds.begin(holding(HoldCause::Auth, None), at(16));
-        assert_eq!(holds.until(), Some(at(46)), "the pause doubles");
+        assert_eq!(holds.until(at(16)), Some(at(46).wall), "the pause doubles");
         holds.prove_over();
-        assert!(holds.lets_start(at(17)));
+        assert!(holds.lets_start(at(17).ticks));
     }
 
     #[test]
@@ -136,9 +183,9 @@ mod tests {
         holds.begin(holding(HoldCause::Auth, None), at(0));
         holds.started(&file("t"));
         holds.told_nothing(&file("another"));
-        assert!(!holds.lets_start(at(15)), "it was not the one that tries");
+        assert!(!holds.lets_start(at(15).ticks), "it was not the one that tries");
         holds.told_nothing(&file("t"));
-        assert!(holds.lets_start(at(15)));
+        assert!(holds.lets_start(at(15).ticks));
     }
 
     #[test]
@@ -147,10 +194,13 @@ mod tests {
         holds.try_now(at(0));
         holds.begin(holding(HoldCause::Auth, None), at(0));
         holds.try_now(at(1));
-        assert!(holds.lets_start(at(1)) && holds.holding().is_some(), "it is tried, and not taken for over");
+        assert!(
+            holds.lets_start(at(1).ticks) && holds.holding().is_some(),
+            "it is tried, and not taken for over"
+        );
         holds.started(&file("t"));
         holds.try_now(at(2));
-        assert!(!holds.lets_start(at(2)), "one task tries already");
+        assert!(!holds.lets_start(at(2).ticks), "one task tries already");
     }
 
     #[test]
@@ -159,7 +209,7 @@ mod tests {
         for _ in 0..5 {
             holds.begin(holding(HoldCause::Outage, None), at(0));
         }
-        assert_eq!(holds.until(), Some(at(5)));
+        assert_eq!(holds.until(at(0)), Some(at(5).wall));
     }
 
     #[test]

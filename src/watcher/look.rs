@@ -60,6 +60,13 @@ impl Scanner {
         finds
     }
 
+    /// What was seen of these names does not count: they are looked at anew.
+    pub(super) fn forget(&mut self, slots: impl IntoIterator<Item = Slot>) {
+        for slot in slots {
+            self.seen.remove(&slot);
+        }
+    }
+
     fn look_if_changed(&mut self, spool: &Spool<Disk>, slot: &Slot, finds: &mut Finds) {
         let identity = spool.store().identity(&spool.path(slot.0, &slot.1)).ok();
         if identity.is_some() && self.seen.get(slot) == identity.as_ref() {
@@ -96,11 +103,14 @@ pub(super) fn look_at(spool: &Arc<Spool<Disk>>, slots: Vec<Slot>) -> Vec<(Slot, 
     slots.into_iter().map(|slot| (slot.clone(), spool.examine(slot.0, &slot.1))).collect()
 }
 
-/// The directories that are watched for hints, with the inode that is watched under each name.
+/// What tells one folder from a later one: an inode number is given again soon.
+type FolderId = (u64, u64, Option<std::time::SystemTime>);
+
+/// The directories that are watched for hints, with the folder that is watched under each name.
 #[derive(Debug)]
 pub(super) struct Watched {
     places: Vec<(Place, PathBuf)>,
-    inodes: HashMap<PathBuf, (u64, u64)>,
+    known: HashMap<PathBuf, FolderId>,
     blind: HashSet<PathBuf>,
 }
 
@@ -108,31 +118,29 @@ impl Watched {
     pub(super) fn new(layout: &Layout, worker: &WorkerName) -> Self {
         let places = [Place::Inbox, Place::Pending, Place::Staged, Place::Active];
         let places = places.iter().map(|place| (*place, layout.place(worker, *place))).collect();
-        Self { places, inodes: HashMap::new(), blind: HashSet::new() }
+        Self { places, known: HashMap::new(), blind: HashSet::new() }
     }
 
-    /// Makes missing directories again, and watches those that were replaced: a watch stays with its inode.
-    pub(super) fn refresh(&mut self, hints: Option<&mut Hints>) -> std::io::Result<()> {
-        use std::os::unix::fs::MetadataExt;
-        let mut hints = hints;
+    /// Watches what is new under its name: a watch stays with the folder that had the name before.
+    pub(super) fn refresh(&mut self, hints: &mut Hints) {
         for (_, dir) in &self.places {
-            crate::os::durable::make_dir(dir, crate::os::durable::DIR_MODE)?;
-            let meta = std::fs::symlink_metadata(dir)?;
-            let inode = (meta.dev(), meta.ino());
-            if self.inodes.get(dir) == Some(&inode) {
+            let id = folder_id(dir);
+            if id.is_some() && self.known.get(dir) == id.as_ref() {
                 continue;
             }
-            if let Some(hints) = hints.as_deref_mut() {
-                hints.remove(dir);
-                self.blind.remove(dir);
-                if let Err(error) = hints.add(dir) {
-                    self.blind.insert(dir.clone());
-                    tracing::warn!(error = %error, dir = %dir.display(), "no kernel events here; looking every few seconds instead");
+            hints.remove(dir);
+            self.known.remove(dir);
+            let was_blind = self.blind.remove(dir);
+            let Some(id) = id else { continue };
+            if let Err(error) = hints.add(dir) {
+                self.blind.insert(dir.clone());
+                if !was_blind {
+                    tracing::warn!(error = %error, dir = %dir.display(), "no kernel events here; looking every few seconds instead (`sysctl fs.inotify` shows the limits)");
                 }
+            } else {
+                self.known.insert(dir.clone(), id);
             }
-            self.inodes.insert(dir.clone(), inode);
         }
-        Ok(())
     }
 
     /// Whether a folder gives no hints.
@@ -151,5 +159,36 @@ impl Watched {
         let place = self.places.iter().find(|(_, it)| it == dir)?.0;
         let file = path.file_name()?.to_str()?.parse().ok()?;
         Some((place, file))
+    }
+}
+
+/// The folder of this name; a link is none.
+fn folder_id(dir: &Path) -> Option<FolderId> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = std::fs::symlink_metadata(dir).ok().filter(std::fs::Metadata::is_dir)?;
+    Some((meta.dev(), meta.ino(), meta.created().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::os::durable::{DIR_MODE, Durability, make_dir, write_new};
+
+    #[test]
+    fn what_was_out_of_reach_is_looked_at_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, marie): (_, WorkerName) = (Layout::new(dir.path()), "marie".parse().unwrap());
+        let disk = Disk::new(dir.path(), Durability::None);
+        let spool = Spool::new(layout, marie, disk, Arc::new(SystemClock));
+        let slot: Slot = (Place::Pending, "x.json".parse().unwrap());
+        let path = spool.path(slot.0, &slot.1);
+        make_dir(path.parent().unwrap(), DIR_MODE).unwrap();
+        write_new(&path, br#"{"prompt":"x"}"#, None).unwrap();
+        let mut scanner = Scanner::default();
+        let mut found = || scanner.scan(&spool).looked.len();
+        assert_eq!((found(), found()), (1, 0), "what did not change is not read again");
+        scanner.forget([slot]);
+        assert_eq!(scanner.scan(&spool).looked.len(), 1);
     }
 }

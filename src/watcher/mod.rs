@@ -13,6 +13,8 @@
 //! | `beat` | says once a second what is going on: heartbeat, state, mirrors of locks |
 //! | `verdicts` | filing what is no task |
 //! | `board` | what the face and `state.json` show |
+//! | `ground` | what it stands on: its lock, its folders, room, its agent |
+//! | `tenure` | how long it may go on when its lock is in doubt (pure) |
 //!
 //! Invariants:
 //! - the flock on `workers/<worker>/` is held from before recovery until after the last write;
@@ -29,6 +31,7 @@ pub mod core;
 mod ctx;
 mod effects;
 mod face;
+mod ground;
 pub mod hold;
 mod look;
 mod looks;
@@ -37,6 +40,7 @@ mod panic;
 mod revive;
 mod shell;
 mod start;
+mod tenure;
 mod trace;
 mod verdicts;
 mod watchdog;

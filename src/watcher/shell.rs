@@ -1,6 +1,6 @@
 //! The loop: waits for signals, hints, runs and time, asks the core, does what it says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::attend::{Begin, Order, Run};
-use super::beat::Beat;
+use super::beat::{Beat, Beaten};
 use super::core::{Core, Effect, Event, Now, Wanted};
 use super::ctx::Ctx;
 use super::effects::{Errands, Told};
@@ -65,12 +65,23 @@ struct Looping {
     next_beat: Ticks,
     own: Option<Ticks>,
     kill_at: Option<Ticks>,
-    leaving: bool,
+    faulty: bool,
+    unsure: HashSet<Slot>,
+    leaving: Option<Left>,
+}
+
+/// How the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// It was told to stop, and nothing runs any more.
+    Stopped,
+    /// The worker is not ours any more: everything was left as it is.
+    LostLock,
 }
 
 impl Shell {
-    /// Works until it is told to stop and nothing runs any more.
-    pub(super) async fn run(mut self) {
+    /// Works until it is told to stop and nothing runs any more, or until the worker is not ours any more.
+    pub(super) async fn run(mut self) -> Left {
         let (tell, mut told) = mpsc::unbounded_channel();
         let alarm = Alarm::new().ok();
         let config = &self.ctx.config;
@@ -86,13 +97,18 @@ impl Shell {
             next_beat: Ticks::default(),
             own: None,
             kill_at: None,
-            leaving: false,
+            faulty: false,
+            unsure: HashSet::new(),
+            leaving: None,
             ctx: Rc::clone(&self.ctx),
         };
         for file in std::mem::take(&mut self.living) {
             looping.recover(file);
         }
-        while !looping.leaving {
+        let left = loop {
+            if let Some(left) = looping.leaving {
+                break left;
+            }
             looping.on_time(&mut self);
             let wait = looping.wait();
             tokio::select! {
@@ -106,8 +122,11 @@ impl Shell {
                 () = alarm::pause(alarm.as_ref(), wait) => {}
             }
             looping.ctx.board.turned(looping.ctx.clock.ticks());
+        };
+        if left == Left::Stopped {
+            self.beat.farewell(&looping.core);
         }
-        self.beat.farewell(&looping.core);
+        left
     }
 }
 
@@ -129,17 +148,14 @@ impl Looping {
         let soon = now.ticks.plus(TOGETHER);
         if soon >= self.next_beat {
             self.next_beat = now.ticks.plus(BEAT);
-            let fault = shell.beat.beat(&self.core, now);
-            self.on_event(Event::Fault(fault));
-            self.on_event(Event::Tick);
+            self.beat(shell, now);
         }
         if soon >= self.next_scan
             && let Some(scanner) = self.scanner.take()
         {
-            if let Err(error) = self.watched.refresh(shell.hints.as_mut().map(|(hints, _)| hints)) {
-                tracing::error!(error = %error, "a queue folder is missing and cannot be made");
-            }
-            let blind = shell.hints.is_none() || self.watched.is_blind();
+            let blind = !self.listen(&mut shell.hints);
+            let mut scanner = scanner;
+            scanner.forget(self.unsure.drain());
             self.next_scan = now.ticks.plus(if blind { SCAN_BLIND } else { SCAN });
             self.errands.scan(scanner);
         }
@@ -150,6 +166,35 @@ impl Looping {
             self.kill_at = None;
             self.on_event(Event::Asked(Wanted::StopNow));
         }
+    }
+
+    fn beat(&mut self, shell: &mut Shell, now: Now) {
+        let Beaten { fault, lost } = shell.beat.beat(&self.core, now);
+        if lost {
+            tracing::error!(
+                "the lock on this worker's folder is lost, since the folder was moved away or replaced: leaving everything as it is, agents too; the next watcher takes it up"
+            );
+            self.leaving = Some(Left::LostLock);
+        }
+        if std::mem::replace(&mut self.faulty, fault.is_some()) && fault.is_none() {
+            self.next_scan = Ticks::default();
+        }
+        self.on_event(Event::Fault(fault));
+        self.on_event(Event::Tick);
+    }
+
+    /// Sees to it that changes are told; whether all of them are.
+    fn listen(&mut self, hints: &mut Option<(Hints, mpsc::Receiver<Hint>)>) -> bool {
+        if hints.is_none() {
+            // Somebody may have raised the limit, or given an instance back.
+            *hints = Hints::start().ok();
+            if hints.is_some() {
+                tracing::info!("kernel events again");
+            }
+        }
+        let Some((hints, _)) = hints else { return false };
+        self.watched.refresh(hints);
+        !self.watched.is_blind() && !self.ctx.remote
     }
 
     fn on_signal(&mut self, signal: Signal, log: &LogHandle) {
@@ -196,7 +241,7 @@ impl Looping {
                 self.order(&Order::Stop);
             }
             Effect::KillRuns => self.order(&Order::Kill),
-            Effect::Leave => self.leaving = true,
+            Effect::Leave => self.leaving = Some(Left::Stopped),
         }
     }
 
@@ -225,6 +270,10 @@ impl Looping {
     fn on_looked(&mut self, looked: Vec<(Slot, Examined)>) {
         for ((place, file), found) in looked {
             self.warn_of_a_wrong_pin(place, &found);
+            if found == Examined::Gone {
+                // It may only be out of reach: the next look at everything must not take it for known.
+                self.unsure.insert((place, file.clone()));
+            }
             self.on_event(Event::Looked { place, file, found });
         }
     }
@@ -266,7 +315,10 @@ impl Looping {
             match hint {
                 Hint::Lost => self.next_scan = Ticks::default(),
                 // The folder itself was moved or removed.
-                Hint::Changed(path) if self.watched.is_folder(&path) => self.next_scan = Ticks::default(),
+                Hint::Changed(path) if self.watched.is_folder(&path) => {
+                    self.next_beat = Ticks::default();
+                    self.next_scan = Ticks::default();
+                }
                 Hint::Changed(path) => match self.watched.slot(&path) {
                     Some((Place::Active, file)) => self.tell_run(&file, Order::Look),
                     Some(slot) => self.looks.add(slot, None),

@@ -10,9 +10,9 @@ use super::ctx::Ctx;
 use super::face::WatcherFace;
 use super::mirror::Mirrors;
 use super::revive::recover_first;
-use super::shell::Shell;
+use super::shell::{Left, Shell};
 use super::{beat::Beat, panic, watchdog};
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Ticks};
 use crate::config::{Environment, Exit, LogFormat as Wanted, WatcherConfig};
 use crate::layout::Layout;
 use crate::os::durable::{DIR_MODE, make_dir};
@@ -23,6 +23,8 @@ use crate::os::process::{Reaper, reaper};
 use crate::os::signals;
 use crate::os::watch::Hints;
 use crate::recovery::crash::Past;
+use crate::spool::probe::{probe, probe_locks};
+use crate::spool::suitable::{self, Finding, Remote, Weight};
 use crate::spool::{Disk, Spool};
 use crate::task::FileName;
 use crate::telemetry::face::Face;
@@ -41,7 +43,9 @@ const TRY: Duration = Duration::from_millis(20);
 /// Why a worker did not start.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
-    #[error("could not make `{path}`")]
+    #[error("{}", said(.0))]
+    Unsuitable(Vec<Finding>),
+    #[error("could not make `{path}`; make it for the worker's user, or name another root")]
     Folder {
         path: PathBuf,
         #[source]
@@ -69,7 +73,8 @@ impl StartError {
             Self::Folder { source, .. } | Self::Lock { source, .. } => {
                 if Exit::of_io(source) == Exit::Denied { Exit::Denied } else { Exit::Configuration }
             }
-            Self::Held { .. } => Exit::Configuration,
+            Self::Unsuitable(found) if found.iter().all(|it| it.weight != Weight::Wrong) => Exit::Denied,
+            Self::Unsuitable(_) | Self::Held { .. } => Exit::Configuration,
             Self::Process(_) | Self::Metrics(_) => Exit::Internal,
             Self::Recovery(_) => Exit::TryAgain,
         }
@@ -122,7 +127,6 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 /// Everything that was opened, in the order in which it was.
 struct Opened {
     ctx: Ctx,
-    lock: Lock,
     mirrors: Mirrors,
     signals: tokio::sync::mpsc::UnboundedReceiver<signals::Signal>,
     living: Vec<FileName>,
@@ -135,8 +139,11 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     let signals = signals::listen().map_err(StartError::Process)?;
     reaper::become_subreaper().map_err(StartError::Process)?;
     let layout = Layout::new(&config.root);
+    check(suitable::survey(&layout, &config.worker, remote(&config)))?;
     lay_out(&layout, &config)?;
+    check(probe_locks(&layout, &config.worker))?;
     let lock = take_lock(&layout, &config, &clock)?;
+    check(probe(&layout, &config.worker))?;
     panic::report_into(layout.worker(&config.worker), Arc::clone(&clock));
     let past = Past::of(&layout, &config.worker);
     let mut mirrors = Mirrors::new(config.worker.clone());
@@ -146,7 +153,8 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     }
     let scratch = config.scratch_dir.clone().unwrap_or_else(|| layout.default_scratch(&config.worker));
     make_scratch(&scratch)?;
-    let disk = Disk::new(config.durability);
+    let is_remote = suitable::is_remote(&layout);
+    let disk = Disk::new(layout.root(), config.durability);
     let spool = Arc::new(Spool::new(layout.clone(), config.worker.clone(), disk, Arc::clone(&clock)));
     let (traces, sending) = Traces::start(
         config.traces_exporter.as_deref(),
@@ -164,11 +172,30 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
         metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?),
         board: Arc::new(Board::new()),
         scratch,
+        lock: Arc::new(lock),
+        remote: is_remote,
         config,
         traces,
     };
     let living = recover_first(&ctx, past)?;
-    Ok(Opened { ctx, lock, mirrors, signals, living, sending })
+    Ok(Opened { ctx, mirrors, signals, living, sending })
+}
+
+const fn remote(config: &WatcherConfig) -> Remote {
+    if config.allow_nfs { Remote::Allowed } else { Remote::Refused }
+}
+
+/// Refuses a root on which a worker cannot work, before anything is claimed; says what is weaker than usual.
+fn check(found: Vec<Finding>) -> Result<(), StartError> {
+    let (wrong, weaker): (Vec<_>, Vec<_>) = found.into_iter().partition(Finding::forbids);
+    for finding in weaker {
+        tracing::warn!(remedy = finding.remedy, "{}", finding.what);
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(StartError::Unsuitable(wrong)) }
+}
+
+fn said(found: &[Finding]) -> String {
+    found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and ")
 }
 
 fn lay_out(layout: &Layout, config: &WatcherConfig) -> Result<(), StartError> {
@@ -202,7 +229,7 @@ fn make_scratch(path: &Path) -> Result<(), StartError> {
 /// Takes the lock of the worker's folder, waiting as long as its holder deserves.
 fn take_lock(layout: &Layout, config: &WatcherConfig, clock: &SharedClock) -> Result<Lock, StartError> {
     let path = layout.worker(&config.worker);
-    let began = clock.ticks();
+    let mut waiting = Waiting::default();
     loop {
         let locked =
             Lock::try_exclusive(&path).map_err(|source| StartError::Lock { path: path.clone(), source })?;
@@ -211,8 +238,7 @@ fn take_lock(layout: &Layout, config: &WatcherConfig, clock: &SharedClock) -> Re
         }
         let holder = Holder::read(&layout.watcher_lock(&config.worker));
         let role = holder.as_ref().map_or(Role::Watcher, |it| it.role);
-        let patience = if role == Role::Watcher { FOR_A_WATCHER } else { FOR_OTHERS };
-        if clock.ticks().since(began) >= patience {
+        if waiting.is_over(role, clock.ticks()) {
             let who =
                 holder.map(|it| format!(" (pid {}, since {})", it.process.pid, it.since)).unwrap_or_default();
             return Err(StartError::Held { role, worker: config.worker.clone(), who });
@@ -221,8 +247,25 @@ fn take_lock(layout: &Layout, config: &WatcherConfig, clock: &SharedClock) -> Re
     }
 }
 
+/// For whom we wait, and since when.
+#[derive(Debug, Default)]
+struct Waiting {
+    since: Option<(Role, Ticks)>,
+}
+
+impl Waiting {
+    /// Whether a holder of this role has been waited for long enough. One that takes over from another, or whose name
+    /// is gone since it is about to let go, has its own time.
+    fn is_over(&mut self, role: Role, now: Ticks) -> bool {
+        let (_, since) = *self.since.take_if(|(it, _)| *it == role).get_or_insert((role, now));
+        self.since = Some((role, since));
+        let patience = if role == Role::Watcher { FOR_A_WATCHER } else { FOR_OTHERS };
+        now.since(since) >= patience
+    }
+}
+
 fn work(opened: Opened, log: LogHandle) -> Exit {
-    let Opened { ctx, lock, mirrors, signals, living, sending } = opened;
+    let Opened { ctx, mirrors, signals, living, sending } = opened;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -248,14 +291,17 @@ fn work(opened: Opened, log: LogHandle) -> Exit {
         version = env!("CARGO_PKG_VERSION"),
         "at work"
     );
-    let beat = Beat::new(Rc::clone(&ctx), lock, mirrors);
+    let beat = Beat::new(Rc::clone(&ctx), mirrors);
     let shell = Shell { ctx, beat, _sending: sending, log, signals, hints, living };
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, shell.run());
+    let left = local.block_on(&runtime, shell.run());
     drop(local);
     runtime.shutdown_timeout(Duration::from_secs(5));
     drop((face, watchdog));
-    Exit::Done
+    match left {
+        Left::Stopped => Exit::Done,
+        Left::LostLock => Exit::Unavailable,
+    }
 }
 
 /// Serves metrics and health; a port that is taken is said, and does not stop the work.
@@ -278,6 +324,29 @@ fn start_face(ctx: &Ctx) -> Option<Face> {
             let said = format!("{error}; it works on without metrics and health");
             ctx.note_worker(Noted::WorkerStatus, &said);
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_holder_of_a_lock_is_waited_for_as_it_deserves() {
+        let mut waiting = Waiting::default();
+        for (second, role, over) in [
+            (0, Role::Recovery, false),
+            (30, Role::Recovery, false),
+            // It has removed its name, and is about to let go.
+            (31, Role::Watcher, false),
+            (32, Role::Watcher, false),
+            (33, Role::Watcher, true),
+            (34, Role::Operator, false),
+            (94, Role::Operator, true),
+        ] {
+            let now = Ticks(Duration::from_secs(second));
+            assert_eq!(waiting.is_over(role, now), over, "{second} {role}");
         }
     }
 }

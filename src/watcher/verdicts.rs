@@ -65,7 +65,12 @@ impl Verdicts {
         let round = std::mem::take(&mut self.waiting);
         let clerk =
             Clerk { metrics: Arc::clone(&errands.ctx.metrics), board: Arc::clone(&errands.ctx.board) };
+        let ours = errands.ours();
         errands.go_on(move |spool, tell| {
+            // Without the lock they are another watcher's to file.
+            if !ours() {
+                return tell(Told::Judged);
+            }
             round.into_values().filter_map(|it| clerk.file(spool, &it)).for_each(tell);
             tell(Told::Judged);
         });

@@ -35,24 +35,38 @@ pub(super) fn start(board: Arc<Board>, clock: SharedClock, dir: PathBuf) -> std:
 }
 
 fn watch(ended: &mpsc::Receiver<()>, board: &Board, clock: &SharedClock, dir: &std::path::Path) {
-    let mut stale_before = false;
-    let mut last: Option<Ticks> = None;
+    let mut looks = Looks::default();
     while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
         let now = clock.ticks();
-        // A machine that was suspended, or a process that was stopped, did not give the loop its time either: only
-        // two looks in a row, taken on time, count.
-        let on_time = last.is_some_and(|last| now.since(last) < LOOK * 2);
-        let stale = board.loop_age(now) > PATIENCE;
-        if stale && stale_before && on_time {
+        let age = board.loop_age(now);
+        if looks.stands_still(age, now) {
             tracing::error!(
-                age_s = board.loop_age(now).as_secs(),
+                age_s = age.as_secs(),
                 "the work loop stands still; aborting so that it can be restarted"
             );
-            leave_word(dir, clock, board.loop_age(now));
+            leave_word(dir, clock, age);
             std::process::abort();
         }
-        stale_before = stale && on_time;
-        last = Some(now);
+    }
+}
+
+/// What the last look saw.
+#[derive(Debug, Default)]
+struct Looks {
+    last: Option<Ticks>,
+    stale_before: bool,
+}
+
+impl Looks {
+    /// Whether the loop stands still. A machine that was suspended, or a process that was stopped, did not give the
+    /// loop its time either: only two looks in a row, taken on time, count.
+    fn stands_still(&mut self, loop_age: Duration, now: Ticks) -> bool {
+        let on_time = self.last.is_some_and(|last| now.since(last) < LOOK * 2);
+        let stale = loop_age > PATIENCE;
+        let stands_still = stale && self.stale_before && on_time;
+        self.stale_before = stale && on_time;
+        self.last = Some(now);
+        stands_still
     }
 }
 
@@ -69,5 +83,36 @@ fn leave_word(dir: &std::path::Path, clock: &SharedClock, age: Duration) {
     });
     if started.is_ok() {
         written.recv_timeout(REPORT).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether it is ended at each look, given as (when, age of the loop) in seconds.
+    fn ended(looks: &[(u64, u64)]) -> Vec<bool> {
+        let mut state = Looks::default();
+        looks
+            .iter()
+            .map(|(now, age)| state.stands_still(Duration::from_secs(*age), Ticks(Duration::from_secs(*now))))
+            .collect()
+    }
+
+    #[test]
+    fn only_a_loop_that_had_its_time_and_stood_still_is_ended() {
+        for (why, looks, expected) in [
+            ("works", vec![(20, 1), (40, 1), (60, 0)], vec![false, false, false]),
+            ("hangs", vec![(180, 170), (200, 190), (220, 210)], vec![false, false, true]),
+            ("was stopped for an hour, and works", vec![(20, 1), (3640, 3601), (3660, 1)], vec![false; 3]),
+            (
+                "was stopped for an hour, and hangs since",
+                vec![(20, 1), (3640, 3601), (3660, 3621), (3680, 3641)],
+                vec![false, false, false, true],
+            ),
+            ("is stopped over and over", vec![(20, 1), (620, 600), (1220, 600), (1820, 600)], vec![false; 4]),
+        ] {
+            assert_eq!(ended(&looks), expected, "{why}");
+        }
     }
 }

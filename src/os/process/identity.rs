@@ -4,9 +4,13 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use nix::unistd::{SysconfVar, sysconf};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
+
+use crate::clock::Ticks;
 
 /// A process as it can be told from a later one with the same pid.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -48,6 +52,18 @@ impl ProcessId {
     /// Whether its pid means anything here: another boot, or another PID namespace, numbers anew.
     pub fn is_of_this_boot(&self) -> bool {
         self.boot_id == boot_id() && self.pid_ns == pid_ns()
+    }
+
+    /// When it began, on the boot clock; `None` for one of another boot.
+    pub fn began(&self) -> Option<Ticks> {
+        if self.boot_id != boot_id() {
+            return None;
+        }
+        let per_second = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok().filter(|it| *it > 0)?;
+        let (seconds, rest) = (self.start_ticks / per_second, self.start_ticks % per_second);
+        Some(Ticks(
+            Duration::from_secs(seconds) + Duration::from_secs(rest) / u32::try_from(per_second).ok()?,
+        ))
     }
 
     /// A handle that means this process and no later one.

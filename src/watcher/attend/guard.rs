@@ -11,7 +11,7 @@ impl Run {
     /// Puts the file back into `active/` if it is not there any more.
     pub(super) async fn guard(&mut self) {
         // Without the lock another watcher may hold this worker: nothing in active/ is ours.
-        if !self.ctx.board.show().lock_held || self.lease.active(self.ctx.layout()).exists() {
+        if !self.ctx.is_ours() || self.lease.active(self.ctx.layout()).exists() {
             return;
         }
         if self.is_taken_over() {
@@ -21,6 +21,10 @@ impl Run {
         match tokio::task::spawn_blocking(move || spool.restore(&lease)).await {
             Ok(Ok(())) => {
                 tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, "its file had been taken out of active/; put back");
+            }
+            // The beat says that the folder is none, once; here it would be said at every line of the agent.
+            Ok(Err(error)) if crate::os::folder::is_no_folder(&error.source) => {
+                tracing::debug!(task = %self.lease.name, error = %error.source, "its file waits for its folder");
             }
             Ok(Err(error)) => {
                 tracing::warn!(task = %self.lease.name, error = %error, "could not put its file back into active/");

@@ -18,12 +18,11 @@ use crate::agent::verdict::Exit;
 use crate::clock::Ticks;
 use crate::os::lock::Lock;
 use crate::os::process::ProcessId;
-use crate::recovery::witness::find_agent;
+use crate::recovery::witness::{find_agent, process_of};
 use crate::task::HoldCause;
 use crate::telemetry::journal::Event as Noted;
 use crate::telemetry::state_file::RunningTask;
 use crate::watcher::ctx::WORKING;
-use crate::watcher::face::age;
 
 /// Bytes of output at which a run is ended: far above any conversation, far below a disk.
 const OUTPUT_MAX: u64 = 1 << 30;
@@ -70,11 +69,7 @@ impl Run {
         let process = found.clone().filter(|it| it.is_alive() == Some(true));
         let gone = wait_gone(found, stream.clone())?;
         let now = self.ctx.clock.ticks();
-        let spent =
-            self.lease.attempt().map_or(Duration::ZERO, |it| age(it.started_at, self.ctx.clock.wall()));
-        let began = Ticks(now.0.saturating_sub(spent));
-        let mut course = Course::new(self.limits(), began);
-        course.heard(0, now);
+        let course = Course::taken_up(self.limits(), self.worked(process.as_ref(), now), now);
         let live = Live {
             process,
             exit: Box::pin(async move { gone.await.ok().and(None) }),
@@ -88,6 +83,17 @@ impl Run {
         tracing::info!(task = %self.lease.name, run_id = %self.lease.run, "adopted a living agent");
         self.show();
         Ok(live)
+    }
+
+    /// How long an agent has worked, by the boot clock: the time of day in its record may be that of a clock that was
+    /// set since. One that nobody can see begins anew.
+    fn worked(&self, process: Option<&ProcessId>, now: Ticks) -> Duration {
+        let recorded = || self.lease.attempt().and_then(process_of);
+        process
+            .cloned()
+            .or_else(recorded)
+            .and_then(|it| it.began())
+            .map_or(Duration::ZERO, |it| now.since(it))
     }
 
     /// The agent of a run that was taken up; its process is recorded where it was not.

@@ -40,8 +40,8 @@ impl Run {
     /// Listens until the process is gone; how it ended, and by whom. `None`: it lives on without us, since the worker
     /// leaves and nobody here may end it.
     pub(super) async fn listen(&mut self, live: &mut Live) -> Option<(Option<Exit>, Option<EndedBy>)> {
+        let mut more = true;
         let exit = loop {
-            let more = self.hear(live);
             let wait = if more { Duration::ZERO } else { self.next_look(live) };
             match self.wait(live, wait).await {
                 Woken::Ended(exit) => break exit,
@@ -59,6 +59,9 @@ impl Run {
                 tracing::warn!(task = %self.lease.name, "its agent lives in another PID namespace, and is left to the next watcher");
                 return None;
             }
+            // What was said while nobody looked is heard before anybody is judged silent.
+            live.course.watched(self.ctx.clock.ticks());
+            more = self.hear(live);
             let acts = live.course.tick(self.ctx.clock.ticks());
             self.act(acts, live);
         };

@@ -135,12 +135,13 @@ impl Run {
         let heard = self.listen(&mut live).await;
         self.tell.send(Told::Unwatch(stream)).ok();
         let (exit, ended_by) = heard?;
+        let took = live.course.spent(self.ctx.clock.ticks());
         self.sweep(agent.as_ref()).await;
         let over = self.judge(&live, exit, ended_by);
         self.report(&over, agent.as_ref());
         let judgement = &over.judgement;
         self.answered = judgement.tokens.output > 0 || matches!(judgement.verdict, Verdict::Done { .. });
-        Some(self.dispose(&over.judgement))
+        Some(self.dispose(&over.judgement, took))
     }
 
     fn judge(&self, live: &listen::Live, exit: Option<Exit>, ended_by: Option<EndedBy>) -> Over {

@@ -14,22 +14,19 @@ use crate::telemetry::journal::Event as Noted;
 use crate::watcher::core::Event;
 use crate::watcher::ctx::Ctx;
 use crate::watcher::effects::Told;
-use crate::watcher::face::age;
 
 /// Between two tries on a disk that refuses.
 const AGAIN: Duration = Duration::from_secs(2);
 
 impl Run {
     /// What becomes of the task after `judgement`.
-    pub(super) fn dispose(&self, judgement: &Judgement) -> Disposition {
+    pub(super) fn dispose(&self, judgement: &Judgement, took: Duration) -> Disposition {
         let metrics = &self.ctx.metrics;
         metrics.used(judgement.tokens);
         if let Some(ms) = judgement.api_ms {
             metrics.runbook().api_request(Duration::from_millis(ms));
         }
-        if let Some(attempt) = self.lease.attempt() {
-            metrics.runbook().agent_ran(age(attempt.started_at, self.ctx.clock.wall()));
-        }
+        metrics.runbook().agent_ran(took);
         let terms = Terms {
             max_retries: self.ctx.config.max_retries,
             now: self.ctx.clock.wall(),
@@ -152,7 +149,7 @@ impl Run {
         M: Fn(&Self) -> J,
     {
         loop {
-            let tried = if self.ctx.board.show().lock_held {
+            let tried = if self.ctx.is_ours() {
                 tokio::task::spawn_blocking(make(self)).await.map(Some)
             } else {
                 // Another watcher may hold this worker by now, and file the task.
@@ -186,14 +183,24 @@ impl Run {
         }
     }
 
-    /// If somebody took the task's file away from us, it is put back.
+    /// If somebody took the task's file or the record of its run away from us, it is put back.
     async fn restored(&mut self, error: &StepError) -> bool {
-        let active = self.lease.active(self.ctx.layout());
-        if error.source.kind() != std::io::ErrorKind::NotFound || active.exists() || self.is_taken_over() {
+        if error.source.kind() != std::io::ErrorKind::NotFound {
+            return false;
+        }
+        let active = self.lease.active(self.ctx.layout()).exists();
+        let record = self.lease.paths(self.ctx.layout()).dir().exists();
+        if active && record || self.is_taken_over() {
             return false;
         }
         let (spool, lease) = (Arc::clone(&self.ctx.spool), self.lease.clone());
-        matches!(tokio::task::spawn_blocking(move || spool.restore(&lease)).await, Ok(Ok(())))
+        let put_back = move || {
+            if !record {
+                spool.restore_record(&lease)?;
+            }
+            if active { Ok(()) } else { spool.restore(&lease) }
+        };
+        matches!(tokio::task::spawn_blocking(put_back).await, Ok(Ok(())))
     }
 
     fn disk_fault(&self, error: &StepError) {

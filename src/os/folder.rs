@@ -1,0 +1,312 @@
+//! Folders below a root, reached without following a link: what was a folder of ours yesterday may be a link to
+//! somebody else's today, and nothing may be taken or put through it.
+//!
+//! Invariants:
+//! - links above the root, and the root itself, may be links; below it none is followed (`openat2(2)`,
+//!   `RESOLVE_NO_SYMLINKS`; on kernels and in sandboxes without it, one `openat(2)` with `O_NOFOLLOW` a folder);
+//! - what was opened stays the same folder while it is used, whatever happens to its name meanwhile.
+//!
+//! It deliberately does not know which folders a tree has.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::io::Errno;
+
+/// Something else stands where a folder is expected: nothing can be said of what is below it.
+#[derive(Debug, thiserror::Error)]
+#[error("something on the way to `{0}` is a link, or no folder")]
+pub struct NoFolder(String);
+
+/// Whether an error says that a folder on the way is none.
+pub fn is_no_folder(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<NoFolder>)
+}
+
+/// A folder that was opened.
+#[derive(Debug)]
+pub struct Folder {
+    fd: OwnedFd,
+}
+
+/// For the calls that need a descriptor to start at.
+const PLACE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// For listing and syncing.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+impl Folder {
+    /// Opens `dir`, a folder at or below `root`, to reach what is in it.
+    pub fn open(root: &Path, dir: &Path) -> io::Result<Self> {
+        Self::open_as(root, dir, PLACE)
+    }
+
+    /// Opens it to be listed or synced.
+    pub fn open_to_read(root: &Path, dir: &Path) -> io::Result<Self> {
+        Self::open_as(root, dir, READ)
+    }
+
+    fn open_as(root: &Path, dir: &Path, flags: OFlags) -> io::Result<Self> {
+        let base = rustix::fs::open(root, if dir == root { flags } else { PLACE }, Mode::empty());
+        let base = base.map_err(|errno| of_errno(errno, root))?;
+        let fd = match dir.strip_prefix(root) {
+            Ok(below) if below.as_os_str().is_empty() => Ok(base),
+            Ok(below) => descend(base, below, flags),
+            Err(_) => rustix::fs::open(dir, flags.union(OFlags::NOFOLLOW), Mode::empty()),
+        };
+        Ok(Self { fd: fd.map_err(|errno| of_errno(errno, dir))? })
+    }
+
+    /// The names in it; it has to be opened to be read.
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd)? {
+            names.push(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned());
+        }
+        names.retain(|name| name != "." && name != "..");
+        Ok(names)
+    }
+
+    /// Waits until its names are on the disk; it has to be opened to be read.
+    pub fn sync(&self) -> io::Result<()> {
+        rustix::fs::fsync(&self.fd).map_err(io::Error::from)
+    }
+
+    /// Opens a file in it for reading: without blocking, since a pipe may lie there, and never through a link.
+    pub fn file(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::openat(&self.fd, name, flags, Mode::empty())?))
+    }
+
+    /// Makes a new file in it, to be written.
+    pub fn new_file(&self, name: &OsStr, mode: u32) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode))?))
+    }
+
+    /// Opens a file in it to be read and appended to; it is made if it is missing.
+    pub fn appended(&self, name: &OsStr, mode: u32) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::openat(
+            &self.fd,
+            name,
+            flags | OFlags::NONBLOCK,
+            Mode::from_raw_mode(mode),
+        )?))
+    }
+
+    /// Makes a folder in it with exactly `mode`; one that is there is fine.
+    pub fn make_dir(&self, name: &OsStr, mode: u32) -> io::Result<()> {
+        let mode = Mode::from_raw_mode(mode);
+        match rustix::fs::mkdirat(&self.fd, name, mode) {
+            Err(Errno::EXIST) if self.is_dir(name) => Ok(()),
+            Err(errno) => Err(errno.into()),
+            Ok(()) => rustix::fs::chmodat(&self.fd, name, mode, AtFlags::empty()).map_err(io::Error::from),
+        }
+    }
+
+    fn is_dir(&self, name: &OsStr) -> bool {
+        rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+    }
+
+    /// Makes a named pipe in it.
+    pub fn make_fifo(&self, name: &OsStr) -> io::Result<()> {
+        rustix::fs::mkfifoat(&self.fd, name, Mode::RUSR | Mode::WUSR).map_err(io::Error::from)
+    }
+
+    /// Moves `name` to `to` in the folder `into`, where nothing may stand (`renameat2(2)`, `RENAME_NOREPLACE`).
+    /// Where the file system does not know the flag, a link and an unlink do it: whoever recovers knows a task with
+    /// two names.
+    pub fn move_noreplace(&self, name: &OsStr, into: &Self, to: &OsStr) -> io::Result<()> {
+        match self.rename_noreplace(name, into, to) {
+            Err(error) if lacks_noreplace(&error) => {
+                rustix::fs::linkat(&self.fd, name, &into.fd, to, AtFlags::empty())?;
+                self.remove(name)
+            }
+            other => other,
+        }
+    }
+
+    /// The same, as one call or not at all.
+    pub fn rename_noreplace(&self, name: &OsStr, into: &Self, to: &OsStr) -> io::Result<()> {
+        rustix::fs::renameat_with(&self.fd, name, &into.fd, to, RenameFlags::NOREPLACE)
+            .map_err(io::Error::from)
+    }
+
+    /// Renames `name` over `to`, in it.
+    pub fn replace(&self, name: &OsStr, to: &OsStr) -> io::Result<()> {
+        rustix::fs::renameat(&self.fd, name, &self.fd, to).map_err(io::Error::from)
+    }
+
+    /// Removes a file in it; one that is not there is fine.
+    pub fn remove(&self, name: &OsStr) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            other => other.map_err(io::Error::from),
+        }
+    }
+}
+
+/// Whether a rename failed since the file system or the kernel does not know how to refuse to replace.
+pub fn lacks_noreplace(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(nix::libc::EINVAL | nix::libc::ENOSYS))
+}
+
+fn descend(base: OwnedFd, below: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    loop {
+        match rustix::fs::openat2(&base, below, flags, Mode::empty(), resolve) {
+            // A rename somewhere on the way made the kernel unsure.
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            // Older than 5.6, or a sandbox that does not know the call.
+            Err(Errno::NOSYS | Errno::PERM) => return step_by_step(base, below, flags),
+            other => return other,
+        }
+    }
+}
+
+fn step_by_step(base: OwnedFd, below: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let mut at = base;
+    let mut names = below.iter().peekable();
+    while let Some(name) = names.next() {
+        let flags = if names.peek().is_some() { PLACE } else { flags };
+        at = rustix::fs::openat(&at, name, flags.union(OFlags::NOFOLLOW), Mode::empty())?;
+    }
+    Ok(at)
+}
+
+fn of_errno(errno: Errno, path: &Path) -> io::Error {
+    if matches!(errno, Errno::LOOP | Errno::NOTDIR | Errno::XDEV) {
+        return io::Error::new(io::ErrorKind::NotADirectory, NoFolder(path.display().to_string()));
+    }
+    errno.into()
+}
+
+/// What stands at a path that should be a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing.
+    Missing,
+    /// A link.
+    Link,
+    /// A file, a pipe, a device.
+    NoFolder,
+    /// A folder.
+    Folder {
+        /// Which mount it belongs to: two folders of one mount can exchange files by renames.
+        mount: u64,
+        /// Its permissions.
+        mode: u32,
+        /// Why we cannot do there what we have to; `None` if we can.
+        denied: Option<Denied>,
+    },
+    /// Something above it lets us through to nothing in it.
+    Barred,
+    /// It cannot be asked.
+    Unknown(String),
+}
+
+/// Why a folder cannot be worked in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// By its permissions, or those of one above it.
+    Permission,
+    /// It is mounted read-only.
+    ReadOnly,
+}
+
+/// What we have to do in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Pass through it, to what is in it already.
+    Pass,
+    /// List it, and put things into it.
+    Work,
+}
+
+/// Looks at `path`, links not followed (`statx(2)`, `access(2)` with the real user's rights).
+pub fn standing(path: &Path, need: Need) -> Standing {
+    use rustix::fs::{Access, StatxFlags};
+    let looked =
+        rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID);
+    let found = match looked {
+        Err(Errno::NOENT) => return Standing::Missing,
+        Err(Errno::NOTDIR | Errno::LOOP) => return Standing::NoFolder,
+        Err(Errno::ACCESS) => return Standing::Barred,
+        Err(errno) => return Standing::Unknown(io::Error::from(errno).to_string()),
+        Ok(found) => found,
+    };
+    let mode = u32::from(found.stx_mode);
+    let kind = FileType::from_raw_mode(mode);
+    if kind != FileType::Directory {
+        return if kind == FileType::Symlink { Standing::Link } else { Standing::NoFolder };
+    }
+    let access = match need {
+        Need::Pass => Access::EXEC_OK,
+        Need::Work => Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK,
+    };
+    let denied = match rustix::fs::accessat(CWD, path, access, AtFlags::empty()) {
+        Ok(()) => None,
+        Err(Errno::ROFS) => Some(Denied::ReadOnly),
+        Err(_) => Some(Denied::Permission),
+    };
+    let device = u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor);
+    let knows_mount = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
+    let mount = if knows_mount { found.stx_mnt_id } else { device };
+    Standing::Folder { mount, mode: mode & 0o7777, denied }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn tree() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("root/a/b")).unwrap();
+        std::fs::create_dir_all(dir.path().join("elsewhere")).unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_link_below_the_root_is_never_followed_and_one_above_it_is() {
+        let dir = tree();
+        let root = dir.path().join("root");
+        let by_link = dir.path().join("link");
+        symlink(&root, &by_link).unwrap();
+        assert!(Folder::open(&by_link, &by_link.join("a/b")).is_ok());
+        for (link, to) in [("root/a/to-b", "root/a/b"), ("root/out", "elsewhere"), ("root/c", "root/a")] {
+            symlink(dir.path().join(to), dir.path().join(link)).unwrap();
+        }
+        for wrong in ["a/to-b", "out", "c/b"] {
+            for open in [Folder::open, Folder::open_to_read] {
+                assert!(is_no_folder(&open(&root, &root.join(wrong)).unwrap_err()), "{wrong}");
+            }
+            let base = rustix::fs::open(&root, PLACE, Mode::empty()).unwrap();
+            let errno = step_by_step(base, Path::new(wrong), PLACE).unwrap_err();
+            assert!(is_no_folder(&of_errno(errno, &root)), "{wrong}");
+        }
+        let missing = Folder::open(&root, &root.join("none")).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_stands_in_a_folders_place_is_told() {
+        let dir = tree();
+        let at = |name: &str| standing(&dir.path().join(name), Need::Work);
+        symlink("root", dir.path().join("link")).unwrap();
+        File::create(dir.path().join("file")).unwrap();
+        assert!(matches!(at("root"), Standing::Folder { denied: None, .. }), "{:?}", at("root"));
+        assert_eq!(
+            (at("none"), at("link"), at("file")),
+            (Standing::Missing, Standing::Link, Standing::NoFolder)
+        );
+        assert_eq!(at("file/below"), Standing::NoFolder);
+    }
+}
