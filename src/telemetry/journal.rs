@@ -50,6 +50,8 @@ pub enum Event {
     Released,
     /// The worker's status changed.
     WorkerStatus,
+    /// What was done with went, after its time.
+    Pruned,
 }
 
 /// One line. What does not apply is left out.

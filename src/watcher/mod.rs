@@ -12,6 +12,7 @@
 //! | `trace` | the span of an attempt |
 //! | `beat` | says once a second what is going on: heartbeat, state, mirrors of locks |
 //! | `verdicts` | filing what is no task |
+//! | `keeping` | its own rounds of retention, on a thread of its own |
 //! | `board` | what the face and `state.json` show |
 //!
 //! Invariants:
@@ -30,6 +31,7 @@ mod ctx;
 mod effects;
 mod face;
 pub mod hold;
+mod keeping;
 mod look;
 mod looks;
 mod mirror;
