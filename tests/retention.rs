@@ -143,7 +143,10 @@ fn a_run_stays_while_any_task_that_may_need_it_names_it() {
 fn a_finished_task_and_its_run_go_after_their_time() {
     let later = Later::new();
     let run = later.run("marie");
-    let (done, failed) = (later.task("marie/completed", "x.json", run), later.task("marie/failed", "y.json", later.run("marie")));
+    let (done, failed) = (
+        later.task("marie/completed", "x.json", run),
+        later.task("marie/failed", "y.json", later.run("marie")),
+    );
     let others = later.task("anga/completed", "x.json", later.run("anga"));
     later.prune();
     assert!(!done.exists() && failed.exists());
@@ -315,7 +318,11 @@ fn left_overs_go_and_what_only_looks_like_them_stays() {
     let run = later.run("marie");
     let numbers: Vec<u32> = std::iter::once(1).chain(151..=200).collect();
     let attempts: Vec<Value> = numbers.iter().map(|n| json!({"number": n, "session_id": RunId::mint(), "started_at": "2026-01-01T00:00:00Z", "outcome": "deferred"})).collect();
-    fs::write(pending.join("x.json"), json!({"prompt": "x", "run_id": run, "attempts": attempts}).to_string()).unwrap();
+    fs::write(
+        pending.join("x.json"),
+        json!({"prompt": "x", "run_id": run, "attempts": attempts}).to_string(),
+    )
+    .unwrap();
     (1..=201).for_each(|n| fs::create_dir_all(later.layout.run(&run).attempt(n)).unwrap());
     later.prune();
     assert_eq!(names(&folder).iter().filter(|name| name.starts_with("panic-")).count(), 20);
@@ -363,7 +370,8 @@ fn everything(world: &World) -> BTreeSet<PathBuf> {
 /// A world in which marie did one task, failed another, and has stopped.
 fn done_and_failed() -> World {
     let world = World::new();
-    let marie = world.start(world.watcher("marie").args(["--agent", "echo", "--durability", "none"]), "marie");
+    let marie =
+        world.start(world.watcher("marie").args(["--agent", "echo", "--durability", "none"]), "marie");
     world.submit("marie/pending", "good", &json!({"prompt": "hello"}));
     world.submit("marie/pending", "bad", &json!({"prompt": "hello", "type": "no-such-pack"}));
     world.filed("marie/completed", "good");
@@ -420,8 +428,11 @@ fn two_do_not_prune_at_once() {
 fn a_watcher_prunes_by_itself_while_it_works() {
     let world = done_and_failed();
     let config = world.path().join("agent-worker.toml");
-    fs::write(&config, "retention_every = \"250ms\"\nretention_days_completed = \"1s\"\nretention_days = 30\n")
-        .unwrap();
+    fs::write(
+        &config,
+        "retention_every = \"250ms\"\nretention_days_completed = \"1s\"\nretention_days = 30\n",
+    )
+    .unwrap();
     let mut watcher = world.served("marie", "127.0.0.1:0");
     watcher.args(["--agent", "echo", "--durability", "none"]).arg("--config").arg(&config);
     let started = world.start(&mut watcher, "marie");

@@ -10,9 +10,7 @@ use super::desk::{Desk, spoken};
 use super::error::OperatorError;
 use super::report::{Cell, Tone};
 use super::{find, look};
-use crate::config::{
-    ConfigFile, Exit, Kind, Limit, LogConfig, Retention, Settings, days, show_duration,
-};
+use crate::config::{ConfigFile, Exit, Kind, Limit, LogConfig, Retention, Settings, days, show_duration};
 use crate::retention::{Applied, Plan, Round, Scope, turn};
 use crate::task::WorkerName;
 
@@ -120,9 +118,7 @@ fn terms(desk: &Desk, args: &PruneArgs, worker: &WorkerName) -> Result<Terms, Op
     Ok(Terms {
         retention: Retention::resolve(&mut settings)?,
         log_dir: given(&args.log_dir).unwrap_or(log.dir),
-        scratch: given(&args.scratch_dir)
-            .or(scratch)
-            .unwrap_or_else(|| desk.layout.default_scratch(worker)),
+        scratch: given(&args.scratch_dir).or(scratch).unwrap_or_else(|| desk.layout.default_scratch(worker)),
     })
 }
 
@@ -267,9 +263,13 @@ mod tests {
 
     #[test]
     fn sizes_are_as_exact_as_a_person_needs() {
-        for (bytes, words) in
-            [(0, "0 B"), (999, "999 B"), (4_100, "4.1 kB"), (2_560_000, "2.5 MB"), (20_000_000_000, "20.0 GB")]
-        {
+        for (bytes, words) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (4_100, "4.1 kB"),
+            (2_560_000, "2.5 MB"),
+            (20_000_000_000, "20.0 GB"),
+        ] {
             assert_eq!(size(bytes), words);
         }
     }

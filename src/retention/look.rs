@@ -153,10 +153,7 @@ fn reasons(scope: &Scope<'_>) -> Vec<Item> {
         let task = name.to_str().and_then(|name| name.strip_suffix(".reason"));
         task.is_some_and(|task| std::fs::symlink_metadata(dir.join(task)).is_err())
     };
-    listed(&dir)
-        .filter(alone)
-        .filter_map(|entry| file(&entry, came(&entry.metadata().ok()?)))
-        .collect()
+    listed(&dir).filter(alone).filter_map(|entry| file(&entry, came(&entry.metadata().ok()?))).collect()
 }
 
 /// The scratch of runs that are over.
@@ -180,7 +177,8 @@ fn idle_attempts(scope: &Scope<'_>, needed: &Needed) -> Vec<Item> {
         let forgotten = |number: &u32| *number < last && !numbers.contains(number);
         let mine = runs::is_in(scope, *run) && !runs::is_locked(scope.layout, *run);
         let folders = runs::attempts(scope.layout, *run).filter(|(number, _)| mine && forgotten(number));
-        items.extend(folders.filter_map(|(_, entry)| folder(entry.path(), modified(&entry.metadata().ok()?))));
+        items
+            .extend(folders.filter_map(|(_, entry)| folder(entry.path(), modified(&entry.metadata().ok()?))));
     }
     items
 }

@@ -129,7 +129,11 @@ impl Said {
 impl Needed {
     fn add(&mut self, said: &Said, is_failed: bool) {
         let Some(run) = said.run else { return };
-        if is_failed { self.failed.insert(run) } else { self.live.insert(run) };
+        if is_failed {
+            self.failed.insert(run)
+        } else {
+            self.live.insert(run)
+        };
         if let Some(attempts) = &said.attempts {
             self.attempts.insert(run, attempts.clone());
         }

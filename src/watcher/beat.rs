@@ -73,7 +73,7 @@ impl Beat {
         shown.queues.pending = queue.depth(Place::Pending) as u64;
         shown.queues.staged = queue.depth(Place::Staged) as u64;
         shown.queues.active = core.active() as u64;
-        shown.oldest = queue.heads().map(|head| head.dropped_at).min();
+        shown.oldest = queue.oldest();
         shown.queue = self.ctx.board.queue();
         shown.registry = match core.hold().filter(|it| it.cause == HoldCause::Configuration) {
             Some(holding) => Check::Failing(holding.reason.clone()),
