@@ -171,16 +171,16 @@ mod tests {
     use super::super::file::ConfigFile;
     use super::*;
 
-    fn resolve(file: &str) -> Result<Retention, ConfigError> {
+    fn resolve(file: &str) -> Retention {
         let file = ConfigFile::parse(Path::new("/f.toml"), file).unwrap();
-        Retention::resolve(&mut Settings::new(Vec::new(), Some(file)))
+        Retention::resolve(&mut Settings::new(Vec::new(), Some(file))).unwrap()
     }
 
     const DAY: Duration = Duration::from_hours(24);
 
     #[test]
     fn without_a_word_everything_is_kept_for_90_days_and_20_gb() {
-        let retention = resolve("").unwrap();
+        let retention = resolve("");
         for kind in Kind::ALL.into_iter().filter(|kind| kind.keys().is_some()) {
             assert_eq!(
                 retention.limit(kind),
@@ -194,8 +194,7 @@ mod tests {
     #[test]
     fn a_kind_of_its_own_overrides_the_rest() {
         let retention =
-            resolve("retention_days = 7\nretention_days_journal = \"never\"\nretention_gb_artifacts = 0.5")
-                .unwrap();
+            resolve("retention_days = 7\nretention_days_journal = \"never\"\nretention_gb_artifacts = 0.5");
         assert_eq!(retention.limit(Kind::Completed).age, Some(DAY * 7));
         assert_eq!(retention.limit(Kind::Journal).age, None);
         assert_eq!(retention.limit(Kind::Artifacts).bytes, Some(500_000_000));

@@ -90,7 +90,7 @@ pub fn run(desk: &Desk, args: &PruneArgs) -> Result<Exit, OperatorError> {
     let taken = taken.filter(|_| !args.dry_run);
     let mut all = Vec::new();
     for worker in workers {
-        all.extend(prune(desk, args, &kinds, worker)?);
+        all.extend(prune(desk, args, &kinds, &worker)?);
     }
     drop(taken);
     Ok(report(desk, args, &all))
@@ -100,10 +100,14 @@ fn kinds(args: &PruneArgs) -> Result<Vec<Kind>, OperatorError> {
     if args.kind.contains(&Kind::Failed) && !args.failed {
         return Err(OperatorError::Wish { why: "tasks in failed/ go only with --failed --older-than TIME" });
     }
-    let wanted = |kind: &Kind| match kind {
-        Kind::Failed => args.failed,
-        _ if args.kind.is_empty() => !args.failed,
-        kind => args.kind.contains(kind),
+    let wanted = |kind: &Kind| {
+        if *kind == Kind::Failed {
+            args.failed
+        } else if args.kind.is_empty() {
+            !args.failed
+        } else {
+            args.kind.contains(kind)
+        }
     };
     Ok(Kind::ALL.into_iter().filter(wanted).collect())
 }
@@ -126,12 +130,12 @@ fn prune(
     desk: &Desk,
     args: &PruneArgs,
     kinds: &[Kind],
-    worker: WorkerName,
+    worker: &WorkerName,
 ) -> Result<Vec<Done>, OperatorError> {
-    let terms = terms(desk, args, &worker)?;
+    let terms = terms(desk, args, worker)?;
     let scope = Scope {
         layout: &desk.layout,
-        worker: &worker,
+        worker,
         log_dir: &terms.log_dir,
         scratch: &terms.scratch,
         now: desk.clock.wall(),
@@ -213,7 +217,7 @@ fn row(done: &Done) -> Vec<Cell> {
     let why: Vec<String> =
         done.plan.stay.iter().map(|(keep, tally)| format!("{} {}", tally.count, keep.as_str())).collect();
     vec![
-        Cell::plain(&done.worker.to_string()),
+        Cell::plain(done.worker.as_str()),
         Cell::plain(done.plan.kind.as_str()),
         Cell::plain(goes.count.to_string()),
         Cell::plain(size(goes.bytes)),

@@ -108,9 +108,10 @@ impl Work<'_> {
                 self.done.given_up = true;
                 return;
             }
-            let removed = match entry.file_type() {
-                FileType::Directory => self.remove_dir(dir, name, place),
-                _ => self.remove_name(dir, name, place),
+            let removed = if entry.file_type() == FileType::Directory {
+                self.remove_dir(dir, name, place)
+            } else {
+                self.remove_name(dir, name, place)
             };
             match removed {
                 Ok(true) => self.done.removed += 1,
@@ -275,7 +276,9 @@ mod tests {
             return act();
         }
         let nobody = Uid::from_raw(65534);
-        own.iter().for_each(|path| chown(*path, Some(nobody), None).unwrap());
+        for path in own {
+            chown(*path, Some(nobody), None).unwrap();
+        }
         std::thread::scope(|scope| {
             let acting = scope.spawn(|| {
                 setfsuid(nobody);

@@ -18,14 +18,14 @@ pub(super) struct Measure {
 pub(super) fn measure(dir: &Path, go_on: &mut dyn FnMut() -> bool) -> Option<Measure> {
     let mut found = Measure::default();
     let mut dirs = vec![dir.to_owned()];
-    found.add(&std::fs::symlink_metadata(dir).ok());
+    found.add(std::fs::symlink_metadata(dir).ok().as_ref());
     while let Some(dir) = dirs.pop() {
         for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
             if !go_on() {
                 return None;
             }
             let meta = entry.metadata().ok();
-            found.add(&meta);
+            found.add(meta.as_ref());
             if meta.is_some_and(|meta| meta.is_dir()) {
                 dirs.push(entry.path());
             }
@@ -35,7 +35,7 @@ pub(super) fn measure(dir: &Path, go_on: &mut dyn FnMut() -> bool) -> Option<Mea
 }
 
 impl Measure {
-    fn add(&mut self, meta: &Option<std::fs::Metadata>) {
+    fn add(&mut self, meta: Option<&std::fs::Metadata>) {
         let Some(meta) = meta else { return };
         self.bytes = self.bytes.saturating_add(on_disk(meta));
         self.latest = self.latest.max(modified(meta));

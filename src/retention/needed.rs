@@ -28,6 +28,13 @@ pub(super) struct Needed {
     pub(super) attempts: HashMap<RunId, Vec<u32>>,
 }
 
+/// Who needs a run.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    Live,
+    Failed,
+}
+
 /// What a task file says of its run.
 #[derive(Clone, Debug, Default)]
 struct Said {
@@ -54,16 +61,13 @@ impl Looker {
         let known = std::mem::take(&mut self.known);
         let mut again = HashMap::new();
         let (queues, active, failed) = self.folders()?;
-        for (dir, is_failed) in queues
-            .iter()
-            .map(|dir| (dir, false))
-            .chain(active.iter().map(|dir| (dir, false)))
-            .chain(failed.iter().map(|dir| (dir, true)))
-            .chain(queues.iter().map(|dir| (dir, false)))
-        {
-            for path in files(dir)? {
+        let live =
+            |dirs: &'_ Vec<PathBuf>| dirs.iter().map(|dir| (dir.clone(), By::Live)).collect::<Vec<_>>();
+        let dead = failed.iter().map(|dir| (dir.clone(), By::Failed));
+        for (dir, by) in live(&queues).into_iter().chain(live(&active)).chain(dead).chain(live(&queues)) {
+            for path in files(&dir)? {
                 let Some((identity, said)) = self.said(&path, &known, &again)? else { continue };
-                needed.add(&said, is_failed);
+                needed.add(&said, by);
                 again.insert(path, (identity, said));
             }
         }
@@ -127,12 +131,11 @@ impl Said {
 }
 
 impl Needed {
-    fn add(&mut self, said: &Said, is_failed: bool) {
+    fn add(&mut self, said: &Said, by: By) {
         let Some(run) = said.run else { return };
-        if is_failed {
-            self.failed.insert(run)
-        } else {
-            self.live.insert(run)
+        match by {
+            By::Live => self.live.insert(run),
+            By::Failed => self.failed.insert(run),
         };
         if let Some(attempts) = &said.attempts {
             self.attempts.insert(run, attempts.clone());

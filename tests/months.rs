@@ -1,7 +1,14 @@
-//! What is done with goes after its time, and nothing else does.
+//! Months unattended: what is done with goes after its time and nothing else does, no line of a log is lost, nothing grows.
 
-#![expect(clippy::disallowed_methods, reason = "a test plays the user: it writes and moves files")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test plays the user, and one that cannot go on ends"
+)]
 
+#[path = "support/real.rs"]
+mod real;
 #[path = "support/world.rs"]
 mod world;
 
@@ -11,12 +18,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use agent_worker::clock::Timestamp;
+use agent_worker::clock::{SystemClock, Timestamp};
 use agent_worker::config::{Kind, Limit};
 use agent_worker::layout::Layout;
 use agent_worker::os::lock::Lock;
 use agent_worker::retention::{Applied, Keep, Plan, Round, Scope, What, turn};
 use agent_worker::task::{RunId, WorkerName};
+use agent_worker::telemetry::log::{self, LogFormat, LogOptions, Rotation};
 use serde_json::{Value, json};
 use world::World;
 
@@ -41,7 +49,9 @@ impl Later {
                 fs::create_dir_all(made).unwrap();
             }
         }
-        layout.common_dirs().iter().for_each(|made| fs::create_dir_all(made).unwrap());
+        for made in layout.common_dirs() {
+            fs::create_dir_all(made).unwrap();
+        }
         let now = Timestamp::try_from(std::time::SystemTime::now() + DAY * 100).unwrap();
         Self { dir, layout, marie: "marie".parse().unwrap(), now }
     }
@@ -462,5 +472,138 @@ fn a_watcher_prunes_by_itself_while_it_works() {
         let text = String::from_utf8_lossy(&scraped.stdout).into_owned();
         assert!(text.contains("agent_worker_pruned_total{kind=\"completed\"} 2"), "{text}");
     }
+    assert_eq!(started.stop(), 0);
+}
+
+/// The numbers in all files of a log, those that were compressed too, in no order.
+fn logged(dir: &Path) -> Vec<u32> {
+    let text = Command::new("sh")
+        .args(["-c", "for f in marie.log*; do case $f in *.gz) zcat $f;; *) cat $f;; esac; done"])
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    let lines = String::from_utf8(text.stdout).unwrap();
+    let number = |line: &str| -> Option<u32> {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("torn: {line}: {error}"));
+        line["n"].as_u64()?.try_into().ok()
+    };
+    lines.lines().filter_map(number).collect()
+}
+
+/// Rotates as the shipped configuration says.
+fn rotate(program: &Path, dir: &Path) {
+    let shipped = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/logrotate.conf")).unwrap();
+    assert!(shipped.contains("/var/log/agents/*.log"));
+    let config = dir.join("logrotate.conf");
+    fs::write(&config, shipped.replace("/var/log/agents", &dir.display().to_string())).unwrap();
+    fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let done = Command::new(program)
+        .args(["--verbose", "--force", "--state"])
+        .arg(dir.join("state"))
+        .arg(&config)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success() && said.contains("renaming"), "{said}");
+}
+
+#[test]
+fn no_line_is_lost_or_doubled_while_logrotate_rotates() {
+    let Some(program) = real::program("logrotate") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let options = LogOptions {
+        format: LogFormat::Json,
+        level: "info".to_owned(),
+        file: Some(dir.path().join("marie.log")),
+        rotation: Rotation { max_bytes: None, keep: 0 },
+        color: false,
+    };
+    let handle = log::install(&options, None, SystemClock::shared()).unwrap();
+    let (mut n, mut old) = (0, 0);
+    for rotation in 0..5 {
+        // It goes on writing, before it has noticed and after: until it writes into the new file.
+        let noticed = world::until(world::PATIENCE, || {
+            for _ in 0..20 {
+                tracing::info!(n, "one of many");
+                n += 1;
+            }
+            let path = dir.path().join("marie.log");
+            (inode(&path) != old && fs::metadata(&path).ok()?.len() > 0).then_some(())
+        });
+        assert!(noticed.is_some(), "rotation {rotation} was not noticed");
+        old = inode(&dir.path().join("marie.log"));
+        rotate(&program, dir.path());
+    }
+    assert_eq!(handle.dropped(), 0, "the test wrote faster than a disk can");
+    drop(handle);
+    let mut numbers = logged(dir.path());
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..n).collect::<Vec<u32>>());
+    assert!(names(dir.path()).iter().any(|name| name.contains(".gz")), "{:?}", names(dir.path()));
+}
+
+fn inode(path: &Path) -> u64 {
+    fs::metadata(path).map(|meta| std::os::unix::fs::MetadataExt::ino(&meta)).unwrap_or_default()
+}
+
+#[test]
+fn what_a_watcher_logs_is_bounded_without_anybody_elses_help() {
+    let world = World::new();
+    for (name, content) in [("marie.log", "x".repeat(1_100_000)), ("marie.log.1", "older".to_owned())] {
+        fs::write(world.logs().join(name), content).unwrap();
+    }
+    let mut watcher = world.watcher("marie");
+    watcher.args(["--agent", "echo", "--durability", "none", "--log-max-mb", "1", "--log-keep", "1"]);
+    let started = world.start(&mut watcher, "marie");
+    world.at_work("marie", &started);
+    assert_eq!(started.stop(), 0);
+    let size = |name: &str| fs::metadata(world.logs().join(name)).map_or(0, |meta| meta.len());
+    assert!((1..100_000).contains(&size("marie.log")), "{}", size("marie.log"));
+    assert_eq!(size("marie.log.1"), 1_100_000);
+    assert_eq!(size("marie.log.2"), 0, "only one was to be kept");
+}
+
+/// What a process holds: anonymous memory in KiB, descriptors, threads.
+fn held(pid: i32) -> (u64, usize, u64) {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+    };
+    (field("RssAnon:"), fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count(), field("Threads:"))
+}
+
+#[test]
+fn a_watcher_holds_on_to_nothing_of_the_tasks_that_went_through_it() {
+    let world = World::new();
+    let mut watcher = world.watcher("marie");
+    watcher.args(["--agent", "echo", "--durability", "none", "--log-level", "warn"]);
+    let started = world.start(&mut watcher, "marie");
+    world.at_work("marie", &started);
+    let state = world.root().join("workers/marie/state.json");
+    let mut dropped = 0;
+    let mut through = |tasks: u64| {
+        for _ in 0..tasks / 150 {
+            (0..150).for_each(|n| {
+                world.submit("marie/pending", &format!("t{}", dropped + n), &json!({"prompt": "hello"}));
+            });
+            dropped += 150;
+            world.until("they are done", || {
+                world::json(&state).filter(|it| it["queues"]["completed"] == dropped).map(drop)
+            });
+        }
+    };
+    through(150);
+    let rest = |threads: u64| {
+        // What did the errands goes after ten seconds without one.
+        world.until("the threads of its errands are gone", || {
+            Some(held(started.pid())).filter(|(_, _, now)| *now <= threads)
+        })
+    };
+    let before = rest(8);
+    through(600);
+    let after = rest(before.2);
+    assert_eq!(after.1, before.1, "descriptors");
+    assert!(after.0 <= before.0 + 1536, "{} KiB became {} KiB", before.0, after.0);
     assert_eq!(started.stop(), 0);
 }
