@@ -16,7 +16,12 @@ use crate::task::{FileName, Place, RunId};
 const REPORTS_KEPT: usize = 20;
 
 /// The task files in a terminal folder.
-pub(super) fn tasks(scope: &Scope<'_>, place: Place) -> Vec<Item> {
+pub(super) fn tasks(
+    scope: &Scope<'_>,
+    place: Place,
+    show: &mut dyn FnMut(Item),
+    go_on: &mut dyn FnMut() -> bool,
+) -> Option<()> {
     let reason = |file: &FileName| match place {
         Place::Failed => std::fs::symlink_metadata(scope.layout.reason(scope.worker, file)).ok(),
         Place::Inbox
@@ -38,7 +43,15 @@ pub(super) fn tasks(scope: &Scope<'_>, place: Place) -> Vec<Item> {
             what: What::Task(scope.worker.clone(), place, file),
         })
     };
-    listed(&scope.layout.place(scope.worker, place)).filter_map(of).collect()
+    for entry in listed(&scope.layout.place(scope.worker, place)) {
+        if !go_on() {
+            return None;
+        }
+        if let Some(item) = of(entry) {
+            show(item);
+        }
+    }
+    Some(())
 }
 
 /// The days of the journal; a day is as old as its end.

@@ -36,5 +36,5 @@ mod runs;
 mod taken;
 
 pub use apply::Applied;
-pub use plan::{Decided, Item, Keep, Plan, Tally, What, Why, decide};
+pub use plan::{Decided, Item, Keep, Plan, Tally, What, Why};
 pub use round::{Round, Scope, turn};

@@ -158,14 +158,60 @@ impl Plan {
     }
 }
 
+/// What was seen of one kind. Of a hundred thousand things that stay, only the count is kept.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    items: Vec<Item>,
+    stay: BTreeMap<Keep, Tally>,
+    sift: Sift,
+}
+
+/// What is kept of what was seen.
+#[derive(Clone, Copy, Debug, Default)]
+enum Sift {
+    /// Everything that may go.
+    #[default]
+    Nothing,
+    /// Only what is older than it is to be kept.
+    Young(Limit, Timestamp),
+}
+
+impl Seen {
+    /// Keeps only what goes by its age, and counts the rest.
+    pub(super) fn sifting(limit: Limit, now: Timestamp) -> Self {
+        Self { sift: Sift::Young(limit, now), ..Self::default() }
+    }
+
+    /// Takes in one thing.
+    pub(super) fn push(&mut self, item: Item) {
+        let keep = item.keep.or_else(|| match self.sift {
+            Sift::Nothing => None,
+            Sift::Young(limit, now) => judge(&item, Limit { bytes: None, ..limit }, 0, now).err(),
+        });
+        match keep {
+            Some(keep) => self.stay.entry(keep).or_default().add(item.bytes),
+            None => self.items.push(item),
+        }
+    }
+
+    /// Whether what stays is more than is to be kept, so that everything must be looked at.
+    pub(super) fn is_too_much(&self, limit: Limit) -> bool {
+        limit.bytes.is_some_and(|most| self.staying() > most)
+    }
+
+    fn staying(&self) -> u64 {
+        self.stay.values().fold(0, |sum, tally| sum.saturating_add(tally.bytes))
+    }
+}
+
 /// Decides about everything of one kind.
-pub fn decide(kind: Kind, mut items: Vec<Item>, limit: Limit, now: Timestamp) -> Plan {
+pub(super) fn decide(kind: Kind, seen: Seen, limit: Limit, now: Timestamp) -> Plan {
+    let mut left = seen.items.iter().fold(seen.staying(), |sum, item| sum.saturating_add(item.bytes));
+    let Seen { mut items, stay, .. } = seen;
     items.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.what.cmp(&b.what)));
-    let mut left: u64 = items.iter().fold(0, |sum, item| sum.saturating_add(item.bytes));
-    let mut plan = Plan { kind, go: Vec::new(), stay: BTreeMap::new() };
+    let mut plan = Plan { kind, go: Vec::new(), stay };
     for item in items {
-        let verdict = item.keep.map_or_else(|| judge(&item, limit, left, now), Err);
-        match verdict {
+        match judge(&item, limit, left, now) {
             Ok(why) => {
                 left = left.saturating_sub(item.bytes);
                 plan.go.push(Decided { item, why });
@@ -203,6 +249,21 @@ mod tests {
 
     fn item(name: &str, ago: i64, bytes: u64, keep: Option<Keep>) -> Item {
         Item { what: What::File(name.into()), at: at(ago), bytes, inode: 0, keep }
+    }
+
+    /// As a round does: sifted first, and all of it where that is too much.
+    fn decide(kind: Kind, items: Vec<Item>, limit: Limit, now: Timestamp) -> Plan {
+        let mut seen = Seen::sifting(limit, now);
+        for item in items.clone() {
+            seen.push(item);
+        }
+        if seen.is_too_much(limit) {
+            seen = Seen::default();
+            for item in items {
+                seen.push(item);
+            }
+        }
+        super::decide(kind, seen, limit, now)
     }
 
     fn gone(plan: &Plan) -> Vec<(String, Why)> {

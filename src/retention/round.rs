@@ -6,7 +6,7 @@ use std::path::Path;
 use super::apply::{Applied, apply};
 use super::look;
 use super::needed::{Looker, Needed};
-use super::plan::{Item, Plan, decide};
+use super::plan::{Item, Plan, Seen, decide};
 use super::runs::{self, RunPart};
 use crate::clock::Timestamp;
 use crate::config::{Kind, Limit};
@@ -66,8 +66,14 @@ impl<'a> Round<'a> {
 
     /// What of one kind goes; `None` if it was to be given up. Nothing is changed.
     pub fn plan(&self, kind: Kind, limit: Limit, go_on: &mut dyn FnMut() -> bool) -> Option<Plan> {
-        let items = self.items(kind, go_on)?;
-        Some(decide(kind, items, limit, self.scope.now))
+        let now = self.scope.now;
+        let mut seen = Seen::sifting(limit, now);
+        self.see(kind, &mut |item| seen.push(item), go_on)?;
+        if seen.is_too_much(limit) {
+            seen = Seen::default();
+            self.see(kind, &mut |item| seen.push(item), go_on)?;
+        }
+        Some(decide(kind, seen, limit, now))
     }
 
     /// Does what was planned. Whoever calls has the turn.
@@ -80,17 +86,27 @@ impl<'a> Round<'a> {
         apply(self, plan, gone, go_on)
     }
 
-    fn items(&self, kind: Kind, go_on: &mut dyn FnMut() -> bool) -> Option<Vec<Item>> {
+    /// Shows everything of one kind; `None` if it was to be given up.
+    fn see(&self, kind: Kind, show: &mut dyn FnMut(Item), go_on: &mut dyn FnMut() -> bool) -> Option<()> {
         let (scope, needed) = (&self.scope, self.needed.as_ref());
         match kind {
-            Kind::Completed => Some(look::tasks(scope, Place::Completed)),
-            Kind::Cancelled => Some(look::tasks(scope, Place::Cancelled)),
-            Kind::Failed => Some(look::tasks(scope, Place::Failed)),
-            Kind::Artifacts => runs::runs(scope, needed, RunPart::Record, go_on),
-            Kind::Workspaces => runs::runs(scope, needed, RunPart::Workspace, go_on),
-            Kind::Journal => Some(look::journal(scope)),
-            Kind::Logs => Some(look::logs(scope)),
-            Kind::Leftovers => Some(look::leftovers(scope, needed)),
+            Kind::Completed => look::tasks(scope, Place::Completed, show, go_on),
+            Kind::Cancelled => look::tasks(scope, Place::Cancelled, show, go_on),
+            Kind::Failed => look::tasks(scope, Place::Failed, show, go_on),
+            Kind::Artifacts => runs::runs((scope, needed), RunPart::Record, show, go_on),
+            Kind::Workspaces => runs::runs((scope, needed), RunPart::Workspace, show, go_on),
+            Kind::Journal => {
+                look::journal(scope).into_iter().for_each(show);
+                Some(())
+            }
+            Kind::Logs => {
+                look::logs(scope).into_iter().for_each(show);
+                Some(())
+            }
+            Kind::Leftovers => {
+                look::leftovers(scope, needed).into_iter().for_each(show);
+                Some(())
+            }
         }
     }
 

@@ -23,17 +23,16 @@ pub(super) enum RunPart {
 
 /// The records or the workspaces of this worker's runs and of nobody's; `None` if it was to be given up.
 pub(super) fn runs(
-    scope: &Scope<'_>,
-    needed: Option<&Needed>,
+    (scope, needed): (&Scope<'_>, Option<&Needed>),
     kind: RunPart,
+    show: &mut dyn FnMut(Item),
     go_on: &mut dyn FnMut() -> bool,
-) -> Option<Vec<Item>> {
+) -> Option<()> {
     let layout = scope.layout;
     let (dir, what): (PathBuf, fn(RunId) -> What) = match kind {
         RunPart::Record => (layout.artifacts(), What::Record),
         RunPart::Workspace => (layout.workspaces(), What::Workspace),
     };
-    let mut items = Vec::new();
     for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
         if !go_on() {
             return None;
@@ -42,7 +41,7 @@ pub(super) fn runs(
         let measure = measure::measure(&entry.path(), go_on)?;
         // A workspace is as old as its run: what was laid into it may be older than either.
         let run_at = touched(layout.run(&run).dir()).max(touched(&layout.run(&run).history()));
-        items.push(Item {
+        show(Item {
             what: what(run),
             at: measure.latest.max(run_at),
             bytes: measure.bytes,
@@ -50,7 +49,7 @@ pub(super) fn runs(
             keep: keep(layout, needed, run),
         });
     }
-    Some(items)
+    Some(())
 }
 
 fn touched(path: &Path) -> crate::clock::Timestamp {
