@@ -165,6 +165,11 @@ impl Layout {
     }
 }
 
+/// The agent's stdout in the folder of an attempt.
+pub fn stream_in(attempt: &Path) -> PathBuf {
+    attempt.join("stream.ndjson")
+}
+
 /// The files of one run, under `artifacts/<run_id>/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunPaths {
@@ -209,7 +214,7 @@ impl RunPaths {
 
     /// The agent's stdout; its flock is the fact that the agent lives.
     pub fn stream(&self, number: u32) -> PathBuf {
-        self.attempt(number).join("stream.ndjson")
+        stream_in(&self.attempt(number))
     }
 
     /// The agent's stderr.

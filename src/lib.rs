@@ -14,6 +14,7 @@
 //! | 3 | [`agent`] | one Claude run: arguments, stream, verdict, the child |
 //! | 3 | [`telemetry`] | logs, journal, metrics and the HTTP face |
 //! | 4 | [`recovery`] | survey, plan, apply |
+//! | 4 | [`retention`] | what is done with goes, after its time |
 //! | 5 | [`watcher`] | the worker: a core that decides, a shell that does |
 //! | 5 | [`supervisor`] | the one who notices deaths and restarts |
 //! | 6 | [`operator`] | the verbs of `agentctl`, and how things read to a person |
@@ -29,6 +30,7 @@ pub mod layout;
 pub mod operator;
 pub mod os;
 pub mod recovery;
+pub mod retention;
 pub mod spool;
 pub mod supervisor;
 pub mod task;

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
-use crate::operator::{Desk, list, logs, show, status, submit, wait};
+use crate::operator::{Desk, list, logs, prune, show, status, submit, wait};
 
 use super::parse;
 
@@ -47,6 +47,8 @@ pub enum Verb {
     Logs(logs::LogsArgs),
     /// Wait until tasks have ended
     Wait(wait::WaitArgs),
+    /// Remove what is done with and past its time
+    Prune(prune::PruneArgs),
 }
 
 /// Runs `agentctl` with `args`, the program first.
@@ -64,6 +66,7 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
         Verb::Show(args) => show::run(&desk, args),
         Verb::Logs(args) => logs::run(&desk, args),
         Verb::Wait(args) => wait::run(&desk, args),
+        Verb::Prune(args) => prune::run(&desk, args),
     };
     done.unwrap_or_else(|error| {
         desk.report.error(&error, error.hint().as_deref());

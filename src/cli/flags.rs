@@ -31,9 +31,27 @@ pub struct LogFlags {
     /// pretty, json or bracket [default: pretty at a terminal, else json]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<String>,
+    /// Beyond so many megabytes WORKER.log is put aside as WORKER.log.1, or `off` [default: 64]
+    #[arg(long, value_name = "MB")]
+    pub log_max_mb: Option<String>,
+    /// How many of those are kept [default: 5]
+    #[arg(long, value_name = "N")]
+    pub log_keep: Option<String>,
     /// Log the fullest story
     #[arg(long)]
     pub debug: bool,
+}
+
+/// How long what is done with is kept.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Retention")]
+pub struct RetentionFlags {
+    /// How long completed tasks, records of runs, journals and logs are kept: days, or `never` [default: 90]
+    #[arg(long, value_name = "DAYS")]
+    pub retention_days: Option<String>,
+    /// How much of each is kept, the latest first: gigabytes, or `never` [default: 20]
+    #[arg(long, value_name = "GB")]
+    pub retention_gb: Option<String>,
 }
 
 /// How tasks and agents are run; `supervisor up` hands these on to its watchers.

@@ -8,7 +8,7 @@ use crate::config::{Environment, Exit, RecoverConfig, SupervisorConfig};
 use crate::operator::Report;
 use crate::task::WorkerName;
 
-use super::flags::{AgentFlags, LimitFlags, LogFlags, PlaceFlags, TraceFlags};
+use super::flags::{AgentFlags, LimitFlags, LogFlags, PlaceFlags, RetentionFlags, TraceFlags};
 use super::monitor::{self, MonitorFlags};
 use super::{parse, seams};
 
@@ -95,6 +95,9 @@ pub struct WatchFlags {
     /// What is too much.
     #[command(flatten)]
     pub limits: LimitFlags,
+    /// What is kept.
+    #[command(flatten)]
+    pub kept: RetentionFlags,
     /// The log.
     #[command(flatten)]
     pub log: LogFlags,

@@ -7,7 +7,7 @@ use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
 use crate::config::{ConfigError, Environment, Exit, Settings, WatcherConfig};
 use crate::operator::Report;
 
-use super::flags::{AgentFlags, LimitFlags, LogFlags, PlaceFlags, TraceFlags};
+use super::flags::{AgentFlags, LimitFlags, LogFlags, PlaceFlags, RetentionFlags, TraceFlags};
 use super::{parse, seams};
 
 /// Run one worker: take tasks from its folder and the inbox, run the agent on them, file the results.
@@ -29,6 +29,9 @@ pub struct Watcher {
     /// What is too much.
     #[command(flatten)]
     pub limits: LimitFlags,
+    /// What is kept.
+    #[command(flatten)]
+    pub kept: RetentionFlags,
     /// The log.
     #[command(flatten)]
     pub log: LogFlags,

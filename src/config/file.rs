@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::near::nearest;
 
 /// Every key that may stand in a file: the long flags with underscores.
-pub const KEYS: [&str; 28] = [
+pub const KEYS: [&str; 45] = [
     "root",
     "worker",
     "workers",
@@ -37,6 +37,23 @@ pub const KEYS: [&str; 28] = [
     "cooldown",
     "window",
     "hung_after",
+    "retention_days",
+    "retention_gb",
+    "retention_days_completed",
+    "retention_gb_completed",
+    "retention_days_cancelled",
+    "retention_gb_cancelled",
+    "retention_days_artifacts",
+    "retention_gb_artifacts",
+    "retention_days_workspaces",
+    "retention_gb_workspaces",
+    "retention_days_journal",
+    "retention_gb_journal",
+    "retention_days_logs",
+    "retention_gb_logs",
+    "retention_every",
+    "log_max_mb",
+    "log_keep",
 ];
 
 /// A configuration file in memory.

@@ -173,7 +173,7 @@ impl SupervisorConfig {
 
 /// The flags that a watcher understands too and that are not said for each one anyway.
 fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
-    const ALSO_THE_WATCHERS: [&str; 19] = [
+    const ALSO_THE_WATCHERS: [&str; 23] = [
         "config",
         "claude_bin",
         "agent",
@@ -193,6 +193,10 @@ fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
         "agent_env",
         "traces_exporter",
         "otlp_endpoint",
+        "retention_days",
+        "retention_gb",
+        "log_max_mb",
+        "log_keep",
     ];
     let mut args = Vec::new();
     for given in flags {

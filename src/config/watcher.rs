@@ -12,6 +12,7 @@ use super::durability::Durability;
 use super::duration::parse_duration;
 use super::environment::Environment;
 use super::error::ConfigError;
+use super::retention::Retention;
 use super::settings::Settings;
 
 /// Who answers the prompts.
@@ -131,6 +132,10 @@ pub struct LogConfig {
     pub level: LogLevel,
     /// How a line looks: without a word about it, pretty at a terminal and JSON elsewhere.
     pub format: LogFormat,
+    /// Beyond so many bytes the file is put aside; `None`: never by us.
+    pub max_bytes: Option<u64>,
+    /// How many of those are kept.
+    pub keep: u32,
 }
 
 impl LogConfig {
@@ -141,7 +146,10 @@ impl LogConfig {
         let level: LogLevel = settings.take("log_level", str::parse, "info")?;
         let debug = settings.take("debug", flag, "false")?;
         let format = settings.take("log_format", str::parse, format)?;
-        Ok(Self { dir, level: if debug { level.max(LogLevel::Debug) } else { level }, format })
+        let max_bytes = settings.take("log_max_mb", megabytes, "64")?;
+        let keep = settings.take("log_keep", number, "5")?;
+        let level = if debug { level.max(LogLevel::Debug) } else { level };
+        Ok(Self { dir, level, format, max_bytes, keep })
     }
 }
 
@@ -188,6 +196,8 @@ pub struct WatcherConfig {
     pub traces_exporter: Option<String>,
     /// Where traces go.
     pub otlp_endpoint: Option<String>,
+    /// How long what is done with is kept.
+    pub retention: Retention,
 }
 
 impl WatcherConfig {
@@ -221,6 +231,7 @@ impl WatcherConfig {
             agent_env: settings.take_list("agent_env", variable, "")?,
             traces_exporter: settings.take_optional("traces_exporter", text)?,
             otlp_endpoint: settings.take_optional("otlp_endpoint", text)?,
+            retention: Retention::resolve(settings)?,
             worker,
             debug,
             log,
@@ -271,6 +282,15 @@ pub(super) fn number(text: &str) -> Result<u32, String> {
 pub(super) fn some_time(text: &str) -> Result<Duration, String> {
     parse_duration(text)
         .and_then(|time| if time.is_zero() { Err("must be above 0".to_owned()) } else { Ok(time) })
+}
+
+/// Whole megabytes (10⁶ bytes); `0` and `off` are without a bound.
+fn megabytes(text: &str) -> Result<Option<u64>, String> {
+    if matches!(text, "0" | "never" | "off") {
+        return Ok(None);
+    }
+    let megabytes: u64 = text.parse().map_err(|_| "takes whole megabytes, or off".to_owned())?;
+    Ok(Some(megabytes.saturating_mul(1_000_000)))
 }
 
 fn count(text: &str) -> Result<usize, String> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::config::Exit;
+use crate::config::{ConfigError, Exit};
 use crate::task::ParseError;
 
 /// The error of a verb.
@@ -59,6 +59,15 @@ pub enum OperatorError {
         /// Where the other one is.
         path: PathBuf,
     },
+    /// Somebody else prunes.
+    #[error("somebody else prunes under this root: `{}` is locked", .path.display())]
+    Busy {
+        /// What is locked.
+        path: PathBuf,
+    },
+    /// The settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The command line contradicts itself or lacks something.
     #[error("{why}")]
     Wish {
@@ -94,6 +103,8 @@ impl OperatorError {
             | Self::Taken { .. } => Exit::Data,
             Self::NotLaidOut { .. } => Exit::Unavailable,
             Self::Wish { .. } => Exit::Usage,
+            Self::Busy { .. } => Exit::TryAgain,
+            Self::Config(error) => error.exit(),
             Self::Io { source, .. } => Exit::of_io(source),
         }
     }
@@ -117,6 +128,8 @@ impl OperatorError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("are you in the group that may work on this root?".to_owned())
             }
+            Self::Busy { .. } => Some("a worker's own round, most likely; it is over in minutes".to_owned()),
+            Self::Config(error) => error.hint(),
             Self::NotATask { .. } | Self::Wish { .. } | Self::Io { .. } => None,
         }
     }

@@ -14,6 +14,7 @@ mod find;
 pub mod list;
 pub mod logs;
 mod look;
+pub mod prune;
 pub mod report;
 pub mod show;
 pub mod status;

@@ -21,6 +21,7 @@ pub mod lock;
 pub mod memory;
 pub mod oom;
 pub mod process;
+pub mod removal;
 pub mod signals;
 pub mod space;
 pub mod syslog;

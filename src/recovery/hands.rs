@@ -10,7 +10,7 @@ use super::plan::Action;
 use super::survey::look_at;
 use super::witness::{SystemWitness, strays};
 use crate::clock::SharedClock;
-use crate::layout::Layout;
+use crate::layout::{self, Layout};
 use crate::os::lock;
 use crate::os::process::ProcessId;
 use crate::os::process::ending::{Patience, end_all};
@@ -20,9 +20,6 @@ use crate::telemetry::journal::{Event, Journal, Line};
 
 /// How long the strays of one task may take to end.
 const PATIENCE: Patience = Patience { grace: Duration::from_secs(2), total: Duration::from_secs(12) };
-
-/// The attempts of a run whose locks are asked for.
-const ATTEMPTS: u32 = 1000;
 
 /// Hands that act.
 pub struct SystemHands<'a> {
@@ -58,7 +55,12 @@ impl SystemHands<'_> {
     fn is_living(&self, name: &std::ffi::OsStr) -> bool {
         let Some(run) = name.to_str().and_then(|name| name.parse().ok()).map(RunId) else { return false };
         let paths = self.layout().run(&run);
-        (1..ATTEMPTS).any(|number| lock::is_held(&paths.stream(number)).unwrap_or(true))
+        // By what is there: a fault that lasts for weeks counts attempts by the thousand.
+        let Ok(entries) = std::fs::read_dir(paths.dir()) else { return paths.dir().exists() };
+        entries
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("attempt-"))
+            .any(|entry| lock::is_held(&layout::stream_in(&entry.path())).unwrap_or(true))
     }
 
     fn line(&self, action: &Action, file: &FileName, task: Option<&TaskFile>) -> Line {

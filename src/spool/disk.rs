@@ -116,6 +116,19 @@ impl Store for Disk {
         Ok(names.into_iter().map(|name| Entry { path: dir.join(&name), name }).collect())
     }
 
+    /// Without keeping a name: there may be a hundred thousand.
+    fn count(&self, dir: &Path, is: fn(&str) -> bool) -> io::Result<u64> {
+        let entries = match std::fs::read_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            other => other?,
+        };
+        let mut count = 0;
+        for entry in entries {
+            count += u64::from(entry?.file_name().to_str().is_some_and(is));
+        }
+        Ok(count)
+    }
+
     fn read(&self, path: &Path, limit: u64) -> io::Result<(Vec<u8>, Identity)> {
         let (folder, name) = self.at(path)?;
         plain_file(&std::fs::symlink_metadata(path)?, limit)?;

@@ -67,7 +67,54 @@ impl<S: Store> Spool<S> {
     }
 }
 
-/// The first of `x~2.json`, `x~3.json` … that is `free`.
+/// How many numbers are tried one by one.
+const ONE_BY_ONE: u32 = 64;
+
+/// One of `x~2.json`, `x~3.json` … that is `free`: the first where they are few, else one behind which a taken one
+/// stands, found in steps that double. A name that is dropped every minute for a year costs a dozen looks.
 fn numbered(file: &FileName, free: impl Fn(&FileName) -> bool) -> FileName {
-    (2..u32::MAX).map(|n| file.numbered(n)).find(free).unwrap_or_else(|| file.numbered(u32::MAX))
+    let is_free = |n: u32| free(&file.numbered(n));
+    if let Some(n) = (2..ONE_BY_ONE).find(|n| is_free(*n)) {
+        return file.numbered(n);
+    }
+    let (mut taken, mut open) = (ONE_BY_ONE - 1, ONE_BY_ONE);
+    while !is_free(open) && open < u32::MAX {
+        taken = open;
+        open = open.saturating_mul(2);
+    }
+    while open - taken > 1 {
+        let middle = taken + (open - taken) / 2;
+        if is_free(middle) { open = middle } else { taken = middle }
+    }
+    file.numbered(open)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_free_number_is_found_in_a_few_looks_however_many_are_taken() {
+        let file: FileName = "x.json".parse().unwrap();
+        for taken in [1, 2, 3, 62, 63, 64, 65, 100, 9_999, 500_000] {
+            let looks = Cell::new(0);
+            let free = |name: &FileName| {
+                looks.set(looks.get() + 1);
+                let number: u32 = name.stem().rsplit_once('~').unwrap().1.parse().unwrap();
+                number > taken
+            };
+            assert_eq!(numbered(&file, free), file.numbered(taken.max(1) + 1), "{taken}");
+            assert!(looks.get() < 110, "{taken}: {} looks", looks.get());
+        }
+    }
+
+    #[test]
+    fn a_number_that_was_found_is_free_also_where_some_between_went() {
+        let file: FileName = "x.json".parse().unwrap();
+        let taken = |n: u32| n < 5_000 && !n.is_multiple_of(97) || n < 64;
+        let free = |name: &FileName| !taken(name.stem().rsplit_once('~').unwrap().1.parse().unwrap());
+        assert!(free(&numbered(&file, free)));
+    }
 }

@@ -4,12 +4,14 @@
 //! Ageing is linear in time, so the order of two tasks never changes while they wait: the key is computed
 //! once, and taking the next task costs the logarithm of the backlog.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::found::Head;
 use crate::clock::Timestamp;
 use crate::task::{FileName, Place};
 
+/// The room that is kept for a backlog that comes back.
+const SPARE: usize = 256;
 /// Milliseconds of waiting that are worth one point of priority.
 const AGEING_MS: i64 = 60_000;
 
@@ -29,6 +31,9 @@ pub struct Queue {
     heads: HashMap<Slot, Head>,
     ready: BTreeSet<Rank>,
     later: BTreeSet<(Timestamp, Slot)>,
+    /// What is asked every second must not cost the backlog: how many lie where, and how many are how old.
+    depths: BTreeMap<Place, usize>,
+    ages: BTreeMap<Timestamp, usize>,
 }
 
 impl Queue {
@@ -44,6 +49,8 @@ impl Queue {
                 self.ready.insert(rank(&head));
             }
         }
+        *self.depths.entry(head.place).or_default() += 1;
+        *self.ages.entry(head.dropped_at).or_default() += 1;
         self.heads.insert(slot, head);
     }
 
@@ -54,6 +61,12 @@ impl Queue {
         self.ready.remove(&rank(&head));
         if let Some(at) = head.not_before {
             self.later.remove(&(at, slot));
+        }
+        take_one(&mut self.depths, &head.place);
+        take_one(&mut self.ages, &head.dropped_at);
+        // A backlog of a hundred thousand that is worked off gives its memory back.
+        if self.heads.len() < self.heads.capacity() / 8 {
+            self.heads.shrink_to(SPARE);
         }
         true
     }
@@ -79,7 +92,12 @@ impl Queue {
 
     /// How many wait in `place`.
     pub fn depth(&self, place: Place) -> usize {
-        self.heads.keys().filter(|(at, _)| *at == place).count()
+        self.depths.get(&place).copied().unwrap_or(0)
+    }
+
+    /// When the oldest was dropped.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        self.ages.first_key_value().map(|(at, _)| *at)
     }
 
     /// How many wait in all.
@@ -90,11 +108,6 @@ impl Queue {
     /// Whether nobody waits.
     pub fn is_empty(&self) -> bool {
         self.heads.is_empty()
-    }
-
-    /// Everything that waits, in no order.
-    pub fn heads(&self) -> impl Iterator<Item = &Head> {
-        self.heads.values()
     }
 
     fn promote(&mut self, now: Timestamp) {
@@ -116,6 +129,16 @@ impl Queue {
         first.is_ok_and(|first| {
             [Place::Pending, Place::Staged].iter().any(|place| self.get(*place, &first).is_some())
         })
+    }
+}
+
+/// One less of what is counted; nothing is counted as none.
+fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
     }
 }
 
@@ -203,6 +226,37 @@ mod tests {
         assert!(queue.next(at(10), |_| true).is_none());
         queue.remove(Place::Pending, &"x.json".parse().unwrap());
         assert!(queue.next(at(10), |_| true).is_some());
+    }
+
+    #[test]
+    fn what_waits_where_and_since_when_is_counted_as_it_comes_and_goes() {
+        let mut queue = Queue::default();
+        for (n, place) in [Place::Pending, Place::Inbox, Place::Pending].into_iter().enumerate() {
+            let second = i64::try_from(n).unwrap() * 10 + 10;
+            queue.put(head(place, &format!("t{n}.json"), second, 0), at(100));
+            queue.put(head(place, &format!("t{n}.json"), second, 1), at(100));
+        }
+        let counts = |queue: &Queue| (queue.depth(Place::Pending), queue.depth(Place::Inbox), queue.oldest());
+        assert_eq!(counts(&queue), (2, 1, Some(at(10))));
+        queue.remove(Place::Pending, &"t0.json".parse().unwrap());
+        assert_eq!(counts(&queue), (1, 1, Some(at(20))));
+        assert_eq!(queue.depth(Place::Staged), 0);
+        for n in 1..3 {
+            let file: FileName = format!("t{n}.json").parse().unwrap();
+            for place in [Place::Pending, Place::Inbox] {
+                queue.remove(place, &file);
+            }
+        }
+        assert_eq!(counts(&queue), (0, 0, None));
+    }
+
+    #[test]
+    fn a_backlog_that_was_worked_off_gives_its_memory_back() {
+        let mut queue = Queue::default();
+        let name = |n: i64| format!("t{n}.json");
+        (0..20_000).for_each(|n| queue.put(head(Place::Pending, &name(n), n, 0), at(0)));
+        assert!((0..20_000).all(|n| queue.remove(Place::Pending, &name(n).parse().unwrap())));
+        assert!(queue.is_empty() && queue.heads.capacity() < 2_000, "{}", queue.heads.capacity());
     }
 
     #[test]

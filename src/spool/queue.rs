@@ -86,6 +86,11 @@ impl<S: Store> Spool<S> {
         Ok(listing)
     }
 
+    /// How many task files are in `place`.
+    pub fn count(&self, place: Place) -> io::Result<u64> {
+        self.store.count(&self.layout.place(&self.worker, place), |name| name.parse::<FileName>().is_ok())
+    }
+
     /// Looks at one name in a queue.
     pub fn examine(&self, place: Place, file: &FileName) -> Examined {
         found::examine(self, place, file)

@@ -59,6 +59,10 @@ pub fn is_no_answer(error: &io::Error) -> bool {
 pub trait Store {
     /// The names in a directory, in any order; a directory that is not there is empty.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+    /// How many names in a directory are such; one that is not there has none.
+    fn count(&self, dir: &Path, is: fn(&str) -> bool) -> io::Result<u64> {
+        Ok(self.list(dir)?.iter().filter(|entry| entry.name.to_str().is_some_and(is)).count() as u64)
+    }
     /// The whole of a regular file with one name and its identity, at most `limit` bytes; more is an error of the
     /// kind `FileTooLarge`. What is no such file is not opened: that alone can block, rewind a tape, or wake a writer.
     fn read(&self, path: &Path, limit: u64) -> io::Result<(Vec<u8>, Identity)>;

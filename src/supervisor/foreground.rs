@@ -100,7 +100,14 @@ impl Foreground {
             Event::Requeued => (format!("back in the queue{why}"), Weight::Warning),
             Event::Recovered => (format!("recovered{why}"), Weight::Warning),
             Event::Concluded => self.concluded(line, answer),
-            Event::Turn | Event::Held | Event::Released | Event::WorkerStatus => return None,
+            Event::Turn
+            | Event::Held
+            | Event::Released
+            | Event::WorkerStatus
+            | Event::Pruned
+            | Event::Folded => {
+                return None;
+            }
         })
     }
 

@@ -18,7 +18,7 @@ use crate::layout::Layout;
 use crate::os::durable;
 use crate::task::WorkerName;
 
-/// Beyond this size what a watcher printed is put aside at its next start.
+/// Beyond this size what a watcher printed is put aside, at its next start or while it runs.
 const OUT_BYTES_MAX: u64 = 16 << 20;
 /// How much of the end is looked at for what it said last.
 const TAIL_BYTES: u64 = 4096;
@@ -51,6 +51,21 @@ fn open_out(dir: &Path, worker: &WorkerName) -> io::Result<Printed> {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(durable::FILE_MODE).custom_flags(nix::libc::O_NOFOLLOW);
     Ok(Printed { file: options.open(&path)?, path })
+}
+
+/// Puts aside what the watcher of `worker` has printed so far, where that is much: it writes on into the same file, so
+/// the file is copied and emptied. A line between the two is in the watcher's own log.
+pub(super) fn bound(config: &SupervisorConfig, worker: &WorkerName) -> io::Result<()> {
+    for dir in [config.log.dir.clone(), Layout::new(&config.root).logs()] {
+        let path = dir.join(format!("{worker}.out"));
+        if std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() > OUT_BYTES_MAX) {
+            let mut options = OpenOptions::new();
+            let file = options.read(true).write(true).custom_flags(nix::libc::O_NOFOLLOW).open(&path)?;
+            std::fs::copy(&path, dir.join(format!("{worker}.out.1")))?;
+            file.set_len(0)?;
+        }
+    }
+    Ok(())
 }
 
 /// The command that starts the watcher of `spec`.
@@ -94,4 +109,36 @@ fn read_tail(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::config::{Environment, Given, Origin, Settings};
+
+    #[test]
+    fn what_a_watcher_prints_for_months_is_put_aside_while_it_prints() {
+        let dir = tempfile::tempdir().unwrap();
+        let given = |key, value: &Path| Given {
+            key,
+            values: vec![value.display().to_string()],
+            origin: Origin::Flag,
+        };
+        let given = vec![given("root", &dir.path().join("root")), given("log_dir", dir.path())];
+        let config =
+            SupervisorConfig::resolve(&mut Settings::new(given, None), &Environment::of(&[])).unwrap();
+        let marie = &config.workers[0].name;
+        let Printed { path, mut file } = printed(&config, marie).unwrap();
+        file.set_len(OUT_BYTES_MAX).unwrap();
+        bound(&config, marie).unwrap();
+        assert!(!dir.path().join("marie.out.1").exists(), "not too much yet");
+        file.write_all(b"last of many\n").unwrap();
+        bound(&config, marie).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+        assert!(last_words(&dir.path().join("marie.out.1")).ends_with("last of many"));
+        file.write_all(b"goes on\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "goes on\n");
+    }
 }

@@ -22,7 +22,7 @@ use super::state::{Actual, Worker};
 use super::telling::Telling;
 use super::waiter::{Waited, Waiters};
 use super::{launch, look};
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Ticks};
 use crate::config::{Environment, SupervisorConfig};
 use crate::layout::Layout;
 use crate::os::holder::Role;
@@ -38,6 +38,8 @@ use crate::telemetry::state_file::{State, WorkerStatus};
 
 /// How often we look without a hint.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked at how much the watchers have printed.
+const BOUND_EVERY: Duration = Duration::from_mins(1);
 /// The same while a child has not been seen holding its lock.
 const LOOK_WHILE_STARTING: Duration = Duration::from_millis(250);
 
@@ -77,6 +79,7 @@ pub(super) struct Shell {
     aftermath: Aftermath,
     _served: Option<Face>,
     signalled: Vec<ProcessId>,
+    next_bound: Ticks,
 }
 
 impl Shell {
@@ -125,6 +128,7 @@ impl Shell {
             aftermath,
             _served: served,
             signalled: Vec::new(),
+            next_bound: Ticks::default(),
         })
     }
 
@@ -134,6 +138,7 @@ impl Shell {
         let mut over = self.perform(self.core.start());
         while !over {
             self.face.turned(self.core.workers(), self.status());
+            self.bound_what_is_printed();
             let woke = ears.listen(self.patience()).await;
             over = self.woken(woke);
             let due = self.core.due(self.moment());
@@ -149,6 +154,19 @@ impl Shell {
     fn await_the_last_breath(&self) {
         for process in &self.signalled {
             ending::wait_for(process, LAST_BREATH, self.clock.as_ref());
+        }
+    }
+
+    fn bound_what_is_printed(&mut self) {
+        let now = self.clock.ticks();
+        if now < self.next_bound {
+            return;
+        }
+        self.next_bound = now.plus(BOUND_EVERY);
+        for worker in self.names() {
+            if let Err(error) = launch::bound(&self.config, &worker) {
+                self.telling.warn(&format!("{worker}: what it printed could not be put aside: {error}"));
+            }
         }
     }
 

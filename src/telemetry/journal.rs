@@ -17,12 +17,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::layout::Layout;
-use crate::os::durable::DIR_MODE;
+use crate::os::durable::{self, DIR_MODE, Durability};
 use crate::os::folder::Folder;
 use crate::task::{ErrorCode, FileName, RunId, SessionId, TaskName, TaskState, WorkerName};
 
 /// Readable by the operators' group.
 const MODE: u32 = 0o640;
+/// Beyond so many bytes the middle of a run's history is left out: a fault that lasts for weeks adds a few lines every
+/// few minutes.
+const HISTORY_MAX: u64 = 1024 * 1024;
+/// How much of its beginning and of its end is kept then.
+const HISTORY_KEPT: usize = 256 * 1024;
 /// The longest line that a reader takes, in bytes.
 const LINE_MAX: u64 = 1024 * 1024;
 
@@ -52,6 +57,10 @@ pub enum Event {
     Released,
     /// The worker's status changed.
     WorkerStatus,
+    /// What was done with went, after its time.
+    Pruned,
+    /// Lines of a run's history were left out.
+    Folded,
 }
 
 /// One line. What does not apply is left out.
@@ -162,10 +171,32 @@ impl Journal {
         bytes.push(b'\n');
         let root = self.layout.root();
         let day = append_line(root, &self.layout.journal(&self.worker, &line.day()), &bytes);
-        let run =
-            line.run_id.map_or(Ok(()), |run| append_line(root, &self.layout.run(&run).history(), &bytes));
+        let run = line.run_id.map_or(Ok(()), |run| {
+            let history = self.layout.run(&run).history();
+            append_line(root, &history, &bytes)?;
+            fold(&history, line)
+        });
         day.and(run)
     }
+}
+
+/// Leaves out the middle of a history that has grown too long, and says so there. Only the holder of its task writes it.
+fn fold(path: &Path, latest: &Line) -> io::Result<()> {
+    if std::fs::symlink_metadata(path)?.len() <= HISTORY_MAX {
+        return Ok(());
+    }
+    let text = std::fs::read(path)?;
+    let head = text[..HISTORY_KEPT].iter().rposition(|c| *c == b'\n').map_or(0, |at| at + 1);
+    let tail_from = text.len() - HISTORY_KEPT;
+    let tail = text[tail_from..].iter().position(|c| *c == b'\n').map_or(text.len(), |at| tail_from + at + 1);
+    let mut note = Line::new(latest.time, latest.worker.clone(), Event::Folded);
+    note.run_id = latest.run_id;
+    note.reason = Some("lines were left out here; the journal has them".to_owned());
+    let mut kept = text[..head].to_vec();
+    serde_json::to_writer(&mut kept, &note)?;
+    kept.push(b'\n');
+    kept.extend_from_slice(&text[tail..]);
+    durable::write_atomic(path, &kept, Durability::None)
 }
 
 /// The lines of the file at `path`, without those that are torn or that we do not understand. No file, no lines.
@@ -290,6 +321,36 @@ mod tests {
         journal.append(&good).unwrap();
         assert_eq!(read(&path), [good.clone(), good]);
         assert_eq!(read(&path.with_extension("absent")), []);
+    }
+
+    #[test]
+    fn a_history_of_weeks_keeps_its_beginning_and_its_end_and_says_what_it_left_out() {
+        let (_dir, layout, journal) = world();
+        let run = RunId::mint();
+        let path = layout.run(&run).history();
+        let mut line = line("2026-03-01T10:00:00Z", Some(run));
+        let (mut n, mut folds) = (0, 0);
+        let mut before = 0;
+        while folds < 3 {
+            n += 1;
+            line.reason = Some(format!("attempt {n} {}", "x".repeat(200)));
+            journal.append(&line).unwrap();
+            let bytes = fs::metadata(&path).unwrap().len();
+            assert!(bytes <= HISTORY_MAX);
+            folds += u32::from(bytes < before);
+            before = bytes;
+        }
+        let lines = read(&path);
+        let reason = |line: &Line| line.reason.clone().unwrap();
+        assert!(
+            reason(&lines[0]).starts_with("attempt 1 ")
+                && reason(lines.last().unwrap()).contains(&format!("attempt {n} "))
+        );
+        assert_eq!(
+            lines.iter().filter(|line| line.event == Event::Folded).count(),
+            1,
+            "one that stays, for all"
+        );
     }
 
     #[test]

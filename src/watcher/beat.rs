@@ -96,7 +96,7 @@ impl Beat {
         shown.queues.pending = queue.depth(Place::Pending) as u64;
         shown.queues.staged = queue.depth(Place::Staged) as u64;
         shown.queues.active = core.active() as u64;
-        shown.oldest = queue.heads().map(|head| head.dropped_at).min();
+        shown.oldest = queue.oldest();
         shown.registry = match core.hold().filter(|it| it.cause == HoldCause::Configuration) {
             Some(holding) => Check::Failing(holding.reason.clone()),
             None => Check::Ok,

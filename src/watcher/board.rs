@@ -113,6 +113,18 @@ impl Board {
         self.immovable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// One task rests in `place` no longer.
+    pub(super) fn left(&self, place: Place) {
+        let mut shown = self.show();
+        let queues = &mut shown.queues;
+        match place {
+            Place::Completed => queues.completed = queues.completed.saturating_sub(1),
+            Place::Failed => queues.failed = queues.failed.saturating_sub(1),
+            Place::Cancelled => queues.cancelled = queues.cancelled.saturating_sub(1),
+            Place::Inbox | Place::Pending | Place::Staged | Place::Active => {}
+        }
+    }
+
     /// One more task rests in `place`.
     pub(super) fn filed(&self, place: Place) {
         let mut shown = self.show();

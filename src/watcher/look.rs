@@ -28,32 +28,39 @@ pub(super) struct Finds {
 /// Remembers which version of each name was looked at last, so that only what changed is read again.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
-    seen: HashMap<Slot, Identity>,
+    seen: [HashMap<FileName, Seen>; Place::QUEUES.len()],
+    scans: u32,
 }
+
+/// A version, and the scan that met it last.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    identity: Identity,
+    scan: u32,
+}
+
+/// The room that is kept for a backlog that comes back.
+const SPARE: usize = 256;
 
 impl Scanner {
     /// Looks at everything. The backlog costs one `lstat` a file; only what changed is opened.
     pub(super) fn scan(&mut self, spool: &Spool<Disk>) -> Finds {
         let mut finds = Finds::default();
-        let mut present = HashSet::new();
-        for place in Place::QUEUES {
+        self.scans = self.scans.wrapping_add(1);
+        for (place, seen) in Place::QUEUES.into_iter().zip(&mut self.seen) {
             match spool.list_all(place) {
                 Ok(listing) => {
                     finds.misfits.extend(listing.misfits);
                     for file in listing.files {
-                        let slot = (place, file);
-                        self.look_if_changed(spool, &slot, &mut finds);
-                        present.insert(slot);
+                        look_if_changed(spool, (place, file), (seen, self.scans), &mut finds);
+                    }
+                    let gone = seen.extract_if(|_, it| it.scan != self.scans);
+                    finds.looked.extend(gone.map(|(file, _)| ((place, file), Examined::Gone)));
+                    if seen.len() < seen.capacity() / 8 {
+                        seen.shrink_to(SPARE);
                     }
                 }
                 Err(error) => finds.fault = Some(format!("cannot read {place}: {error}")),
-            }
-        }
-        if finds.fault.is_none() {
-            let gone: Vec<_> = self.seen.keys().filter(|slot| !present.contains(slot)).cloned().collect();
-            for slot in gone {
-                self.seen.remove(&slot);
-                finds.looked.push((slot, Examined::Gone));
             }
         }
         finds.active = spool.list(Place::Active).unwrap_or_default();
@@ -62,27 +69,35 @@ impl Scanner {
 
     /// What was seen of these names does not count: they are looked at anew.
     pub(super) fn forget(&mut self, slots: impl IntoIterator<Item = Slot>) {
-        for slot in slots {
-            self.seen.remove(&slot);
+        for (place, file) in slots {
+            for (_, seen) in Place::QUEUES.into_iter().zip(&mut self.seen).filter(|(it, _)| *it == place) {
+                seen.remove(&file);
+            }
         }
     }
+}
 
-    fn look_if_changed(&mut self, spool: &Spool<Disk>, slot: &Slot, finds: &mut Finds) {
-        let identity = spool.store().identity(&spool.path(slot.0, &slot.1)).ok();
-        if identity.is_some() && self.seen.get(slot) == identity.as_ref() {
-            return;
-        }
-        let found = spool.examine(slot.0, &slot.1);
-        match (&found, identity) {
-            (Examined::Task(_), Some(identity)) => {
-                self.seen.insert(slot.clone(), identity);
-            }
-            _ => {
-                self.seen.remove(slot);
-            }
-        }
-        finds.looked.push((slot.clone(), found));
+fn look_if_changed(
+    spool: &Spool<Disk>,
+    (place, file): Slot,
+    (seen, scan): (&mut HashMap<FileName, Seen>, u32),
+    finds: &mut Finds,
+) {
+    let identity = spool.store().identity(&spool.path(place, &file)).ok();
+    if let Some(known) = seen.get_mut(&file).filter(|known| Some(known.identity) == identity) {
+        known.scan = scan;
+        return;
     }
+    let found = spool.examine(place, &file);
+    match (&found, identity) {
+        (Examined::Task(_), Some(identity)) => {
+            seen.insert(file.clone(), Seen { identity, scan });
+        }
+        _ => {
+            seen.remove(&file);
+        }
+    }
+    finds.looked.push(((place, file), found));
 }
 
 /// Looks at a name, except if it is still the version that is known.

@@ -12,6 +12,7 @@
 //! | `trace` | the span of an attempt |
 //! | `beat` | says once a second what is going on: heartbeat, state, mirrors of locks |
 //! | `verdicts` | filing what is no task |
+//! | `keeping` | its own rounds of retention, on a thread of its own |
 //! | `board` | what the face and `state.json` show |
 //! | `ground` | what it stands on: its lock, its folders, room, its agent |
 //! | `tenure` | how long it may go on when its lock is in doubt (pure) |
@@ -33,6 +34,7 @@ mod effects;
 mod face;
 mod ground;
 pub mod hold;
+mod keeping;
 mod look;
 mod looks;
 mod mirror;

@@ -136,7 +136,7 @@ fn show_crash(ctx: &Ctx, state: &State) {
 
 /// How much rests here already, for the board.
 fn count_filed(ctx: &Ctx) {
-    let count = |place| ctx.spool.list(place).map_or(0, |files| files.len() as u64);
+    let count = |place| ctx.spool.count(place).unwrap_or(0);
     let (completed, failed, cancelled) =
         (count(Place::Completed), count(Place::Failed), count(Place::Cancelled));
     let mut shown = ctx.board.show();

@@ -254,7 +254,11 @@ impl Looping {
             }
             Told::Adopted(lease) => self.follow(*lease, Begin::Adopt),
             Told::Open(file) => self.recover(file),
-            Told::Watch(path) => watch(hints, &path),
+            Told::Watch(path) => {
+                watch(hints, &path);
+                // What was printed before it was watched gave no hint.
+                self.wake_run(&path);
+            }
             Told::Unwatch(path) => {
                 if let Some((hints, _)) = hints {
                     hints.remove(&path);

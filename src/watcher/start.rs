@@ -11,7 +11,7 @@ use super::face::WatcherFace;
 use super::mirror::Mirrors;
 use super::revive::recover_first;
 use super::shell::{Left, Shell};
-use super::{beat::Beat, panic, watchdog};
+use super::{beat::Beat, keeping, panic, watchdog};
 use crate::clock::{SharedClock, Ticks};
 use crate::config::{Environment, Exit, LogFormat as Wanted, WatcherConfig};
 use crate::layout::Layout;
@@ -29,7 +29,7 @@ use crate::spool::{Disk, Spool};
 use crate::task::FileName;
 use crate::telemetry::face::Face;
 use crate::telemetry::journal::{Event as Noted, Journal};
-use crate::telemetry::log::{self, LogFormat, LogHandle, LogOptions};
+use crate::telemetry::log::{self, LogFormat, LogHandle, LogOptions, Rotation};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::{Traces, TracesGuard};
 
@@ -111,6 +111,7 @@ fn start_log(
         format,
         level: config.log.level.as_str().to_owned(),
         file: Some(config.log.dir.join(format!("{}.log", config.worker))),
+        rotation: Rotation { max_bytes: config.log.max_bytes, keep: config.log.keep },
         color: environment.terminals().stderr && environment.get("NO_COLOR").is_none(),
     };
     log::install(&options, Some(&config.worker), clock).map_err(|_| Exit::Internal)
@@ -277,6 +278,8 @@ fn work(opened: Opened, log: LogHandle) -> Exit {
     let face = start_face(&ctx);
     let folder = ctx.layout().worker(&ctx.config.worker);
     let watchdog = watchdog::start(Arc::clone(&ctx.board), Arc::clone(&ctx.clock), folder);
+    let keeping = keeping::start(&ctx)
+        .inspect_err(|error| tracing::error!(error = %error, "no thread for retention: nothing is pruned"));
     let ctx = Rc::new(ctx);
     let hints = Hints::start()
         .inspect_err(
@@ -297,7 +300,7 @@ fn work(opened: Opened, log: LogHandle) -> Exit {
     let left = local.block_on(&runtime, shell.run());
     drop(local);
     runtime.shutdown_timeout(Duration::from_secs(5));
-    drop((face, watchdog));
+    drop((face, watchdog, keeping));
     match left {
         Left::Stopped => Exit::Done,
         Left::LostLock => Exit::Unavailable,

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 #[expect(clippy::disallowed_methods, reason = "where programs lie is said by whoever runs the tests")]
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
+    // Where programs for administrators lie is not on everybody's path.
+    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    let found = dirs.map(|dir: PathBuf| dir.join(name)).find(|file| file.is_file());
     found.or_else(|| missing(name))
 }
 
@@ -23,6 +25,7 @@ pub(crate) fn claude() -> Option<PathBuf> {
 fn missing(name: &str) -> Option<PathBuf> {
     let package = match name {
         "claude" => "npm install -g @anthropic-ai/claude-code, or set CLAUDE_BIN",
+        "logrotate" => "Debian: apt-get install logrotate",
         "python3" => "Debian: apt-get install python3",
         _ => "Debian: apt-get install prometheus",
     };

@@ -1,9 +1,13 @@
-//! A log file that is opened again when it was rotated away, or when somebody asks for it.
+//! A log file that is opened again when it was rotated away, or when somebody asks for it; and that is put aside when it
+//! has grown too large and nobody else did that.
 //!
 //! Invariants:
 //! - it looks at its path at most once a second, on the boot clock;
 //! - an error is never the writer's problem: the line is lost here (stderr has it) and the file is tried again;
-//! - it appends only, so a file that is truncated in place (`copytruncate`) goes on from its start.
+//! - it appends only, so a file that is truncated in place (`copytruncate`) goes on from its start;
+//! - a line is never written twice and never torn between two files: what was written before the file was put aside is
+//!   in `.1`, what comes after is in the new one;
+//! - of several processes that write one file, only the one that has its flock puts it aside.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -15,7 +19,10 @@ use std::time::Duration;
 
 use nix::fcntl::OFlag;
 
+use super::Rotation;
 use crate::clock::{SharedClock, Ticks};
+use crate::os::durable;
+use crate::os::lock::Lock;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Readable by the operators' group.
@@ -25,15 +32,23 @@ const DIR_MODE: u32 = 0o750;
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: PathBuf,
+    rotation: Rotation,
     clock: SharedClock,
     reopen: Arc<AtomicBool>,
     file: Option<File>,
+    /// What the file holds, as far as we know.
+    bytes: u64,
     looked: Option<Ticks>,
 }
 
 impl LogFile {
-    pub(super) fn new(path: PathBuf, clock: SharedClock, reopen: Arc<AtomicBool>) -> Self {
-        Self { path, clock, reopen, file: None, looked: None }
+    pub(super) fn new(
+        path: PathBuf,
+        rotation: Rotation,
+        clock: SharedClock,
+        reopen: Arc<AtomicBool>,
+    ) -> Self {
+        Self { path, rotation, clock, reopen, file: None, bytes: 0, looked: None }
     }
 
     /// Opens the file at the path, and keeps the one it has where that fails.
@@ -45,9 +60,11 @@ impl LogFile {
         let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
         let file =
             File::options().append(true).create(true).mode(MODE).custom_flags(flags).open(&self.path)?;
-        if !file.metadata()?.is_file() {
+        let meta = file.metadata()?;
+        if !meta.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
+        self.bytes = meta.len();
         self.file = Some(file);
         Ok(())
     }
@@ -65,6 +82,41 @@ impl LogFile {
         }
     }
 
+    /// Puts a file aside that has become too large. On failure it goes on growing until the next so many bytes.
+    fn rotate(&mut self) {
+        let Some(most) = self.rotation.max_bytes.filter(|most| self.bytes > *most) else { return };
+        self.bytes = self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len());
+        if self.bytes <= most {
+            return;
+        }
+        self.bytes = 0;
+        let locked = self.file.as_ref().and_then(|file| file.try_clone().ok()).map(Lock::try_exclusive_on);
+        let Some(Ok(Some(lock))) = locked else { return };
+        if self.is_current() && self.shift().is_ok() {
+            self.open().ok();
+        }
+        drop(lock);
+    }
+
+    /// `.log` becomes `.log.1`, that one `.log.2`, and the last one goes.
+    fn shift(&self) -> io::Result<()> {
+        let numbered = |n: u32| {
+            let mut name = self.path.clone().into_os_string();
+            name.push(format!(".{n}"));
+            PathBuf::from(name)
+        };
+        if self.rotation.keep == 0 {
+            return durable::remove_if_there(&self.path);
+        }
+        for n in (1..self.rotation.keep).rev() {
+            match durable::replace(&numbered(n), &numbered(n + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        durable::replace(&self.path, &numbered(1))
+    }
+
     fn is_current(&self) -> bool {
         let of = |found: fs::Metadata| (found.dev(), found.ino());
         let here = self.file.as_ref().and_then(|file| file.metadata().ok()).map(of);
@@ -75,9 +127,11 @@ impl LogFile {
 impl Write for LogFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.look();
+        self.rotate();
         if let Some(file) = &mut self.file {
             // A full disk must not end the thread that writes.
             file.write_all(line).ok();
+            self.bytes = self.bytes.saturating_add(line.len() as u64);
         }
         Ok(line.len())
     }
@@ -115,12 +169,16 @@ mod tests {
 
     impl World {
         fn new() -> Self {
+            Self::rotating(Rotation::default())
+        }
+
+        fn rotating(rotation: Rotation) -> Self {
             let dir = tempfile::tempdir().unwrap();
             let clock = Arc::new(HandClock::default());
             let reopen = Arc::new(AtomicBool::new(false));
             let path = dir.path().join("logs/marie.log");
             let shared: SharedClock = Arc::<HandClock>::clone(&clock);
-            Self { log: LogFile::new(path, shared, Arc::clone(&reopen)), dir, clock, reopen }
+            Self { log: LogFile::new(path, rotation, shared, Arc::clone(&reopen)), dir, clock, reopen }
         }
 
         fn say(&mut self, line: &str) {
@@ -149,6 +207,34 @@ mod tests {
             (world.text("marie.log.1").as_str(), world.text("marie.log").as_str()),
             ("one\ntwo\n", "three\n")
         );
+    }
+
+    #[test]
+    fn a_file_that_has_grown_is_put_aside_and_only_so_many_are_kept() {
+        let mut world = World::rotating(Rotation { max_bytes: Some(20), keep: 2 });
+        for n in 0..12 {
+            world.say(&format!("line {n:04}\n"));
+        }
+        let texts = ["marie.log", "marie.log.1", "marie.log.2", "marie.log.3"].map(|name| world.text(name));
+        assert_eq!(texts[0], "line 0009\nline 0010\nline 0011\n");
+        assert_eq!(texts[1], "line 0006\nline 0007\nline 0008\n");
+        assert_eq!(texts[2], "line 0003\nline 0004\nline 0005\n");
+        assert_eq!(texts[3], "", "the oldest goes");
+    }
+
+    #[test]
+    fn a_file_that_somebody_else_puts_aside_is_not_put_aside_by_us_too() {
+        let mut world = World::rotating(Rotation { max_bytes: Some(10), keep: 2 });
+        world.say("line one\n");
+        let path = world.dir.path().join("logs/marie.log");
+        let other = Lock::try_exclusive(&path).unwrap().unwrap();
+        world.say("line two\n");
+        world.say("line three\n");
+        assert_eq!(world.text("marie.log.1"), "");
+        drop(other);
+        world.say("line four\n");
+        assert_eq!(world.text("marie.log.1"), "line one\nline two\nline three\n");
+        assert_eq!(world.text("marie.log"), "line four\n");
     }
 
     #[test]

@@ -75,8 +75,19 @@ pub struct LogOptions {
     pub level: String,
     /// The log file; `None` for stderr alone.
     pub file: Option<PathBuf>,
+    /// When we put the file aside ourselves.
+    pub rotation: Rotation,
     /// Whether the pretty style may use colours on stderr (a terminal, and no `NO_COLOR`).
     pub color: bool,
+}
+
+/// When a log file is put aside, where nobody else rotates it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// Beyond so many bytes; `None`: never.
+    pub max_bytes: Option<u64>,
+    /// How many of those that were put aside are kept: `.1` is the latest.
+    pub keep: u32,
 }
 
 /// Why the log could not be set up or changed.
@@ -158,7 +169,7 @@ fn build<W: Write + Send + 'static>(
     let (mut guards, mut dropped) = (vec![guard], vec![stderr.error_counter()]);
     let mut complaint = None;
     let file = options.file.as_deref().map(|path| {
-        let (log_file, error) = open_file(path, &clock, &reopen);
+        let (log_file, error) = open_file((path, options.rotation), &clock, &reopen);
         complaint = error;
         let (file, guard) = output(log_file, "log-file");
         guards.push(guard);
@@ -178,11 +189,11 @@ fn build<W: Write + Send + 'static>(
 }
 
 fn open_file(
-    path: &Path,
+    (path, rotation): (&Path, Rotation),
     clock: &SharedClock,
     reopen: &Arc<AtomicBool>,
 ) -> (LogFile, Option<std::io::Error>) {
-    let mut file = LogFile::new(path.to_owned(), Arc::clone(clock), Arc::clone(reopen));
+    let mut file = LogFile::new(path.to_owned(), rotation, Arc::clone(clock), Arc::clone(reopen));
     let error = file.open().err();
     (file, error)
 }

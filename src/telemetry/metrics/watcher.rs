@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prometheus::{Counter, Gauge, IntCounter, IntCounterVec, IntGaugeVec};
 
+use crate::config::Kind;
 use crate::task::Tokens;
 use crate::telemetry::state_file::{HoldCause, QueueDepths};
 
@@ -31,6 +32,8 @@ struct Counts {
     pipe_dropped: IntCounter,
     tokens: IntCounterVec,
     cost: Counter,
+    pruned: IntCounterVec,
+    pruned_bytes: IntCounterVec,
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +52,14 @@ impl Counts {
         for kind in TOKEN_KINDS {
             tokens.with_label_values(&[kind]).reset();
         }
+        let pruned =
+            registry.counters("agent_worker_pruned_total", "Things removed after their time.", "kind")?;
+        let pruned_bytes =
+            registry.counters("agent_worker_pruned_bytes_total", "Bytes that this freed.", "kind")?;
+        for kind in Kind::ALL {
+            pruned.with_label_values(&[kind.as_str()]).reset();
+            pruned_bytes.with_label_values(&[kind.as_str()]).reset();
+        }
         let count = |name: &str, help: &str| registry.counter(name, help);
         Ok(Self {
             claims: count("agent_worker_claims_total", "Tasks moved into active/.")?,
@@ -60,6 +71,8 @@ impl Counts {
             tokens,
             cost: registry
                 .float_counter("agent_worker_cost_usd_total", "What agents cost, in US dollars.")?,
+            pruned,
+            pruned_bytes,
         })
     }
 }
@@ -165,6 +178,12 @@ impl Metrics {
         }
     }
 
+    /// One thing of `kind` was removed after its time, and freed `bytes`.
+    pub fn pruned(&self, kind: Kind, bytes: u64) {
+        self.counts.pruned.with_label_values(&[kind.as_str()]).inc();
+        self.counts.pruned_bytes.with_label_values(&[kind.as_str()]).inc_by(bytes);
+    }
+
     /// How many tasks lie where.
     pub fn set_queues(&self, depths: &QueueDepths) {
         self.levels.set_queues(depths);
@@ -214,6 +233,8 @@ mod tests {
             "agent_worker_held{cause=\"rate_limit\"} 0",
             "agent_worker_tokens_total{kind=\"cache_write\"} 0",
             "agent_worker_cost_usd_total 0",
+            "agent_worker_pruned_total{kind=\"completed\"} 0",
+            "agent_worker_pruned_bytes_total{kind=\"artifacts\"} 0",
             "agent_worker_build_info{version=\"1.2.3\"} 1",
         ] {
             assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
