@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::near::nearest;
 
 /// Every key that may stand in a file: the long flags with underscores.
-pub const KEYS: [&str; 27] = [
+pub const KEYS: [&str; 29] = [
     "root",
     "worker",
     "workers",
@@ -31,7 +31,9 @@ pub const KEYS: [&str; 27] = [
     "agent_env",
     "traces_exporter",
     "otlp_endpoint",
+    "backup",
     "restart",
+    "host_deadline",
     "max_restarts",
     "cooldown",
     "window",

@@ -28,5 +28,5 @@ pub use exit::Exit;
 pub use file::{ConfigFile, KEYS};
 pub use near::nearest;
 pub use settings::{Given, Settings, Shown};
-pub use supervisor::{RecoverConfig, RestartBy, SupervisorConfig, WorkerSpec};
+pub use supervisor::{Manner, RecoverConfig, RestartBy, SupervisorConfig, WorkerSpec};
 pub use watcher::{AgentKind, LogConfig, LogFormat, LogLevel, WatcherConfig, address, default_metrics_addr};

@@ -11,7 +11,7 @@ use super::state::{Found, Left};
 /// Who holds the worker's lock. The lock is the fact; the mirror only says who, and only if that one lives.
 pub(super) fn found(layout: &Layout, worker: &WorkerName) -> std::io::Result<Found> {
     if !lock::is_held(&layout.worker(worker))? {
-        return Ok(Found::Free);
+        return Ok(Found::Free(left(layout, worker)));
     }
     Ok(match holder(layout, worker) {
         Some(holder) => match holder.role {

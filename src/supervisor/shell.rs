@@ -1,47 +1,46 @@
-//! The hands of the supervisor: waits for whatever can happen, asks the core, does what it says.
+//! The loop of the supervisor: waits for whatever can happen, asks the core, has the hands do what it says.
 //!
-//! It wakes for signals, exits, free locks and the kernel's hints, and besides that once in a few seconds, since
-//! hints can be lost.
+//! It wakes for signals, exits, free locks and the kernel's hints. Besides that it looks at everything once in a few
+//! seconds, since hints can be lost, and since a watcher that hangs gives none.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::Signal as Number;
 use tokio::sync::mpsc;
 
 use super::banner::Places;
-use super::core::{Core, Effect, Event, Moment};
+use super::core::{Core, Effect, Event, Moment, Rules};
+use super::door::Door;
 use super::ears::{Ears, Woke, listen_to_files};
 use super::face::SupervisorFace;
-use super::notice::Force;
+use super::facts::Ward;
+use super::hands::{Hands, Later};
 use super::restart::Policy;
+use super::single::{Kept, Single};
 use super::state::{Actual, Worker};
 use super::telling::Telling;
 use super::waiter::{Waited, Waiters};
 use super::{launch, look};
-use crate::clock::SharedClock;
-use crate::config::{Environment, SupervisorConfig};
+use crate::clock::{SharedClock, Ticks};
+use crate::config::{Environment, RestartBy, SupervisorConfig};
 use crate::layout::Layout;
-use crate::os::holder::Role;
 use crate::os::lock;
-use crate::os::process::{self, Exit, ProcessId, Reaper, ending};
-use crate::os::signals::{self, Signal};
+use crate::os::signals::Signal;
 use crate::os::watch::{Hint, Hints};
 use crate::task::WorkerName;
-use crate::telemetry::face::Face;
 use crate::telemetry::heartbeat::Heartbeat;
+use crate::telemetry::log::LogHandle;
 use crate::telemetry::metrics::MetricsError;
 use crate::telemetry::state_file::{State, WorkerStatus};
 
-/// How often we look without a hint.
+/// How often everything is looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// The same while a child has not been seen holding its lock.
+/// The same while somebody is about to take a lock.
 const LOOK_WHILE_STARTING: Duration = Duration::from_millis(250);
-
-/// How long a watcher may take from its lock's release to its exit, before we go without having seen it.
-const LAST_BREATH: Duration = Duration::from_secs(1);
+/// How many looks fit into the time in which a watcher may show no progress.
+const LOOKS: u32 = 4;
 
 /// What the supervisor cannot run without.
 #[derive(Debug, thiserror::Error)]
@@ -59,22 +58,47 @@ pub enum ShellError {
     Metrics(#[from] MetricsError),
 }
 
+/// How the supervisor ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Somebody asked, and everything is over.
+    Asked,
+    /// Another supervisor acts for this root.
+    Displaced,
+}
+
+/// What there was before the shell.
+#[derive(Debug)]
+pub(super) struct Given {
+    /// Signals, listened to since we began.
+    pub(super) signals: mpsc::UnboundedReceiver<Signal>,
+    /// The lock of the one acting supervisor.
+    pub(super) single: Single,
+    /// Whether another acted before us, and we stood by.
+    pub(super) took_over: bool,
+    /// The log, where there is one.
+    pub(super) log: Option<LogHandle>,
+}
+
 /// The doing half of the supervisor.
 pub(super) struct Shell {
-    config: SupervisorConfig,
+    workers: Vec<WorkerName>,
     layout: Layout,
-    watcher: PathBuf,
     clock: SharedClock,
     core: Core,
-    reaper: Reaper,
-    exited: mpsc::UnboundedSender<(WorkerName, Exit)>,
+    hands: Hands,
     waiters: Waiters,
     ears: Option<Ears>,
     _hints: Option<Hints>,
     telling: Telling,
     face: Arc<SupervisorFace>,
-    _served: Option<Face>,
-    signalled: Vec<ProcessId>,
+    door: Door,
+    ward: Ward,
+    single: Single,
+    log: Option<LogHandle>,
+    look_every: Duration,
+    looked: Ticks,
+    over: Option<Ended>,
 }
 
 impl Shell {
@@ -83,74 +107,72 @@ impl Shell {
         config: SupervisorConfig,
         env: &Environment,
         clock: SharedClock,
+        given: Given,
     ) -> Result<Self, ShellError> {
         let failed = |what| move |source| ShellError::Start { what, source };
-        signals::clean().map_err(failed("clean signals"))?;
-        let signals = signals::listen().map_err(failed("listening to signals"))?;
         let watcher = launch::beside_us("watcher").map_err(failed("looking for the watcher"))?;
         let layout = Layout::new(&config.root);
         let places = Places::new(&config.root, watcher.parent().unwrap_or(Path::new("/")), env.cwd());
         let face = Arc::new(SupervisorFace::new(&config.workers, &clock)?);
-        let (served, unserved) = serve(&config, &face);
-        let at = served.as_ref().map(Face::addr);
-        let mut telling = Telling::start(&config, places, at, clock.wall()).map_err(failed("the speaker"))?;
+        let (door, unserved) = Door::open(config.metrics_addr, &face);
+        let mut telling =
+            Telling::start(&config, places, door.at(), clock.wall()).map_err(failed("the speaker"))?;
         if let Some(why) = unserved {
             telling.warn(&why);
         }
         let (exited, exits) = mpsc::unbounded_channel();
+        let (tell, told) = mpsc::unbounded_channel();
         let (waiters, waits) = Waiters::new();
-        let (hints, told) = listen_to_files(&layout, &config.workers).unzip();
+        let (hints, hinted) = listen_to_files(&layout, &config.workers).unzip();
         if hints.is_none() {
             telling.warn("no file events here (inotify): looking every few seconds instead");
         }
-        let policy =
-            Policy { max_restarts: config.max_restarts, cooldown: config.cooldown, window: config.window };
-        let names = config.workers.iter().map(|worker| worker.name.clone());
+        let look_every = LOOK_EVERY.min(config.hung_after / LOOKS);
         Ok(Self {
-            core: Core::new(names, policy, config.grace),
-            ears: Some(Ears { signals, exits, waits, hints: told }),
+            workers: config.workers.iter().map(|worker| worker.name.clone()).collect(),
+            core: Core::new(workers(&config), rules(&config, given.took_over)),
+            ears: Some(Ears { signals: given.signals, exits, told, waits, hints: hinted }),
             _hints: hints,
-            reaper: Reaper::default(),
-            config,
+            ward: Ward::new(layout.clone(), config.hung_after, look_every),
+            hands: Hands::new(config, watcher, Arc::clone(&clock), Later { exited, told: tell }),
             layout,
-            watcher,
-            clock,
-            exited,
             waiters,
             telling,
             face,
-            _served: served,
-            signalled: Vec::new(),
+            door,
+            single: given.single,
+            log: given.log,
+            look_every,
+            looked: clock.ticks(),
+            clock,
+            over: None,
         })
     }
 
     /// Works until the core says that everything is over.
-    pub(super) async fn run(mut self) -> Result<(), ShellError> {
-        let Some(mut ears) = self.ears.take() else { return Ok(()) };
-        let mut over = self.perform(self.core.start());
-        while !over {
+    pub(super) async fn run(mut self) -> Result<Ended, ShellError> {
+        let Some(mut ears) = self.ears.take() else { return Ok(Ended::Asked) };
+        self.perform(self.core.start());
+        while self.over.is_none() {
             self.face.turned(self.core.workers(), self.status());
             let woke = ears.listen(self.patience()).await;
-            over = self.woken(woke);
+            self.woken(woke);
+            if self.clock.ticks().since(self.looked) >= self.look_every {
+                self.look_at_everything();
+            }
             let due = self.core.due(self.moment());
-            over |= self.perform(due);
+            self.perform(due);
         }
-        self.await_the_last_breath();
+        self.hands.await_the_last_breath();
         self.telling.news(self.clock.wall());
         self.telling.farewell();
-        Ok(())
-    }
-
-    /// A watcher taken over has let its lock go by now, and may be about to exit still.
-    fn await_the_last_breath(&self) {
-        for process in &self.signalled {
-            ending::wait_for(process, LAST_BREATH, self.clock.as_ref());
-        }
+        Ok(self.over.unwrap_or(Ended::Asked))
     }
 
     fn patience(&self) -> Duration {
-        let look = if self.core.is_anyone_starting() { LOOK_WHILE_STARTING } else { LOOK_EVERY };
         let now = self.clock.ticks();
+        let look = self.looked.plus(self.look_every).since(now);
+        let look = if self.core.is_anyone_starting() { look.min(LOOK_WHILE_STARTING) } else { look };
         self.core.next_due().map_or(look, |due| due.since(now).min(look))
     }
 
@@ -160,55 +182,62 @@ impl Shell {
         Moment { now: self.clock.ticks(), jitter }
     }
 
-    fn woken(&mut self, woke: Woke) -> bool {
+    fn woken(&mut self, woke: Woke) {
         match woke {
-            Woke::Signal(Signal::Child) => {
-                self.reaper.reap();
-                false
-            }
+            Woke::Signal(Signal::Child) => self.hands.reap(),
             Woke::Signal(Signal::Stop) => {
                 self.telling.interrupted();
                 let effects = self.core.stop(self.moment());
-                self.perform(effects)
+                self.perform(effects);
             }
-            // A terminal that was closed, or a word meant for watchers: neither is a reason to stop.
-            Woke::Signal(Signal::Reload) => false,
+            Woke::Signal(Signal::Reload) => {
+                if let Some(log) = &self.log {
+                    log.reopen();
+                }
+                let effects = self.core.anew();
+                self.perform(effects);
+            }
             Woke::Exited(worker, exit) => {
                 let said = self.telling.last_words(&worker);
-                self.tell_core(&worker, Event::ChildExited(exit, said))
+                self.tell_core(&worker, Event::ChildExited(exit, said));
             }
+            Woke::Told(worker, event) => self.tell_core(&worker, event),
             Woke::Waited(waited) => self.waited(&waited),
             Woke::Hint(hint) => self.hinted(&hint),
             Woke::Time => {
                 self.telling.news(self.clock.wall());
-                for worker in self.names() {
-                    self.condition(&worker);
-                    self.heart(&worker);
-                }
-                self.look_around()
+                self.look_around();
             }
         }
     }
 
-    fn tell_core(&mut self, worker: &WorkerName, event: Event) -> bool {
+    fn tell_core(&mut self, worker: &WorkerName, event: Event) {
         let effects = self.core.handle(worker, event, self.moment());
-        self.perform(effects)
+        self.perform(effects);
     }
 
-    fn waited(&mut self, waited: &Waited) -> bool {
+    fn waited(&mut self, waited: &Waited) {
         let worker = &waited.worker;
         self.waiters.is_over(worker);
         if let Err(error) = &waited.result {
             self.telling.warn(&format!("{worker}: its folder could not be waited for: {error}"));
         }
         // Held again: a restarter that is not us was faster, or nobody can tell. Either way nobody died here.
-        if lock::is_held(&self.layout.worker(worker)).unwrap_or(false) {
+        if lock::is_held(&self.layout.worker(worker)).unwrap_or(false) && !self.is_awaited(worker) {
             return self.perform(vec![Effect::Await(worker.clone())]);
         }
-        self.tell_core(worker, Event::Freed(look::left(&self.layout, worker)))
+        self.tell_core(worker, Event::Freed(look::left(&self.layout, worker)));
     }
 
-    fn hinted(&mut self, hint: &Hint) -> bool {
+    /// Whether the end of a hung one is waited for: then a lock that is held again is another's.
+    fn is_awaited(&self, worker: &WorkerName) -> bool {
+        let worker = self.core.workers().iter().find(|it| it.name == *worker);
+        worker.is_some_and(|it| {
+            matches!(it.actual, Actual::Asked { freed: false, .. } | Actual::Ousting { .. })
+        })
+    }
+
+    fn hinted(&mut self, hint: &Hint) {
         let Hint::Changed(path) = hint else {
             self.telling.news(self.clock.wall());
             return self.look_around();
@@ -216,24 +245,19 @@ impl Shell {
         let (dir, file) = (path.parent(), path.file_name().and_then(|name| name.to_str()));
         let dir_name = dir.and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
         match (dir, file) {
-            (Some(dir), _) if dir == self.layout.locks() => return self.look_around(),
+            (Some(dir), _) if dir == self.layout.locks() => self.look_around(),
             (Some(_), _) if dir_name == "journal" => self.telling.news(self.clock.wall()),
             (Some(_), Some(file @ ("state.json" | "heartbeat.json"))) => {
                 if let Ok(worker) = dir_name.parse() {
-                    if file == "state.json" { self.condition(&worker) } else { self.heart(&worker) }
+                    if file == "state.json" { self.what_it_says(&worker) } else { self.heart(&worker) }
                 }
             }
             (Some(_) | None, _) => {}
         }
-        false
-    }
-
-    fn names(&self) -> Vec<WorkerName> {
-        self.config.workers.iter().map(|worker| worker.name.clone()).collect()
     }
 
     /// What a worker says about itself is told and shown.
-    fn condition(&mut self, worker: &WorkerName) {
+    fn what_it_says(&mut self, worker: &WorkerName) {
         let state = State::read(&self.layout.state(worker));
         if !self.core.is_stopping() {
             self.telling.condition(worker, &state, self.clock.wall());
@@ -243,7 +267,7 @@ impl Shell {
 
     fn heart(&self, worker: &WorkerName) {
         if let Some(beat) = Heartbeat::read(&self.layout.heartbeat(worker)) {
-            self.face.beat(worker, beat.timestamp);
+            self.face.beat(worker, &beat);
         }
     }
 
@@ -251,56 +275,111 @@ impl Shell {
         if self.core.is_stopping() { WorkerStatus::Draining } else { WorkerStatus::Running }
     }
 
-    /// Looks at every worker that is not known to be up, and waits for those for whom no thread could be had.
-    fn look_around(&mut self) -> bool {
-        let effects = self.core.workers().iter().filter_map(|worker| self.look_worth(worker)).collect();
-        self.perform(effects)
+    /// The look that needs no hint: our lock, our port, every worker.
+    fn look_at_everything(&mut self) {
+        self.looked = self.clock.ticks();
+        self.keep_the_lock();
+        if self.door.try_again() == Ok(true) {
+            let at = self.door.at().map(|at| at.to_string()).unwrap_or_default();
+            self.telling.warn(&format!("now served on http://{at}/health/orchestrator"));
+        }
+        for worker in self.workers.clone() {
+            self.what_it_says(&worker);
+            self.heart(&worker);
+        }
+        self.look_around();
+        let is_disk_full = self.ward.is_disk_full();
+        let up = |it: &&Worker| matches!(it.actual, Actual::Up { .. });
+        let living: Vec<Worker> = self.core.workers().iter().filter(up).cloned().collect();
+        for worker in living {
+            let assessed = self.ward.assess(&worker, is_disk_full, self.clock.ticks());
+            self.tell_core(&worker.name, Event::Assessed(assessed));
+        }
     }
 
-    /// Where a child of ours is starting, its lock is left alone until the mirror names it, so that our look does
-    /// not stand in its way.
+    fn keep_the_lock(&mut self) {
+        match self.single.keep(self.clock.wall()) {
+            Ok(Kept::Ours) => {}
+            Ok(Kept::Anew) => {
+                self.telling.warn("the supervisor's lock file was removed, and is made again");
+            }
+            Ok(Kept::Lost(holder)) => {
+                let who = holder.map(|it| format!(" (pid {})", it.process.pid)).unwrap_or_default();
+                let text = format!(
+                    "the supervisor's lock file was removed, and another supervisor{who} has the new one: leaving the workers to it"
+                );
+                self.telling.warn(&text);
+                self.over = Some(Ended::Displaced);
+            }
+            Err(error) => self.telling.warn(&format!("could not look at our own lock: {error}")),
+        }
+    }
+
+    /// Looks at every worker that is not known to be up, and waits for those for whom no thread could be had.
+    fn look_around(&mut self) {
+        let effects = self.core.workers().iter().filter_map(|worker| self.look_worth(worker)).collect();
+        self.perform(effects);
+    }
+
+    /// Where somebody is starting, the lock is left alone until the mirror names a holder, so that our look does not
+    /// stand in its way.
     fn look_worth(&self, worker: &Worker) -> Option<Effect> {
         let name = &worker.name;
         let holder = || look::holder(&self.layout, name).map(|it| it.process);
         let look = match worker.actual {
             Actual::Starting { .. } => holder().is_some_and(|it| worker.child.as_ref() == Some(&it)),
-            Actual::Resting(_) | Actual::Occupied | Actual::Cooling { .. } => holder().is_some(),
-            Actual::Up { .. } if !self.waiters.is_waiting(name) => return Some(Effect::Await(name.clone())),
-            Actual::Absent | Actual::Refused | Actual::Up { .. } | Actual::Ending { .. } => false,
+            Actual::Asked { .. } | Actual::Resting(_) | Actual::Occupied | Actual::Cooling { .. } => {
+                holder().is_some()
+            }
+            Actual::Up { .. } | Actual::Ousting { .. } if !self.waiters.is_waiting(name) => {
+                return Some(Effect::Await(name.clone()));
+            }
+            Actual::Absent
+            | Actual::Refused
+            | Actual::Up { .. }
+            | Actual::Ousting { .. }
+            | Actual::Ending { .. } => false,
         };
         look.then(|| Effect::Look(name.clone()))
     }
 
-    /// Performs effects and those that follow from them; whether everything is over.
-    fn perform(&mut self, effects: Vec<Effect>) -> bool {
+    /// Performs effects and those that follow from them.
+    fn perform(&mut self, effects: Vec<Effect>) {
         let mut queue: std::collections::VecDeque<Effect> = effects.into();
-        let mut over = false;
         while let Some(effect) = queue.pop_front() {
-            let told = match effect {
-                Effect::Look(worker) => Some((self.look(&worker), worker)),
-                Effect::Spawn(worker) => Some((self.spawn(&worker), worker)),
-                Effect::End(worker, force) => {
-                    self.end(&worker, force).err().map(|why| (Event::Unreachable(why), worker))
-                }
-                Effect::Await(worker) => {
-                    self.wait(&worker);
-                    None
-                }
-                Effect::Say(notice) => {
-                    self.face.told(&notice);
-                    self.telling.notice(&notice, self.clock.wall());
-                    None
-                }
-                Effect::Finish => {
-                    over = true;
-                    None
-                }
-            };
-            if let Some((event, worker)) = told {
+            if let Some((worker, event)) = self.perform_one(effect) {
                 queue.extend(self.core.handle(&worker, event, self.moment()));
             }
         }
-        over
+    }
+
+    fn perform_one(&mut self, effect: Effect) -> Option<(WorkerName, Event)> {
+        match effect {
+            Effect::Look(worker) => {
+                let looked = self.look(&worker);
+                return Some((worker, looked));
+            }
+            Effect::Spawn(worker) => {
+                let (event, prints) = self.hands.start(&worker);
+                if let Some(path) = prints {
+                    self.telling.prints_to(&worker, path);
+                }
+                return Some((worker, event));
+            }
+            Effect::End(worker, force) => {
+                let known = self.core.workers().iter().find(|it| it.name == worker)?.clone();
+                let refused = self.hands.end(&known, force).err()?;
+                return Some((worker, Event::Unreachable(refused)));
+            }
+            Effect::Await(worker) => self.wait(&worker),
+            Effect::Sweep(worker, first) => self.hands.sweep(&worker, first),
+            Effect::Say(notice) => {
+                self.face.told(&notice);
+                self.telling.notice(&notice, self.clock.wall());
+            }
+            Effect::Finish => self.over = Some(Ended::Asked),
+        }
+        None
     }
 
     fn look(&self, worker: &WorkerName) -> Event {
@@ -313,79 +392,31 @@ impl Shell {
         }
     }
 
-    fn spawn(&mut self, worker: &WorkerName) -> Event {
-        match self.try_spawn(worker) {
-            Ok(process) => Event::Spawned(process),
-            Err(error) => {
-                let why = format!("could not start `{}`: {error}", self.watcher.display());
-                let hopeless =
-                    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
-                if hopeless { Event::Unstartable(why) } else { Event::SpawnFailed(why) }
-            }
-        }
-    }
-
-    fn try_spawn(&mut self, worker: &WorkerName) -> io::Result<ProcessId> {
-        let spec =
-            self.config.workers.iter().find(|spec| spec.name == *worker).ok_or(io::ErrorKind::NotFound)?;
-        let printed = launch::printed(&self.config, worker)?;
-        let mut command = launch::command(&self.watcher, &self.config, spec, &printed)?;
-        let child = self.reaper.spawn(&mut command)?;
-        self.telling.prints_to(worker, printed.path);
-        let (exited, name) = (self.exited.clone(), worker.clone());
-        tokio::spawn(async move {
-            if let Ok(exit) = child.exit.await {
-                exited.send((name, exit)).ok();
-            }
-        });
-        Ok(child.id)
-    }
-
     fn wait(&mut self, worker: &WorkerName) {
         if let Err(error) = self.waiters.wait(worker, self.layout.worker(worker)) {
             let text = format!("{worker}: no thread to wait for its death: {error}");
             self.telling.warn(&text);
         }
     }
-
-    fn end(&mut self, worker: &WorkerName, force: Force) -> Result<(), String> {
-        let child = self.core.workers().iter().find(|it| it.name == *worker).and_then(|it| it.child.clone());
-        let named = || look::holder(&self.layout, worker).filter(|it| it.role == Role::Watcher);
-        let process = child.or_else(|| named().map(|it| it.process)).ok_or_else(|| {
-            format!("`{}` does not say who it is", self.layout.watcher_lock(worker).display())
-        })?;
-        if process.is_alive().is_none() {
-            return Err(format!("pid {} lives in another PID namespace (a container)", process.pid));
-        }
-        let number = match force {
-            Force::Ask => Number::TERM,
-            Force::Kill => Number::KILL,
-        };
-        match process::signal(&process, number) {
-            // Gone already: its lock or its exit tells.
-            Err(error) if error.raw_os_error() != Some(nix::libc::ESRCH) => {
-                Err(format!("pid {} cannot be signalled: {error}", process.pid))
-            }
-            Ok(()) | Err(_) => {
-                // One that was stopped hears it only when it goes on.
-                process::signal(&process, Number::CONT).ok();
-                self.signalled.push(process);
-                Ok(())
-            }
-        }
-    }
 }
 
-/// Serves the supervisor's face where that was asked for; what there is to say if it cannot be.
-fn serve(config: &SupervisorConfig, face: &Arc<SupervisorFace>) -> (Option<Face>, Option<String>) {
-    let Some(addr) = config.metrics_addr else { return (None, None) };
-    match Face::start(addr, Arc::<SupervisorFace>::clone(face)) {
-        Ok(served) => (Some(served), None),
-        Err(error) => (
-            None,
-            Some(format!(
-                "{error}: the supervisor works on without its own metrics and health; another port: --metrics-addr"
-            )),
-        ),
+fn workers(config: &SupervisorConfig) -> impl Iterator<Item = Worker> + '_ {
+    config.workers.iter().map(|worker| {
+        let name = worker.name.clone();
+        if config.backups.contains(&name) { Worker::backup(name) } else { Worker::new(name) }
+    })
+}
+
+fn rules(config: &SupervisorConfig, took_over: bool) -> Rules {
+    Rules {
+        by: config.restart,
+        policy: Policy {
+            max_restarts: config.max_restarts,
+            cooldown: config.cooldown,
+            window: config.window,
+        },
+        grace: config.grace,
+        host_deadline: config.host_deadline,
+        keep_stopped: took_over || config.restart != RestartBy::Exec,
     }
 }

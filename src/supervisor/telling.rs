@@ -10,11 +10,12 @@ use jiff::tz::TimeZone;
 use super::banner::{Places, banner, quoted};
 use super::follow::{Tail, answer};
 use super::foreground::{Foreground, Told};
-use super::launch;
+use super::level::Level;
 use super::notice::{Notice, Typed, Weight};
 use super::speaker::Speaker;
+use super::{launch, look};
 use crate::clock::Timestamp;
-use crate::config::SupervisorConfig;
+use crate::config::{RestartBy, SupervisorConfig};
 use crate::layout::Layout;
 use crate::task::{FileName, Place, TaskState, WorkerName};
 use crate::telemetry::state_file::State;
@@ -76,11 +77,9 @@ impl Telling {
     /// Tells what the core has to say.
     pub(super) fn notice(&mut self, notice: &Notice, now: Timestamp) {
         let text = notice.text(&|worker| self.typed(worker));
+        log(notice, &text);
         let time = self.foreground.time(now);
-        // The runbooks' lines are looked for at the beginning of a line.
-        let plain =
-            matches!(notice, Notice::Restarting { .. } | Notice::Cooldown { .. } | Notice::SetAside { .. });
-        let text = if plain { text } else { format!("{time} {text}") };
+        let text = if notice.is_of_the_runbook() { text } else { format!("{time} {text}") };
         self.speaker.say(&text, notice.weight());
     }
 
@@ -91,8 +90,21 @@ impl Telling {
         let args = spec.map(|spec| self.config.watcher_args(spec)).unwrap_or_default();
         let args: Vec<String> = args.iter().map(|arg| quoted(Path::new(arg))).collect();
         Typed {
-            log: format!("tail -n 50 {}", quoted(&log)),
-            start: format!("{} {}", self.places.program("watcher"), args.join(" ")),
+            log: match self.config.restart {
+                RestartBy::Exec => format!("tail -n 50 {}", quoted(&log)),
+                RestartBy::Systemd | RestartBy::Nobody => {
+                    format!("journalctl -u agent-worker-{worker} -n 100")
+                }
+                RestartBy::Docker => format!("docker logs {worker} --tail 100"),
+            },
+            start: match self.config.restart {
+                RestartBy::Exec | RestartBy::Nobody => {
+                    format!("{} {}", self.places.program("watcher"), args.join(" "))
+                }
+                RestartBy::Systemd => format!("systemctl start agent-worker-{worker}"),
+                RestartBy::Docker => format!("docker start {worker}"),
+            },
+            pid: look::holder(&self.layout, worker).map(|it| it.process.pid),
         }
     }
 
@@ -138,6 +150,17 @@ impl Telling {
             format!("Tasks that are not done, and go on at the next start:\n  {}", lines.join("\n  "))
         };
         self.speaker.say(&text, Weight::Plain);
+    }
+}
+
+/// The same for programs, where there is a log: `severity` says how far a trouble has gone.
+fn log(notice: &Notice, text: &str) {
+    let worker = notice.worker().map(WorkerName::as_str);
+    let severity = notice.level().map(Level::as_str);
+    match notice.weight() {
+        Weight::Plain => tracing::info!(worker, severity, "{text}"),
+        Weight::Warning => tracing::warn!(worker, severity, "{text}"),
+        Weight::Alarm => tracing::error!(worker, severity, "{text}"),
     }
 }
 

@@ -163,6 +163,7 @@ impl Beat {
         let state_now = |state: &mut State| {
             state.status = shown.status;
             state.hold.clone_from(&shown.hold);
+            state.set_aside = None;
             state.running = shown.running.values().cloned().collect();
             state.queues = shown.queues;
         };
