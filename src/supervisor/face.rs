@@ -23,7 +23,7 @@ use crate::task::WorkerName;
 use crate::telemetry::face::FaceSource;
 use crate::telemetry::health::Snapshot;
 use crate::telemetry::heartbeat::Heartbeat;
-use crate::telemetry::metrics::{MetricsError, SupervisorMetrics};
+use crate::telemetry::metrics::{MetricsError, Standing, SupervisorMetrics};
 use crate::telemetry::state_file::{QueueDepths, State, WorkerStatus};
 
 /// What the loop writes down for those who ask.
@@ -85,9 +85,9 @@ impl SupervisorFace {
     pub(super) fn turned(&self, workers: &[Worker], status: WorkerStatus) {
         let seen: Vec<Seen> = workers.iter().map(seen).collect();
         for (worker, seen) in workers.iter().zip(&seen) {
-            self.metrics.set_up(&worker.name, seen.health.up);
             let is_aside = worker.actual == Actual::Resting(Rest::SetAside);
-            self.metrics.set_aside(&worker.name, is_aside);
+            let down = if is_aside { Standing::Aside } else { Standing::Down };
+            self.metrics.seen(&worker.name, if seen.health.up { Standing::Up } else { down });
         }
         let words: Vec<&str> = seen.iter().map(|it| it.word).collect();
         let levels: Vec<&str> = seen.iter().filter_map(|it| it.level).map(Level::as_str).collect();
@@ -152,12 +152,13 @@ impl SupervisorFace {
         }
     }
 
+    /// So many tasks were at work when the watcher was found dead.
+    pub(super) fn left_at_work(&self, worker: &WorkerName, tasks: usize) {
+        self.board().at_work.insert(worker.clone(), tasks as u64);
+    }
+
     fn died(&self, worker: &WorkerName) {
-        let mut board = self.board();
-        let at_work = board.states.get(worker).map_or(0, |state| state.running.len() as u64);
-        board.at_work.insert(worker.clone(), at_work);
-        let was_hung = board.hung.remove(worker);
-        drop(board);
+        let was_hung = self.board().hung.remove(worker);
         if !was_hung {
             self.detected(worker);
         }
@@ -304,9 +305,7 @@ mod tests {
     fn a_death_is_measured_once_and_its_tasks_are_counted_when_they_are_home() {
         let face = face();
         let marie: WorkerName = "marie".parse().unwrap();
-        let running = serde_json::json!({"running": [{"task": "t", "run_id": uuid::Uuid::now_v7(), "attempt": 1,
-            "state": "RUNNING", "started_at": "2026-01-02T03:04:05Z"}]});
-        face.says(&marie, State::parse(running.to_string().as_bytes()));
+        face.left_at_work(&marie, 1);
         let beat = serde_json::json!({"worker": "marie", "pid": 7, "boot_id": boot_id(), "boottime_ns": 5,
             "seq": 1, "timestamp": "2026-01-02T03:04:05Z", "status": "running", "active_tasks": 1});
         face.beat(&marie, &serde_json::from_value(beat).unwrap());

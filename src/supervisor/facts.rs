@@ -24,6 +24,15 @@ const START: u32 = 5;
 /// Looks that are so many times further apart than they should be were not taken on time.
 const LATE: u32 = 3;
 
+/// Whether there is room below the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Disk {
+    /// There is.
+    Roomy,
+    /// Too little.
+    Full,
+}
+
 /// Everything that has to be remembered between two looks.
 #[derive(Debug)]
 pub(super) struct Ward {
@@ -39,13 +48,14 @@ impl Ward {
         Self { layout, limits, pulses: HashMap::new() }
     }
 
-    /// Whether there is too little room below the root; asked once for all workers.
-    pub(super) fn is_disk_full(&self) -> bool {
-        space::of(self.layout.root()).is_ok_and(|space| space.scarce().is_some())
+    /// Whether there is room below the root; asked once for all workers.
+    pub(super) fn disk(&self) -> Disk {
+        let is_full = space::of(self.layout.root()).is_ok_and(|space| space.scarce().is_some());
+        if is_full { Disk::Full } else { Disk::Roomy }
     }
 
     /// How the watcher of `worker` is.
-    pub(super) fn assess(&mut self, worker: &Worker, is_disk_full: bool, now: Ticks) -> Assessed {
+    pub(super) fn assess(&mut self, worker: &Worker, disk: Disk, now: Ticks) -> Assessed {
         let holder = look::holder(&self.layout, &worker.name);
         let named = holder.as_ref().filter(|it| it.role == Role::Watcher).map(|it| it.process.clone());
         let process = worker.child.clone().or(named);
@@ -67,7 +77,7 @@ impl Ward {
             process: seen,
             has_beaten: felt.has_beaten,
             is_overdue: felt.is_overdue,
-            is_disk_full: is_disk_full || says_full,
+            is_disk_full: disk == Disk::Full || says_full,
             says: state.status,
         };
         Assessed {

@@ -12,7 +12,7 @@ use super::core::Event;
 use super::host::{Refusal, ask_all};
 use super::notice::Force;
 use super::restarter::asks;
-use super::state::{Actual, Swept, Worker};
+use super::state::{Actual, Sweep, Swept, Worker};
 use super::sweep::sweep;
 use super::{launch, look};
 use crate::clock::SharedClock;
@@ -113,13 +113,13 @@ impl Hands {
     }
 
     /// Sweeps on a thread of its own: ending strays takes its time.
-    pub(super) fn sweep(&self, worker: &WorkerName, first: bool) {
+    pub(super) fn sweep(&self, worker: &WorkerName, what: Sweep) {
         let (config, clock) = (self.config.recovery_of(worker), Arc::clone(&self.clock));
         let (told, name) = (self.told.clone(), worker.clone());
         let thread = std::thread::Builder::new().name(format!("sweep-{worker}"));
         let spawned = thread.spawn(move || {
             // Nobody listens any more when the program is about to end.
-            told.send((name, Event::Swept(sweep(&config, &clock, first)))).ok();
+            told.send((name, Event::Swept(sweep(&config, &clock, what)))).ok();
         });
         if let Err(error) = spawned {
             let swept = Swept { trouble: Some(format!("no thread for it: {error}")), ..Swept::default() };

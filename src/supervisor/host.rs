@@ -52,19 +52,16 @@ async fn one(reaper: &Reaper, ask: &Ask, deadline: Duration) -> Result<(), Refus
     };
     let spawned = reaper.spawn(command.stdout(out).stderr(err));
     drop(command);
-    let child = spawned.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
-            Refusal::NoProgram(format!("could not run `{program}`: {error}; is it installed, and in PATH?"))
-        }
-        _ => failed(error.to_string()),
+    let child = spawned.map_err(|error| {
+        let hopeless = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
+        let why = format!("could not run `{program}`: {error}; is it installed, and in PATH?");
+        if hopeless { Refusal::NoProgram(why) } else { Refusal::Failed(why) }
     })?;
-    let exit = match tokio::time::timeout(deadline, child.exit).await {
-        Ok(exit) => exit.map_err(|_| failed("it was not reaped".to_owned()))?,
-        Err(_) => {
-            process::signal(&child.id, Signal::KILL).ok();
-            return Err(failed(format!("no answer within {} s; it was killed", deadline.as_secs())));
-        }
+    let Ok(exit) = tokio::time::timeout(deadline, child.exit).await else {
+        process::signal(&child.id, Signal::KILL).ok();
+        return Err(failed(format!("no answer within {} s; it was killed", deadline.as_secs())));
     };
+    let exit = exit.map_err(|_| failed("it was not reaped".to_owned()))?;
     let [out, err] = [0, 1].map(|n| text(&mut printed[n]));
     if exit != Exit::Code(0) {
         return Err(failed(format!("{exit}: {}", said(&out, &err))));

@@ -1,9 +1,12 @@
 //! Looking at a worker: who holds its lock, and how it left its state file.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use crate::layout::Layout;
 use crate::os::holder::{Holder, Role};
 use crate::os::lock;
-use crate::task::WorkerName;
+use crate::task::{FileName, WorkerName};
 use crate::telemetry::state_file::{State, WorkerStatus};
 
 use super::state::{Found, Left};
@@ -40,4 +43,11 @@ pub(super) fn left(layout: &Layout, worker: &WorkerName) -> Left {
         | WorkerStatus::Recovering
         | WorkerStatus::Degraded => Left::Otherwise,
     }
+}
+
+/// How many task files lie in `dir`.
+pub(super) fn tasks_in(dir: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let is_task = |name: &OsStr| name.to_str().is_some_and(|name| name.parse::<FileName>().is_ok());
+    entries.flatten().filter(|entry| is_task(&entry.file_name())).count()
 }

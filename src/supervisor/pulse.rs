@@ -102,12 +102,12 @@ mod tests {
         Ticks(Duration::from_secs(second))
     }
 
-    fn sign(seq: u64) -> Option<Sign> {
-        Some(Sign { seq, ..Sign::default() })
+    fn sign(seq: u64) -> Sign {
+        Sign { seq, ..Sign::default() }
     }
 
-    fn process(pid: i32) -> Option<ProcessId> {
-        Some(ProcessId { pid, start_ticks: 1, boot_id: "b".to_owned(), pid_ns: 1 })
+    fn process(pid: i32) -> ProcessId {
+        ProcessId { pid, start_ticks: 1, boot_id: "b".to_owned(), pid_ns: 1 }
     }
 
     /// The seconds at which looks every five seconds found it overdue, where it beats until `last`.
@@ -116,8 +116,8 @@ mod tests {
         let looks = (0..=until).step_by(5);
         looks
             .filter(|second| {
-                let seen = (sign((*second).min(last)), true);
-                pulse.look(process(7), seen, at(*second), &LIMITS).is_overdue
+                let seen = (Some(sign((*second).min(last))), true);
+                pulse.look(Some(process(7)), seen, at(*second), &LIMITS).is_overdue
             })
             .collect()
     }
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn time_in_which_nobody_looked_does_not_count() {
         let mut pulse = Pulse::default();
-        let mut look = |second| pulse.look(process(7), (sign(1), true), at(second), &LIMITS);
+        let mut look = |second| pulse.look(Some(process(7)), (Some(sign(1)), true), at(second), &LIMITS);
         look(0);
         for second in [100_000, 100_005, 100_055] {
             assert!(!look(second).is_overdue, "{second}: one full period of grace");
@@ -139,7 +139,8 @@ mod tests {
         for second in (100_060..100_110).step_by(10) {
             look(second);
         }
-        assert!(look(100_115).is_overdue, "then it is");
+        assert!(!look(100_115).is_overdue, "one look is none");
+        assert!(look(100_125).is_overdue, "then it is");
         assert!(!look(200_000).is_overdue, "and not after the next sleep");
     }
 
@@ -149,7 +150,7 @@ mod tests {
         let mut pulse = Pulse::default();
         for n in 0..100u64 {
             let sign = Sign { seq: n, boottime_ns: 1_000_000 - n, mtime_ns: -(i128::from(n) * 86_400) };
-            let felt = pulse.look(process(7), (Some(sign), true), at(n * 5), &LIMITS);
+            let felt = pulse.look(Some(process(7)), (Some(sign), true), at(n * 5), &LIMITS);
             assert_eq!((felt.silent, felt.is_overdue), (Duration::ZERO, false));
         }
     }
@@ -158,25 +159,25 @@ mod tests {
     fn a_start_has_its_own_limit_and_a_new_watcher_begins_anew() {
         let mut pulse = Pulse::default();
         for second in (0..300).step_by(5) {
-            let felt = pulse.look(process(7), (sign(9), false), at(second), &LIMITS);
+            let felt = pulse.look(Some(process(7)), (Some(sign(9)), false), at(second), &LIMITS);
             assert!(!felt.is_overdue && !felt.has_beaten, "{second}");
         }
-        pulse.look(process(7), (sign(9), false), at(300), &LIMITS);
-        let felt = pulse.look(process(7), (sign(9), false), at(305), &LIMITS);
+        pulse.look(Some(process(7)), (Some(sign(9)), false), at(300), &LIMITS);
+        let felt = pulse.look(Some(process(7)), (Some(sign(9)), false), at(305), &LIMITS);
         assert!(felt.is_overdue, "a start that never ends");
-        let felt = pulse.look(process(8), (sign(9), false), at(310), &LIMITS);
+        let felt = pulse.look(Some(process(8)), (Some(sign(9)), false), at(310), &LIMITS);
         assert_eq!(felt, Felt { silent: Duration::ZERO, has_beaten: false, is_overdue: false });
-        let felt = pulse.look(process(8), (sign(10), false), at(315), &LIMITS);
+        let felt = pulse.look(Some(process(8)), (Some(sign(10)), false), at(315), &LIMITS);
         assert!(felt.has_beaten, "it was seen to beat, whatever its times say");
     }
 
     #[test]
     fn a_mirror_that_is_gone_for_a_moment_changes_nothing() {
         let mut pulse = Pulse::default();
-        pulse.look(process(7), (sign(1), true), at(0), &LIMITS);
-        let felt = pulse.look(None, (sign(1), true), at(10), &LIMITS);
+        pulse.look(Some(process(7)), (Some(sign(1)), true), at(0), &LIMITS);
+        let felt = pulse.look(None, (Some(sign(1)), true), at(10), &LIMITS);
         assert_eq!(felt.silent, Duration::from_secs(10));
-        let felt = pulse.look(process(7), (sign(1), true), at(20), &LIMITS);
+        let felt = pulse.look(Some(process(7)), (Some(sign(1)), true), at(20), &LIMITS);
         assert_eq!(felt.silent, Duration::from_secs(20));
     }
 }

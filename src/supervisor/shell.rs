@@ -17,6 +17,7 @@ use super::ears::{Ears, Woke, listen_to_files};
 use super::face::SupervisorFace;
 use super::facts::Ward;
 use super::hands::{Hands, Later};
+use super::notice::Notice;
 use super::restart::Policy;
 use super::single::{Kept, Single};
 use super::state::{Actual, Worker};
@@ -29,7 +30,7 @@ use crate::layout::Layout;
 use crate::os::lock;
 use crate::os::signals::Signal;
 use crate::os::watch::{Hint, Hints};
-use crate::task::WorkerName;
+use crate::task::{Place, WorkerName};
 use crate::telemetry::heartbeat::Heartbeat;
 use crate::telemetry::log::LogHandle;
 use crate::telemetry::metrics::MetricsError;
@@ -130,7 +131,7 @@ impl Shell {
         let look_every = LOOK_EVERY.min(config.hung_after / LOOKS);
         Ok(Self {
             workers: config.workers.iter().map(|worker| worker.name.clone()).collect(),
-            core: Core::new(workers(&config), rules(&config, given.took_over)),
+            core: Core::new(workers(&config), rules(&config, &given)),
             ears: Some(Ears { signals: given.signals, exits, told, waits, hints: hinted }),
             _hints: hints,
             ward: Ward::new(layout.clone(), config.hung_after, look_every),
@@ -288,11 +289,11 @@ impl Shell {
             self.heart(&worker);
         }
         self.look_around();
-        let is_disk_full = self.ward.is_disk_full();
+        let disk = self.ward.disk();
         let up = |it: &&Worker| matches!(it.actual, Actual::Up { .. });
         let living: Vec<Worker> = self.core.workers().iter().filter(up).cloned().collect();
         for worker in living {
-            let assessed = self.ward.assess(&worker, is_disk_full, self.clock.ticks());
+            let assessed = self.ward.assess(&worker, disk, self.clock.ticks());
             self.tell_core(&worker.name, Event::Assessed(assessed));
         }
     }
@@ -372,8 +373,12 @@ impl Shell {
                 return Some((worker, Event::Unreachable(refused)));
             }
             Effect::Await(worker) => self.wait(&worker),
-            Effect::Sweep(worker, first) => self.hands.sweep(&worker, first),
+            Effect::Sweep(worker, what) => self.hands.sweep(&worker, what),
             Effect::Say(notice) => {
+                if let Notice::Died { worker, .. } = &notice {
+                    let left = look::tasks_in(&self.layout.place(worker, Place::Active));
+                    self.face.left_at_work(worker, left);
+                }
                 self.face.told(&notice);
                 self.telling.notice(&notice, self.clock.wall());
             }
@@ -407,7 +412,7 @@ fn workers(config: &SupervisorConfig) -> impl Iterator<Item = Worker> + '_ {
     })
 }
 
-fn rules(config: &SupervisorConfig, took_over: bool) -> Rules {
+fn rules(config: &SupervisorConfig, given: &Given) -> Rules {
     Rules {
         by: config.restart,
         policy: Policy {
@@ -417,6 +422,6 @@ fn rules(config: &SupervisorConfig, took_over: bool) -> Rules {
         },
         grace: config.grace,
         host_deadline: config.host_deadline,
-        keep_stopped: took_over || config.restart != RestartBy::Exec,
+        keep_stopped: given.took_over || config.restart != RestartBy::Exec,
     }
 }

@@ -258,6 +258,15 @@ pub enum Left {
     Otherwise,
 }
 
+/// How much a sweep over a worker that is set aside does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sweep {
+    /// A whole clean recovery, the first time.
+    All,
+    /// Only what is left to do, if anything is.
+    WhatIsLeft,
+}
+
 /// What a sweep over a worker that is set aside has come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::recover::{Announced, RecoverError, carry_out_as, take};
-use super::state::Swept;
+use super::state::{Sweep, Swept};
 use crate::clock::SharedClock;
 use crate::config::RecoverConfig;
 use crate::layout::Layout;
@@ -28,14 +28,14 @@ use crate::telemetry::state_file;
 /// The largest task file that is read here: one that is larger is left where it is.
 const READ_BYTES: u64 = crate::spool::found::FILE_LIMIT;
 
-/// Sweeps once. The first sweep does a whole clean recovery; the others only what is left to do.
-pub(super) fn sweep(config: &RecoverConfig, clock: &SharedClock, first: bool) -> Swept {
+/// Sweeps once.
+pub(super) fn sweep(config: &RecoverConfig, clock: &SharedClock, what: Sweep) -> Swept {
     let layout = Layout::new(&config.root);
     let disk = Disk::new(config.durability);
     let spool = Arc::new(Spool::new(layout.clone(), config.worker.clone(), disk, Arc::clone(clock)));
     let mut swept = Swept::default();
-    let result = if first || is_worth_it(&spool, config, &mut swept) {
-        act(config, &spool, first, &mut swept)
+    let result = if what == Sweep::All || is_worth_it(&spool, config, &mut swept) {
+        act(config, &spool, what, &mut swept)
     } else {
         Ok(())
     };
@@ -54,7 +54,7 @@ fn is_worth_it(spool: &Arc<Spool<Disk>>, config: &RecoverConfig, swept: &mut Swe
 fn act(
     config: &RecoverConfig,
     spool: &Arc<Spool<Disk>>,
-    first: bool,
+    what: Sweep,
     swept: &mut Swept,
 ) -> Result<(), String> {
     let layout = spool.layout();
@@ -74,7 +74,7 @@ fn act(
         swept.recovered = brings_home(plan);
     }
     hand_on(config, spool, swept);
-    if first {
+    if what == Sweep::All {
         // Those who look at the worker are to see why nobody starts it; without that it is set aside all the same.
         let at = policy.now;
         state_file::update(&layout.state(&config.worker), config.durability, |state| {
@@ -160,7 +160,7 @@ fn hand_on(config: &RecoverConfig, spool: &Spool<Disk>, swept: &mut Swept) {
             }
             // It is still where it was: the next sweep finds it.
             Err(error) => {
-                tracing::warn!(worker = %config.worker, file = %file, error = %error, "could not hand it on")
+                tracing::warn!(worker = %config.worker, file = %file, error = %error, "could not hand it on");
             }
         }
     }

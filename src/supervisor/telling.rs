@@ -17,7 +17,7 @@ use super::{launch, look};
 use crate::clock::Timestamp;
 use crate::config::{RestartBy, SupervisorConfig};
 use crate::layout::Layout;
-use crate::task::{FileName, Place, TaskState, WorkerName};
+use crate::task::{Place, TaskState, WorkerName};
 use crate::telemetry::state_file::State;
 
 /// Who tells.
@@ -132,13 +132,13 @@ impl Telling {
     pub(super) fn farewell(&mut self) {
         let shown = self.places.layout();
         let mut lines = Vec::new();
-        let inbox = count(&self.layout.tasks());
+        let inbox = look::tasks_in(&self.layout.tasks());
         if inbox > 0 {
             lines.push(format!("{inbox} waiting in {}", shown.tasks().display()));
         }
         for worker in &self.config.workers {
             for place in [Place::Active, Place::Staged, Place::Pending] {
-                let n = count(&self.layout.place(&worker.name, place));
+                let n = look::tasks_in(&self.layout.place(&worker.name, place));
                 if n > 0 {
                     lines.push(format!("{n} in {}", shown.place(&worker.name, place).display()));
                 }
@@ -162,11 +162,4 @@ fn log(notice: &Notice, text: &str) {
         Weight::Warning => tracing::warn!(worker, severity, "{text}"),
         Weight::Alarm => tracing::error!(worker, severity, "{text}"),
     }
-}
-
-/// How many task files lie in `dir`.
-fn count(dir: &Path) -> usize {
-    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
-    let is_task = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.parse::<FileName>().is_ok());
-    entries.flatten().filter(|entry| is_task(&entry.file_name())).count()
 }

@@ -39,6 +39,8 @@ impl Beat {
 
     /// Beats once; a fault that concerns no single task, if there is one.
     pub(super) fn beat(&mut self, core: &Core, now: Now) -> Option<Holding> {
+        #[cfg(feature = "test-support")]
+        super::stall::stall_if_asked();
         self.seq += 1;
         self.show(core);
         self.keep_mirrors(now.wall);

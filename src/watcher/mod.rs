@@ -33,6 +33,8 @@ mod looks;
 mod mirror;
 mod panic;
 mod shell;
+#[cfg(feature = "test-support")]
+mod stall;
 mod start;
 mod verdicts;
 mod watchdog;

@@ -7,7 +7,7 @@ use crate::clock::Ticks;
 use crate::config::RestartBy;
 use crate::supervisor::notice::Notice;
 use crate::supervisor::restart::Tally;
-use crate::supervisor::state::{Actual, Rest, Swept};
+use crate::supervisor::state::{Actual, Rest, Sweep, Swept};
 
 /// Between two sweeps while an agent is still at work.
 const WHILE_AGENTS_LIVE: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ impl Core {
         let worker = &mut self.workers[n];
         worker.gone_since.get_or_insert(now);
         worker.actual = Actual::Resting(Rest::SetAside);
-        vec![Effect::Say(notice), Effect::Sweep(worker.name.clone(), true)]
+        vec![Effect::Say(notice), Effect::Sweep(worker.name.clone(), Sweep::All)]
     }
 
     pub(super) fn swept(&mut self, n: usize, swept: Swept, now: Ticks) -> Vec<Effect> {
@@ -44,7 +44,7 @@ impl Core {
             return Vec::new();
         }
         worker.sweep_at = None;
-        vec![Effect::Sweep(worker.name.clone(), false)]
+        vec![Effect::Sweep(worker.name.clone(), Sweep::WhatIsLeft)]
     }
 
     /// Somebody says that what was wrong was put right: who was given up is tried again, its past forgotten.

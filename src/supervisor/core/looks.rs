@@ -61,13 +61,13 @@ impl Core {
                 vec![Effect::Await(worker.name.clone())]
             }
             Actual::Starting { began } if id.is_some() && worker.child == id => {
-                self.up(n, Origin::Child, id, began, now)
+                self.up(n, (Origin::Child, began), id, now)
             }
             Actual::Starting { .. } | Actual::Up { .. } | Actual::Ousting { .. } => Vec::new(),
             _ if stopping => Vec::new(),
             // The old one still, that its host was asked to restart: until it is late.
             Actual::Asked { freed: false, until } if now < until => Vec::new(),
-            Actual::Asked { .. } => self.up(n, Origin::TakenOver, id, now, now),
+            Actual::Asked { .. } => self.up(n, (Origin::TakenOver, now), id, now),
             Actual::Absent
             | Actual::Refused
             | Actual::Occupied
@@ -88,9 +88,8 @@ impl Core {
     fn up(
         &mut self,
         n: usize,
-        origin: Origin,
+        (origin, began): (Origin, Ticks),
         id: Option<ProcessId>,
-        began: Ticks,
         now: Ticks,
     ) -> Vec<Effect> {
         let worker = &mut self.workers[n];

@@ -21,7 +21,7 @@ use std::time::Duration;
 use super::condition::Condition;
 use super::notice::{Force, Notice};
 use super::restart::Policy;
-use super::state::{Actual, Found, Left, Swept, Worker};
+use super::state::{Actual, Found, Left, Sweep, Swept, Worker};
 use crate::clock::Ticks;
 use crate::config::RestartBy;
 use crate::os::process::{Exit, ProcessId};
@@ -88,8 +88,8 @@ pub enum Effect {
     Await(WorkerName),
     /// Signal the watcher.
     End(WorkerName, Force),
-    /// Bring home what lies with a worker that is set aside, and hand on what others may do; whether for the first time.
-    Sweep(WorkerName, bool),
+    /// Bring home what lies with a worker that is set aside, and hand on what others may do.
+    Sweep(WorkerName, Sweep),
     /// Tell the person.
     Say(Notice),
     /// Everything is over.
@@ -196,7 +196,7 @@ impl Core {
         let worker = &mut self.workers[n];
         let name = worker.name.clone();
         match worker.actual {
-            Actual::Cooling { .. } if stopping => Vec::new(),
+            Actual::Cooling { .. } | Actual::Ousting { .. } if stopping => Vec::new(),
             Actual::Cooling { .. } => {
                 worker.actual = Actual::Absent;
                 vec![self.restarting(n), Effect::Spawn(name)]
@@ -207,7 +207,6 @@ impl Core {
             }
             // Somebody may hold the lock without a mirror that says so: a look decides, now and later.
             Actual::Asked { .. } => vec![Effect::Look(name)],
-            Actual::Ousting { .. } if stopping => Vec::new(),
             Actual::Ousting { .. } => self.oust_harder(n, now),
             Actual::Absent
             | Actual::Starting { .. }

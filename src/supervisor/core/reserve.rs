@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Core, Effect};
 use crate::clock::Ticks;
 use crate::supervisor::notice::{Force, Notice};
-use crate::supervisor::state::{Actual, Rest, Retiring, Worker};
+use crate::supervisor::state::{Actual, Rest, Retiring, Sweep, Worker};
 use crate::task::WorkerName;
 
 /// How long a worker may be without a watcher before a backup is called.
@@ -48,7 +48,7 @@ impl Core {
         worker.is_back();
         worker.actual = Actual::Resting(Rest::Reserve);
         let name = worker.name.clone();
-        vec![Effect::Say(Notice::InReserve { worker: name.clone() }), Effect::Sweep(name, false)]
+        vec![Effect::Say(Notice::InReserve { worker: name.clone() }), Effect::Sweep(name, Sweep::WhatIsLeft)]
     }
 }
 

@@ -20,18 +20,18 @@ impl Core {
         }
         // Docker ends what hangs in a container, where no signal of ours goes.
         let by_its_host = by == RestartBy::Docker && !seen.within_reach;
-        match seen.condition {
-            Condition::Hung if !worker.spared => self.oust(n, (origin, began), seen, at),
-            Condition::Silent if by_its_host && !worker.spared => self.have_it_ended(n, began, seen, at),
-            condition => {
-                if !matches!(condition, Condition::Hung | Condition::Silent) {
-                    worker.spared = false;
-                }
-                let mut out = self.told(n, before, seen);
-                out.extend(self.retire_if_idle(n, seen.running));
-                out
-            }
+        if seen.condition == Condition::Hung && !worker.spared {
+            return self.oust(n, (origin, began), seen, at);
         }
+        if seen.condition == Condition::Silent && by_its_host {
+            return if worker.spared { Vec::new() } else { self.have_it_ended(n, began, seen, at) };
+        }
+        if seen.condition != Condition::Hung {
+            worker.spared = false;
+        }
+        let mut out = self.told(n, before, seen);
+        out.extend(self.retire_if_idle(n, seen.running));
+        out
     }
 
     /// A condition that needs a person is told when it comes and when it goes.

@@ -67,8 +67,8 @@ fn with_pid(pid: Option<i32>) -> String {
 }
 
 fn up(worker: &WorkerName, pid: Option<i32>, after: Option<Duration>) -> String {
-    let after = after.map(|it| format!("; back after {}", seconds(it))).unwrap_or_default();
-    format!("{worker}: up{}{after}", with_pid(pid))
+    let after = after.map(|it| format!(" again after {}", seconds(it))).unwrap_or_default();
+    format!("{worker}: up{after}{}", with_pid(pid))
 }
 
 fn died(worker: &WorkerName, exit: Option<Exit>, lived: Duration) -> String {

@@ -18,6 +18,17 @@ pub struct Labels<'a> {
     pub levels: &'a [&'a str],
 }
 
+/// Whether a worker is at work, as far as two metrics tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its watcher lives.
+    Up,
+    /// It does not.
+    Down,
+    /// It does not, and nobody restarts it any more.
+    Aside,
+}
+
 /// From the last heartbeat to the notice of a death: milliseconds for a crash, a minute and more for a hang.
 const DETECTION_BUCKETS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 30.0, 90.0, 300.0];
 /// From there to a watcher that holds the lock again.
@@ -121,14 +132,11 @@ impl SupervisorMetrics {
         self.registry.render()
     }
 
-    /// Whether the worker's watcher was seen alive.
-    pub fn set_up(&self, worker: &WorkerName, is_up: bool) {
-        self.up.with_label_values(&[worker.as_str()]).set(i64::from(is_up));
-    }
-
-    /// Whether the worker is no longer restarted.
-    pub fn set_aside(&self, worker: &WorkerName, is_aside: bool) {
-        self.set_aside.with_label_values(&[worker.as_str()]).set(i64::from(is_aside));
+    /// What was seen of the worker.
+    pub fn seen(&self, worker: &WorkerName, standing: Standing) {
+        let label = &[worker.as_str()];
+        self.up.with_label_values(label).set(i64::from(standing == Standing::Up));
+        self.set_aside.with_label_values(label).set(i64::from(standing == Standing::Aside));
     }
 
     /// The condition of each worker, of the words that there are from the start.
@@ -191,9 +199,9 @@ mod tests {
     fn every_worker_is_there_from_the_start_and_changes_are_seen() {
         let (marie, anga): (WorkerName, WorkerName) = ("marie".parse().unwrap(), "anga".parse().unwrap());
         let metrics = SupervisorMetrics::new("1", &[marie.clone(), anga.clone()], &LABELS).unwrap();
-        metrics.set_up(&marie, true);
+        metrics.seen(&marie, Standing::Up);
         metrics.restarted(&marie);
-        metrics.set_aside(&anga, true);
+        metrics.seen(&anga, Standing::Aside);
         metrics.recovered(&marie, Some(Duration::from_secs(3)), 2);
         metrics.detected(Duration::from_millis(70));
         metrics.set_conditions(&["working", "crashed", "working"], &LABELS);

@@ -1,5 +1,10 @@
 //! The core, event by event, with a clock turned by hand.
 
+mod aside;
+mod hosts;
+mod ward;
+
+use super::super::condition::Condition;
 use super::*;
 use crate::os::holder::Role;
 
@@ -65,6 +70,12 @@ impl World {
         shown(&self.core.due(at))
     }
 
+    /// Somebody looks at how the watcher is.
+    fn assessed(&mut self, condition: Condition) -> Vec<String> {
+        let silent = Duration::from_mins(1);
+        self.happens(Event::Assessed(Assessed { condition, silent, running: 1, within_reach: true }))
+    }
+
     fn killed(&mut self) -> Vec<String> {
         self.happens(Event::ChildExited(Exit::Signal(9), String::new()))
     }
@@ -116,8 +127,8 @@ fn shown(effects: &[Effect]) -> Vec<String> {
         Effect::Await(_) => "await",
         Effect::End(_, Force::Ask) => "ask",
         Effect::End(_, Force::Kill) => "kill",
-        Effect::Sweep(_, true) => "sweep all",
-        Effect::Sweep(_, false) => "sweep",
+        Effect::Sweep(_, Sweep::All) => "sweep all",
+        Effect::Sweep(_, Sweep::WhatIsLeft) => "sweep",
         Effect::Finish => "finish",
         Effect::Say(notice) => said(notice),
     };
