@@ -108,6 +108,10 @@ fn promtool_finds_nothing_to_say_about_a_supervisor_that_has_restarted() {
     let supervisor = world.start(&mut command, "supervisor");
     let mirror = world.root().join("locks/marie_watcher.lock");
     let pid = world.until("a watcher is at work", || world::json(&mirror)?["pid"].as_i64());
+    world.until("the supervisor has seen it beat", || {
+        let seen = !ask(addr, "/api/status")["workers"][0]["heartbeat"].is_null();
+        seen.then_some(())
+    });
     let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
     let page = world.until("it is back", || {

@@ -330,11 +330,9 @@ fn what_lies_with_one_that_is_set_aside_is_finished_by_others() {
     service.started.signal(Signal::SIGHUP);
     service.says("marie: up", 2);
     assert_eq!(world.filed("marie/completed", "pinned")["result"], "mine");
+    let state = world.root().join("workers/marie/state.json");
     world.until("nothing says any more that it is set aside", || {
-        let shown = world.agentctl(&["status", "--json"]);
-        let shown: Value = serde_json::from_slice(&shown.stdout).ok()?;
-        let all = shown["workers"].as_array()?;
-        all.iter().all(|it| it["set_aside"].is_null()).then_some(())
+        world::json(&state)?.get("set_aside").is_none().then_some(())
     });
     service.stop();
 }

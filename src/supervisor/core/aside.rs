@@ -10,7 +10,7 @@ use crate::supervisor::restart::Tally;
 use crate::supervisor::state::{Actual, Rest, Sweep, Swept};
 
 /// Between two sweeps while an agent is still at work.
-const WHILE_AGENTS_LIVE: Duration = Duration::from_secs(1);
+const WHILE_AGENTS_LIVE: Duration = Duration::from_secs(5);
 /// Between two sweeps otherwise: people go on dropping tasks into its folder.
 const OTHERWISE: Duration = Duration::from_secs(15);
 

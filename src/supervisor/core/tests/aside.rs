@@ -27,7 +27,7 @@ fn it_is_swept_soon_again_while_an_agent_lives_and_now_and_then_otherwise() {
     let mut world = aside();
     assert!(world.later(1000).is_empty(), "one sweep at a time");
     world.happens(swept(1));
-    assert_eq!(world.later(1), ["sweep"]);
+    assert_eq!(world.later(5), ["sweep"]);
     let done = Swept { recovered: 1, handed: 2, ..Swept::default() };
     assert_eq!(world.happens(Event::Swept(done)), ["say swept"]);
     assert!(world.later(14).is_empty());
