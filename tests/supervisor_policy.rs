@@ -483,9 +483,12 @@ fn where_the_host_restarts_by_itself_nobody_is_started_and_nothing_is_left_lying
     let marie = world.up("marie");
     let service = Service::start(&world, &mut host.run("none", &[]), "run");
     service.says("marie: a watcher is at work already", 1);
+    // Both are waiting for the lock, and the second has it before anybody can look.
+    let next = world.start(&mut world.watcher("marie"), "marie");
     marie.murder();
     service.says("its host is to start it again", 1);
-    let again = world.up("marie");
+    world.at_work("marie", &next);
+    let again = next;
     service.says("marie: up again", 1);
     world.submit("marie/pending", "long", &gated(&gate(&world, "long")));
     at_work(&world, "long", 1);

@@ -85,7 +85,7 @@ mod tests {
         let now = Ticks::default();
         let up = Actual::Up { origin: Origin::Child, began: now };
         let ousting = Actual::Ousting { origin: Origin::Child, began: now, until: now, killed: false };
-        let starting = Actual::Starting { began: now };
+        let starting = Actual::Starting { began: now, until: now };
         for (actual, deaths, condition, expected) in [
             (up, 0, Some(Condition::Working), None),
             (up, 2, Some(Condition::Working), None),

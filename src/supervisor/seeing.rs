@@ -130,7 +130,7 @@ mod tests {
         let up = Actual::Up { origin: Origin::Child, began: now };
         let actuals = [
             Actual::Absent,
-            Actual::Starting { began: now },
+            Actual::Starting { began: now, until: now },
             Actual::Asked { until: now, freed: true },
             Actual::Ousting { origin: Origin::Child, began: now, until: now, killed: false },
             Actual::Ending { began: now, until: now },

@@ -84,6 +84,7 @@ pub(super) struct Given {
 /// The doing half of the supervisor.
 pub(super) struct Shell {
     workers: Vec<WorkerName>,
+    by: RestartBy,
     layout: Layout,
     clock: SharedClock,
     core: Core,
@@ -131,6 +132,7 @@ impl Shell {
         let look_every = LOOK_EVERY.min(config.hung_after / LOOKS);
         Ok(Self {
             workers: config.workers.iter().map(|worker| worker.name.clone()).collect(),
+            by: config.restart,
             core: Core::new(workers(&config), rules(&config, &given)),
             ears: Some(Ears { signals: given.signals, exits, told, waits, hints: hinted }),
             _hints: hints,
@@ -230,8 +232,12 @@ impl Shell {
         self.tell_core(worker, Event::Freed(look::left(&self.layout, worker)));
     }
 
-    /// Whether the end of a hung one is waited for: then a lock that is held again is another's.
+    /// Whether a lock that is held again is another's: where the end of a hung one is waited for, and where the host
+    /// restarts by itself, as fast as it may be.
     fn is_awaited(&self, worker: &WorkerName) -> bool {
+        if self.by == RestartBy::Nobody {
+            return true;
+        }
         let worker = self.core.workers().iter().find(|it| it.name == *worker);
         worker.is_some_and(|it| {
             matches!(it.actual, Actual::Asked { freed: false, .. } | Actual::Ousting { .. })

@@ -3,7 +3,7 @@
 //! | actual | lock | own child | left by |
 //! |---|---|---|---|
 //! | absent | free or unknown | no | a look, a start |
-//! | starting | not seen yet | yes | the lock is seen, the child ends |
+//! | starting | not seen yet | yes | the lock is seen, the child ends, or is ended |
 //! | asked | free, or a hung one's | no | the lock is seen; the time comes: a failed restart |
 //! | up | held by a watcher | yes, or taken over | the lock is free, the child ends, it hangs |
 //! | ousting | held by a hung watcher | yes, or taken over | the lock is free, the child ends |
@@ -131,6 +131,8 @@ pub enum Actual {
     Starting {
         /// When it was started.
         began: Ticks,
+        /// When that has taken too long.
+        until: Ticks,
     },
     /// Its host was asked to restart it, or does so by itself.
     Asked {
@@ -181,16 +183,12 @@ impl Actual {
     /// When this state is to be looked at again.
     pub const fn due(self) -> Option<Ticks> {
         match self {
-            Self::Ending { until, .. }
+            Self::Starting { until, .. }
+            | Self::Ending { until, .. }
             | Self::Cooling { until }
             | Self::Asked { until, .. }
             | Self::Ousting { until, .. } => Some(until),
-            Self::Absent
-            | Self::Starting { .. }
-            | Self::Up { .. }
-            | Self::Refused
-            | Self::Occupied
-            | Self::Resting(_) => None,
+            Self::Absent | Self::Up { .. } | Self::Refused | Self::Occupied | Self::Resting(_) => None,
         }
     }
 

@@ -17,7 +17,7 @@ impl Core {
         worker.child = None;
         let (name, ousted) = (worker.name.clone(), worker.ousted);
         let (began, locked) = match worker.actual {
-            Actual::Starting { began } => (began, false),
+            Actual::Starting { began, .. } => (began, false),
             Actual::Up { origin: Origin::Child, began }
             | Actual::Ousting { origin: Origin::Child, began, .. }
             | Actual::Ending { began, .. } => (began, true),

@@ -60,7 +60,7 @@ impl Core {
                 worker.actual = Actual::Up { origin: Origin::Child, began };
                 vec![Effect::Await(worker.name.clone())]
             }
-            Actual::Starting { began } if id.is_some() && worker.child == id => {
+            Actual::Starting { began, .. } if id.is_some() && worker.child == id => {
                 self.up(n, (Origin::Child, began), id, now)
             }
             Actual::Starting { .. } | Actual::Up { .. } | Actual::Ousting { .. } => Vec::new(),

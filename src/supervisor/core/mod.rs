@@ -34,6 +34,8 @@ use stopping::Stopping;
 const AFTER_LOCK: Duration = Duration::from_secs(15);
 /// The least pause before a worker that asked to be tried again is, and for which a host is waited.
 const LEAST_COOLDOWN: Duration = Duration::from_secs(5);
+/// How long an own child may take to its lock: it waits up to a minute for a recovery.
+const START_LIMIT: Duration = Duration::from_mins(5);
 /// How long a killed watcher may take to be gone.
 const AFTER_KILL: Duration = Duration::from_secs(5);
 /// How long a watcher may take to its lock, after its host was told to start it and has answered.
@@ -196,7 +198,14 @@ impl Core {
         let worker = &mut self.workers[n];
         let name = worker.name.clone();
         match worker.actual {
-            Actual::Cooling { .. } | Actual::Ousting { .. } if stopping => Vec::new(),
+            Actual::Starting { .. } | Actual::Cooling { .. } | Actual::Ousting { .. } if stopping => {
+                Vec::new()
+            }
+            Actual::Starting { began, .. } => {
+                worker.actual = Actual::Starting { began, until: now.plus(START_LIMIT) };
+                let hung = Notice::Hung { worker: name.clone(), silent: now.since(began) };
+                vec![Effect::Say(hung), Effect::End(name, Force::Kill)]
+            }
             Actual::Cooling { .. } => {
                 worker.actual = Actual::Absent;
                 vec![self.restarting(n), Effect::Spawn(name)]
@@ -208,12 +217,9 @@ impl Core {
             // Somebody may hold the lock without a mirror that says so: a look decides, now and later.
             Actual::Asked { .. } => vec![Effect::Look(name)],
             Actual::Ousting { .. } => self.oust_harder(n, now),
-            Actual::Absent
-            | Actual::Starting { .. }
-            | Actual::Up { .. }
-            | Actual::Refused
-            | Actual::Occupied
-            | Actual::Resting(_) => Vec::new(),
+            Actual::Absent | Actual::Up { .. } | Actual::Refused | Actual::Occupied | Actual::Resting(_) => {
+                Vec::new()
+            }
         }
     }
 
@@ -225,7 +231,7 @@ impl Core {
     fn spawned(&mut self, n: usize, process: ProcessId, now: Ticks) -> Vec<Effect> {
         let worker = &mut self.workers[n];
         worker.child = Some(process);
-        worker.actual = Actual::Starting { began: now };
+        worker.actual = Actual::Starting { began: now, until: now.plus(START_LIMIT) };
         Vec::new()
     }
 

@@ -78,7 +78,7 @@ fn died(worker: &WorkerName, exit: Option<Exit>, lived: Duration) -> String {
 
 fn hung(worker: &WorkerName, silent: Duration) -> String {
     format!(
-        "{worker}: HUNG: it holds its lock and has made no progress for {}; ending it, its agents live on",
+        "{worker}: HUNG: alive, and without any progress for {}; ending it, its agents live on",
         seconds(silent)
     )
 }

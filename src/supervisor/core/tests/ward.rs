@@ -60,6 +60,16 @@ fn who_cannot_be_killed_is_told_and_left_until_it_moves() {
 }
 
 #[test]
+fn a_child_that_never_comes_to_its_lock_is_ended() {
+    let mut world = World::new();
+    world.happens(Event::Looked(Found::Free(Left::Otherwise)));
+    world.happens(Event::Spawned(process(10)));
+    assert!(world.later(299).is_empty());
+    assert_eq!(world.later(1), ["say hung", "kill"]);
+    assert_eq!(world.killed(), ["say died", "say restarting", "spawn"]);
+}
+
+#[test]
 fn nothing_is_ended_for_hanging_while_we_stop() {
     let mut world = World::up(10);
     world.stop();
