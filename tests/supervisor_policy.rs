@@ -250,6 +250,21 @@ fn a_second_one_stands_by_and_takes_over_what_runs() {
 }
 
 #[test]
+fn a_port_that_was_taken_is_served_when_it_is_free() {
+    let world = World::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let mut command = run(&world, "marie=none", &addr.to_string());
+    let service = Service::start(&world, command.args(["--hung-after", "1"]), "run");
+    service.says("works on without its own metrics and health, and tries again", 1);
+    service.says("marie: up", 1);
+    drop(taken);
+    service.says(&format!("now served on http://{addr}/health/orchestrator"), 1);
+    status(&world, addr, 0, |it| it["condition"] == "working");
+    service.stop();
+}
+
+#[test]
 fn one_that_was_stopped_stays_stopped_when_another_takes_over() {
     let world = World::new();
     let first = Service::start(&world, &mut run(&world, "marie=none,anga=none", "none"), "first");
