@@ -14,6 +14,10 @@ cargo lint
 step "tests"
 scripts/test.sh
 
+step "traces"
+cargo clippy --locked --features test-support,otlp --lib --test traces_otlp -- -D warnings
+scripts/otlp.sh
+
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --features test-support
 

@@ -72,6 +72,11 @@ impl Layout {
         self.worker(worker).join("state.json")
     }
 
+    /// How the last watcher died, as the supervisor found.
+    pub fn death(&self, worker: &WorkerName) -> PathBuf {
+        self.worker(worker).join("death.json")
+    }
+
     /// A gradual resume under way.
     pub fn resume(&self, worker: &WorkerName) -> PathBuf {
         self.worker(worker).join("resume.json")

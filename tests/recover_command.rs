@@ -1,4 +1,4 @@
-//! `supervisor recover`, and who may hold a worker.
+//! `supervisor recover` and `supervisor monitor`, and who may hold a worker.
 
 #![cfg(feature = "test-support")]
 #![expect(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and moves files")]
@@ -252,4 +252,70 @@ fn a_worker_whose_folder_is_moved_away_claims_nothing_more() {
     fs::rename(&aside, &here).unwrap();
     world.filed("marie/completed", "t");
     assert_eq!(watcher.stop(), 0);
+}
+
+fn monitor(world: &World, args: &[&str]) -> Command {
+    let mut command = world.command("supervisor");
+    command.args(["monitor", "marie", "--root"]).arg(world.root()).args(args);
+    command
+}
+
+#[test]
+fn a_monitor_prints_the_runbook_s_lines_for_as_long_as_it_is_told() {
+    let world = World::new();
+    // Where it serves is read in its state: nobody says it.
+    let watcher = world.start(&mut world.served("marie", "127.0.0.1:0"), "marie");
+    world.at_work("marie", &watcher);
+    world.submit("marie/pending", "t", &gated(&gate(&world, "never")));
+    at_work(&world, "t", 1);
+    state(&world, "marie", |it| it["metrics_addr"].is_string() && it["queues"]["active"] == 1);
+    let done = monitor(&world, &["--duration", "1.5", "--interval", "500ms"]).output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    let said = out(&done);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[0], "Monitoring marie recovery for 1.5s");
+    assert_eq!(lines.last(), Some(&"Monitoring completed"));
+    assert!(lines.len() >= 6, "{said}");
+    for pair in lines[1..lines.len() - 1].chunks(2) {
+        let texts: Vec<&str> = pair.iter().map(|line| timed(line)).collect();
+        assert_eq!(texts, ["active_tasks 1", "task_failed_total 0"], "{said}");
+    }
+
+    assert_eq!(watcher.stop(), 0);
+    let done = monitor(&world, &["--duration", "0.2"]).output().unwrap();
+    let said = out(&done);
+    let second = said.lines().nth(1).unwrap();
+    assert!(timed(second).starts_with("Failed to reach metrics: 127.0.0.1:"), "{said}");
+    assert_eq!(done.status.code(), Some(0));
+}
+
+/// What follows `[HH:MM:SS] `.
+fn timed(line: &str) -> &str {
+    let (time, text) = line.strip_prefix('[').unwrap().split_once("] ").unwrap();
+    assert!(time.len() == 8 && time.split(':').all(|part| part.len() == 2), "{line}");
+    text
+}
+
+#[test]
+fn a_monitor_tells_a_page_that_is_refused_and_ends_well_with_ctrl_c() {
+    let world = World::new();
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = server.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in server.incoming().flatten() {
+            std::io::Read::read(&mut &stream, &mut [0; 512]).unwrap();
+            std::io::Write::write_all(&mut &stream, b"HTTP/1.1 503 Service Unavailable\r\n\r\n").ok();
+        }
+    });
+    let mut command = monitor(&world, &["--duration", "1h", "--metrics-addr", &addr]);
+    let watching = world.start(&mut command, "monitor");
+    let said = || fs::read_to_string(world.logs().join("monitor.err")).unwrap();
+    world.until("it says the status", || said().contains("] Metrics endpoint returned 503\n").then_some(()));
+    watching.signal(Signal::SIGINT);
+    assert_eq!(watching.ended(), 0);
+    assert!(said().starts_with("Monitoring marie recovery for 3600s\n"), "{}", said());
+
+    let nowhere = world.command("supervisor").args(["monitor", "bob", "--root", "."]).output().unwrap();
+    assert_eq!(nowhere.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&nowhere.stderr).contains("--metrics-addr"), "{nowhere:?}");
 }

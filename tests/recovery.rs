@@ -16,7 +16,7 @@ use agent_worker::os::durable::Durability;
 use agent_worker::os::lock::Lock;
 use agent_worker::os::process::ProcessId;
 use agent_worker::recovery::plan::LivingAgents;
-use agent_worker::recovery::{Action, Hands, Plan, Policy, SystemWitness, apply, locks, plan, survey};
+use agent_worker::recovery::{Action, Hands, Plan, Policy, SystemWitness, apply, locks, planned};
 use agent_worker::spool::{Claimed, Disk, Lease, Spool};
 use agent_worker::task::{
     Attempt, ErrorCode, FileName, Outcome, Place, SessionId, TaskFile, TaskState, Usage, WorkerName,
@@ -68,8 +68,9 @@ impl Root {
     fn plan(&self) -> Plan {
         let witness = SystemWitness::new(self.spool.layout().clone());
         let now = agent_worker::clock::Clock::wall(&SystemClock);
-        let policy = Policy { max_retries: 3, living: LivingAgents::Adopt, now, jitter: 0.0 };
-        plan(self.spool.worker(), &survey(&self.spool, &witness).unwrap(), &policy)
+        let policy =
+            Policy { max_retries: 3, living: LivingAgents::Adopt, now, jitter: 0.0, failure: "worker_crash" };
+        planned(&self.spool, &witness, &policy).unwrap()
     }
 
     /// What recovery said, but for the line about scratch, which always ends it.

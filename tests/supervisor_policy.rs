@@ -129,6 +129,8 @@ fn a_watcher_that_hangs_is_ended_and_its_agent_is_adopted() {
     let task = world.filed("marie/completed", "long");
     assert_eq!((&task["result"], &task["retry_count"]), (&json!("done"), &json!(0)), "{task}");
     assert_eq!(said(&world, "start", "long").len(), 1);
+    let state = world::json(&world.root().join("workers/marie/state.json")).unwrap();
+    assert_eq!(state["last_crash_reason"], "hung", "{state}");
     let page = get(addr, "/metrics");
     for line in [
         "agent_worker_detection_seconds_count 1",
@@ -405,7 +407,7 @@ impl<'a> Host<'a> {
         let dir = world.path().join("host");
         fs::create_dir(&dir).unwrap();
         for name in ["systemctl", "docker"] {
-            fs::write(dir.join(name), include_str!("stand-ins/host.sh")).unwrap();
+            fs::write(dir.join(name), include_str!("stand-ins/hosts.sh")).unwrap();
             fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755)).unwrap();
         }
         let host = Self { world };

@@ -119,3 +119,21 @@ fn signals_are_as_new_whatever_the_watcher_inherited() {
     assert_eq!(ignored & !(1 << 12 | 1 << 31 | 1 << 32), 0, "{ignored:x}");
     assert_eq!(watcher.stop(), 0, "the watcher hears SIGTERM as well");
 }
+
+#[cfg(not(feature = "otlp"))]
+#[test]
+fn a_program_without_traces_says_once_how_to_get_them_and_works() {
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let world = World::new();
+    let mut command = world.watcher("marie");
+    command.env("OTEL_TRACES_EXPORTER", "otlp").env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:pass@c:4317");
+    let watcher = world.start(&mut command, "marie");
+    let task = json!({"prompt": "fake: env name=TRACEPARENT", "traceparent": PARENT});
+    world.submit("", "t", &task);
+    let task = world.filed("marie/completed", "t");
+    assert_eq!(task["result"], format!("TRACEPARENT={PARENT}"), "what the task brought is passed on");
+    assert_eq!(watcher.stop(), 0);
+    let said = fs::read_to_string(world.logs().join("marie.log")).unwrap();
+    assert_eq!(said.matches("--features otlp").count(), 1, "{said}");
+    assert!(!said.contains("pass"), "{said}");
+}

@@ -88,16 +88,10 @@ pub struct LimitFlags {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Traces")]
 pub struct TraceFlags {
-    /// `otlp` exports traces
-    #[arg(long, env = "OTEL_TRACES_EXPORTER", value_name = "KIND", hide = true, hide_env_values = true)]
+    /// otlp or none; otlp needs a program built with it [default: none]
+    #[arg(long, env = "OTEL_TRACES_EXPORTER", value_name = "KIND", hide_env_values = true)]
     pub traces_exporter: Option<String>,
-    /// Where traces are exported to
-    #[arg(
-        long,
-        env = "OTEL_EXPORTER_OTLP_ENDPOINT",
-        value_name = "URL",
-        hide = true,
-        hide_env_values = true
-    )]
+    /// Where traces go: gRPC, or HTTP for port 4318 [default: `http://localhost:4317`]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", hide_env_values = true)]
     pub otlp_endpoint: Option<String>,
 }

@@ -10,6 +10,7 @@
 
 pub mod agentctl;
 pub mod flags;
+pub mod monitor;
 mod parse;
 mod seams;
 pub mod supervisor;

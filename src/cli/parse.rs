@@ -100,7 +100,17 @@ mod tests {
 
     #[test]
     fn every_setting_is_a_key_of_the_file_and_its_variable_is_known_by_name() {
-        let talk = ["print_config", "config", "help", "version", "dry_run", "json", "end_agents"];
+        let talk = [
+            "print_config",
+            "config",
+            "help",
+            "version",
+            "dry_run",
+            "json",
+            "end_agents",
+            "duration",
+            "interval",
+        ];
         let supervisor = supervisor::Supervisor::command();
         let commands = supervisor.get_subcommands().cloned().chain([watcher::Watcher::command()]);
         for command in commands {

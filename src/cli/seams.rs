@@ -56,15 +56,26 @@ pub(super) fn recover(config: RecoverConfig, wish: RecoverWish, env: &Environmen
         }
         Ok(recovered) if !recovered.applied => {
             report.talk(&format!("this is what recovering {} would do; nothing was changed", config.worker));
+            tell_death(report, &recovered);
             for action in &recovered.plan.actions {
                 report.data(&action.to_string());
             }
             Exit::Done
         }
-        Ok(_) => Exit::Done,
+        Ok(recovered) => {
+            tell_death(report, &recovered);
+            Exit::Done
+        }
         Err(error) => {
             report.error(&error, error.hint());
             error.exit()
         }
+    }
+}
+
+/// Beside the data: scripts read the runbook's lines there.
+fn tell_death(report: Report, recovered: &supervisor::recover::Recovered) {
+    if let Some(died) = &recovered.died {
+        report.talk(&format!("its last watcher died: {died}"));
     }
 }

@@ -8,7 +8,8 @@ use crate::config::{Environment, Exit, Manner, RecoverConfig, SupervisorConfig};
 use crate::operator::Report;
 use crate::task::WorkerName;
 
-use super::flags::{AgentFlags, LimitFlags, LogFlags, PlaceFlags};
+use super::flags::{AgentFlags, LimitFlags, LogFlags, PlaceFlags, TraceFlags};
+use super::monitor::{self, MonitorFlags};
 use super::{parse, seams};
 
 /// Look after the watchers of one root: start them, notice their deaths, recover and restart.
@@ -27,6 +28,7 @@ Examples:
   supervisor up --workers marie,bob=127.0.0.1:9095
   supervisor run --restart none                  watchers are units of their own, systemd restarts them
   supervisor recover marie --dry-run             what would be done about a dead marie
+  supervisor monitor marie --duration 5m         marie's numbers while it recovers
 
 Exit codes: 0, 64 usage, 65 data, 69 unavailable, 70 internal, 75 try again, 77 permission, 78 configuration.";
 
@@ -51,6 +53,8 @@ pub enum Verb {
     Run(RunFlags),
     /// Bring a dead worker's tasks back to order, once
     Recover(RecoverFlags),
+    /// Watch a worker while it recovers: its numbers, every ten seconds
+    Monitor(MonitorFlags),
 }
 
 /// The flags of `supervisor up`.
@@ -111,6 +115,9 @@ pub struct WatchFlags {
     /// The log.
     #[command(flatten)]
     pub log: LogFlags,
+    /// Traces.
+    #[command(flatten)]
+    pub traces: TraceFlags,
 }
 
 /// The flags of `supervisor recover`.
@@ -156,6 +163,7 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
     };
     match matches.subcommand() {
         Some(("recover", verb)) => recover(verb, env),
+        Some(("monitor", verb)) => monitor::run(verb, env),
         Some(("run", verb)) => look_after(Manner::Run, verb, env),
         Some((_, verb)) => look_after(Manner::Up, verb, env),
         None => Exit::Usage,

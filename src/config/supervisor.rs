@@ -13,7 +13,9 @@ use super::duration::parse_duration;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::settings::{Given, Settings};
-use super::watcher::{AgentKind, LogConfig, address, default_metrics_addr, name, number, path, some_time};
+use super::watcher::{
+    AgentKind, LogConfig, address, default_metrics_addr, name, number, path, some_time, text,
+};
 
 /// The workers without a word about them.
 const DEFAULT_WORKERS: &str = "marie,anga,fabien";
@@ -122,6 +124,10 @@ pub struct SupervisorConfig {
     pub durability: Durability,
     /// The log.
     pub log: LogConfig,
+    /// `otlp` to export traces.
+    pub traces_exporter: Option<String>,
+    /// Where traces go.
+    pub otlp_endpoint: Option<String>,
     /// Flags of the command line that are handed on to every watcher as they were given.
     pub passed: Vec<String>,
 }
@@ -151,6 +157,8 @@ impl SupervisorConfig {
             max_retries: settings.take("max_retries", number, "3")?,
             durability: settings.take("durability", str::parse, "full")?,
             log: LogConfig::resolve(settings, env)?,
+            traces_exporter: settings.take_optional("traces_exporter", text)?,
+            otlp_endpoint: settings.take_optional("otlp_endpoint", text)?,
             passed: passed(settings.flags()),
         };
         config.check_workers(settings)?;
@@ -220,7 +228,7 @@ fn bad(settings: &Settings, key: &'static str, why: String) -> ConfigError {
 
 /// The flags that a watcher understands too and that are not said for each one anyway.
 fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
-    const ALSO_THE_WATCHERS: [&str; 16] = [
+    const ALSO_THE_WATCHERS: [&str; 18] = [
         "config",
         "claude_bin",
         "agent",
@@ -237,6 +245,8 @@ fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
         "visibility_timeout",
         "max_retries",
         "agent_env",
+        "traces_exporter",
+        "otlp_endpoint",
     ];
     let mut args = Vec::new();
     for given in flags {

@@ -279,7 +279,7 @@ fn flag(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "takes true or false".to_owned())
 }
 
-fn text(text: &str) -> Result<String, String> {
+pub(super) fn text(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("takes a word".to_owned()) } else { Ok(text.to_owned()) }
 }
 

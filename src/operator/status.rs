@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, epoch_seconds};
 use crate::config::Exit;
 use crate::os::holder::{Holder, Role};
 use crate::os::process::identity::boot_id;
@@ -19,6 +19,8 @@ use super::report::{Cell, Tone};
 
 /// How many failures are shown.
 const FAILURES: usize = 5;
+/// For how many seconds a crash is told.
+const CRASH_IS_NEWS: f64 = 86_400.0;
 
 /// How to show it.
 #[derive(Clone, Debug, Args)]
@@ -210,6 +212,15 @@ impl WorkerView {
         self.held_by.is_none() && said.is_some_and(|status| status != WorkerStatus::Stopped)
     }
 
+    /// Why its watcher last died, while that is news.
+    fn crash(&self, now: f64) -> Option<(u64, String)> {
+        let state = self.state.as_ref()?;
+        let age = state.last_crash.map(|at| now - at).filter(|age| (0.0..CRASH_IS_NEWS).contains(age))?;
+        let (word, text) = (state.last_crash_reason.as_ref()?, state.last_crash_detail.as_deref());
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a day at most")]
+        Some((age as u64, format!("{word}: {}", text.unwrap_or_default())))
+    }
+
     fn crashes(&self) -> u64 {
         self.state.as_ref().map_or(0, |state| state.recovery_count)
     }
@@ -281,6 +292,12 @@ fn troubles(desk: &Desk, workers: &[WorkerView]) -> String {
             text += &desk.report.line(&[Cell::plain("  remedy:"), Cell::plain(remedy)]);
             text.push('\n');
         }
+    }
+    for worker in workers {
+        let Some((ago, why)) = worker.crash(epoch_seconds(desk.clock.wall())) else { continue };
+        let head = format!("{} died {} ago:", worker.name, spoken(ago));
+        text += &desk.report.line(&[Cell::toned(head, Tone::Warn), Cell::plain(why)]);
+        text.push('\n');
     }
     if text.is_empty() { text } else { format!("\n{text}") }
 }
@@ -380,6 +397,8 @@ fn worker_json(desk: &Desk, worker: &WorkerView) -> Value {
         "set_aside": worker.set_aside(),
         "hold": worker.state.as_ref().and_then(|state| state.hold.as_ref()),
         "last_crash": worker.state.as_ref().and_then(|state| state.last_crash),
+        "last_crash_reason": worker.state.as_ref().and_then(|state| state.last_crash_reason.as_ref()),
+        "last_crash_detail": worker.state.as_ref().and_then(|state| state.last_crash_detail.as_ref()),
         "recovery_count": worker.crashes(),
         "heartbeat_age_s": worker.beat_s,
         "pid": worker.pid,

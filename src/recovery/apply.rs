@@ -55,6 +55,10 @@ pub enum ApplyError {
     },
 }
 
+/// How many tasks go home in one wave: enough that waiting for the disk does not count, few enough that their content
+/// in memory does not either.
+const WAVE: usize = 256;
+
 /// Does everything in `plan`. Whoever calls holds the worker's lock.
 pub fn apply<S: Store>(spool: &Spool<S>, plan: &Plan, hands: &impl Hands) -> Result<Applied, ApplyError> {
     let mut applied = Applied::default();
@@ -63,32 +67,81 @@ pub fn apply<S: Store>(spool: &Spool<S>, plan: &Plan, hands: &impl Hands) -> Res
         .settle()
         .map_err(|source| ApplyError::Disk { file: spool.layout().tasks().display().to_string(), source })?;
     let mut undying: Vec<&FileName> = Vec::new();
-    for action in &plan.actions {
-        if action.file().is_some_and(|file| undying.contains(&file)) {
-            // Its processes are still there: it is looked at again by the next survey, and nobody else waits.
-            continue;
-        }
-        hands.say(&action.to_string());
-        if let Action::Adopt { file, .. } = action {
-            applied.living.push(file.clone());
-        }
-        match perform(spool, action, hands) {
-            Err(ApplyError::Undying { file, count }) => {
-                hands.say(&format!(
-                    "Leaving {file}: {count} of its processes cannot be ended; they wait in the kernel"
-                ));
-                undying.extend(action.file());
+    for chunk in plan.actions.chunk_by(|one, next| one.is_homecoming() && next.is_homecoming()) {
+        for wave in chunk.chunks(WAVE) {
+            // Whose processes are still there is looked at again by the next survey, and nobody else waits.
+            let is_due = |action: &&Action| !action.file().is_some_and(|file| undying.contains(&file));
+            let due: Vec<&Action> = wave.iter().filter(is_due).collect();
+            for action in &due {
+                hands.say(&action.to_string());
             }
-            done => done?,
+            match perform(spool, &due, hands) {
+                Err(ApplyError::Undying { file, count }) => {
+                    hands.say(&format!(
+                        "Leaving {file}: {count} of its processes cannot be ended; they wait in the kernel"
+                    ));
+                    undying.extend(due.iter().find_map(|action| action.file()));
+                }
+                done => done?,
+            }
+            applied.done += due.len();
+            applied.living.extend(due.iter().filter_map(|action| adopted(action)));
         }
-        applied.done += 1;
     }
     Ok(applied)
 }
 
-fn perform<S: Store>(spool: &Spool<S>, action: &Action, hands: &impl Hands) -> Result<(), ApplyError> {
+fn adopted(action: &Action) -> Option<FileName> {
+    let Action::Adopt { file, .. } = action else { return None };
+    Some(file.clone())
+}
+
+/// Does one action, or a wave of homecomings.
+fn perform<S: Store>(spool: &Spool<S>, due: &[&Action], hands: &impl Hands) -> Result<(), ApplyError> {
+    match due {
+        [] => Ok(()),
+        [action] if !action.is_homecoming() => perform_one(spool, action, hands),
+        wave => bring_home(spool, wave, hands),
+    }
+}
+
+/// Puts tasks back into the queue, with what their plan says.
+fn bring_home<S: Store>(spool: &Spool<S>, wave: &[&Action], hands: &impl Hands) -> Result<(), ApplyError> {
+    let mut tasks: Vec<(&Action, &FileName, Option<TaskFile>)> = Vec::new();
+    for action in wave {
+        let Some(file) = action.file() else { continue };
+        let task = if let Action::Requeue { entry, .. } = action {
+            Some(spool.requeued(read(spool, file)?, entry))
+        } else if matches!(action, Action::PutBack { .. }) {
+            Some(read(spool, file)?)
+        } else {
+            None
+        };
+        tasks.push((action, file, task));
+    }
+    let files: Vec<_> = tasks.iter().map(|(_, file, task)| (*file, task.as_ref())).collect();
+    spool.bring_home(&files).map_err(|source| ApplyError::Disk { file: names(&files), source })?;
+    for (action, _, task) in &tasks {
+        hands.note(action, task.as_ref());
+    }
+    Ok(())
+}
+
+/// The first file of a wave, and how many more.
+fn names(files: &[(&FileName, Option<&TaskFile>)]) -> String {
+    let first = files.first().map(|(file, _)| file.to_string()).unwrap_or_default();
+    match files.len() {
+        0 | 1 => first,
+        n => format!("{first} and {} more", n - 1),
+    }
+}
+
+fn perform_one<S: Store>(spool: &Spool<S>, action: &Action, hands: &impl Hands) -> Result<(), ApplyError> {
     match action {
         Action::Adopt { .. } | Action::Leave { .. } => Ok(()),
+        Action::Requeue { .. } | Action::PutBack { .. } | Action::MoveBack { .. } => {
+            bring_home(spool, &[action], hands)
+        }
         Action::End { file, processes, .. } => match hands.end(file, processes).len() {
             0 => Ok(()),
             count => Err(ApplyError::Undying { file: file.clone(), count }),
@@ -100,14 +153,6 @@ fn perform<S: Store>(spool: &Spool<S>, action: &Action, hands: &impl Hands) -> R
             with_lease(spool, file, action, hands, |lease| {
                 spool.conclude(lease, outcome, *usage, answer.as_deref().map(str::as_bytes)).map(drop)
             })
-        }
-        Action::Requeue { file, entry, .. } => {
-            with_lease(spool, file, action, hands, |lease| spool.requeue(lease, entry))
-        }
-        Action::PutBack { file } => with_task(spool, file, action, hands, |task| spool.put_back(file, task)),
-        Action::MoveBack { file } => {
-            let done = spool.move_back(file).map_err(|source| disk(file, source));
-            done.inspect(|()| hands.note(action, None))
         }
         Action::Reject { file, reason } => {
             let done = spool.reject(Place::Active, file, ErrorCode::E002, reason);

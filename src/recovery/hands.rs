@@ -80,8 +80,8 @@ impl SystemHands<'_> {
 
 impl Hands for SystemHands<'_> {
     fn end(&self, file: &FileName, processes: &[ProcessId]) -> Vec<ProcessId> {
-        let witness = SystemWitness::new(self.layout().clone());
         let looking = || {
+            let witness = SystemWitness::new(self.layout().clone());
             // Those of the plan, and whoever they brought up since: looked for again at each turn.
             let alive = |process: &&ProcessId| process.is_alive() == Some(true);
             let mut left: Vec<ProcessId> = processes.iter().filter(alive).cloned().collect();

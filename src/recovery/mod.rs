@@ -13,6 +13,7 @@
 //! It deliberately does not start agents, and does not judge by the age of anything.
 
 pub mod apply;
+pub mod crash;
 pub mod hands;
 pub mod locks;
 pub mod plan;
@@ -22,7 +23,6 @@ pub mod witness;
 
 pub use apply::{Applied, ApplyError, Hands, apply};
 pub use hands::SystemHands;
-pub use plan::{Action, LivingAgents, Plan, Policy, plan};
+pub use plan::{Action, LivingAgents, Plan, Policy};
 pub use recover::{RecoveryError, carry_out, planned, record_crash, recover, recover_one};
-pub use survey::{Survey, survey};
 pub use witness::{Liveness, SystemWitness, Testimony, Witness};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::survey::{ActiveFile, Survey};
+use super::survey::{ActiveFile, Surroundings};
 use super::witness::{Liveness, Testimony};
 use crate::agent::disposition::{self, Disposition, Terms};
 use crate::clock::Timestamp;
@@ -35,6 +35,8 @@ pub struct Policy {
     pub now: Timestamp,
     /// 0 to 1, for the backoff.
     pub jitter: f64,
+    /// What an attempt is charged with that its watcher's death interrupted: `worker_crash`, or what is known.
+    pub failure: &'static str,
 }
 
 /// One thing to do.
@@ -137,6 +139,11 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether it puts a task back into the queue.
+    pub const fn is_homecoming(&self) -> bool {
+        matches!(self, Self::Requeue { .. } | Self::PutBack { .. } | Self::MoveBack { .. })
+    }
+
     /// The task that it is about, where it is about one.
     pub const fn file(&self) -> Option<&FileName> {
         match self {
@@ -183,16 +190,19 @@ impl Plan {
     }
 }
 
-/// What to do about everything in `survey`.
-pub fn plan(worker: &WorkerName, survey: &Survey, policy: &Policy) -> Plan {
-    // Ghosts first: a task must not be queued beside its own second home.
-    let mut actions: Vec<_> =
-        survey.ghosts.iter().map(|path| Action::DropGhost { path: path.clone() }).collect();
-    actions.extend(survey.temps.iter().map(|path| Action::RemoveTemp { path: path.clone() }));
-    actions.extend(survey.active.iter().flat_map(|active| decide(active, policy)));
-    actions.extend(survey.stale_locks.iter().map(|path| Action::RemoveLock { path: path.clone() }));
-    actions.push(Action::ClearScratch);
-    Plan { worker: worker.clone(), actions }
+/// What to do about what lies about: before anything is done to the tasks, and after it.
+///
+/// Ghosts come first: a task must not be queued beside its own second home.
+pub fn clear(seen: Surroundings) -> (Vec<Action>, Vec<Action>) {
+    let ghosts = seen.ghosts.into_iter().map(|path| Action::DropGhost { path });
+    let first = ghosts.chain(remove_temps(seen.temps)).collect();
+    let locks = seen.stale_locks.into_iter().map(|path| Action::RemoveLock { path });
+    (first, locks.chain(std::iter::once(Action::ClearScratch)).collect())
+}
+
+/// Removes what cut writes left behind.
+pub fn remove_temps(temps: Vec<PathBuf>) -> impl Iterator<Item = Action> {
+    temps.into_iter().map(|path| Action::RemoveTemp { path })
 }
 
 /// What to do about one file in `active/`.
@@ -254,7 +264,7 @@ fn interrupted(file: FileName, task: &TaskFile, testimony: &Testimony, policy: &
 
 fn crashed(file: FileName, task: &TaskFile, policy: &Policy) -> Action {
     let terms = Terms { max_retries: policy.max_retries, now: policy.now, jitter: policy.jitter };
-    from_disposition(file, disposition::after_crash("worker_crash", task, &terms))
+    from_disposition(file, disposition::after_crash(policy.failure, task, &terms))
 }
 
 fn uncharged(reason: &str) -> Requeue {

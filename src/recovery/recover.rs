@@ -3,8 +3,9 @@
 use std::io;
 
 use super::apply::{Applied, ApplyError, Hands, apply};
-use super::plan::{Action, Plan, Policy, plan};
-use super::survey::survey;
+use super::crash::Verdict;
+use super::plan::{self, Action, Plan, Policy};
+use super::survey;
 use super::witness::{SystemWitness, Witness};
 use crate::clock::{Timestamp, epoch_seconds};
 use crate::os::durable::Durability;
@@ -31,8 +32,21 @@ pub fn planned<S: Store>(
     witness: &impl Witness,
     policy: &Policy,
 ) -> Result<Plan, RecoveryError> {
-    let seen = survey(spool, witness).map_err(RecoveryError::Survey)?;
-    Ok(plan(spool.worker(), &seen, policy))
+    let looked = || -> io::Result<Vec<Action>> {
+        let files = survey::active(spool)?;
+        let (mut actions, last) = plan::clear(survey::surroundings(spool, &files)?);
+        let mut tasks = Vec::new();
+        for file in files {
+            let active = survey::look_at(spool, witness, file);
+            actions.extend(plan::remove_temps(survey::temps_of_run(spool, &active)?));
+            tasks.extend(plan::decide(&active, policy));
+        }
+        actions.extend(tasks);
+        actions.extend(last);
+        Ok(actions)
+    };
+    let actions = looked().map_err(RecoveryError::Survey)?;
+    Ok(Plan { worker: spool.worker().clone(), actions })
 }
 
 /// Does it, and tells the runbook's lines. Whoever calls holds the worker's lock.
@@ -71,15 +85,16 @@ pub fn recover_one(
         // It moved on since it was listed.
         return Ok(false);
     }
-    let active = super::survey::look_at(spool, witness, file.clone());
-    let actions: Vec<Action> = super::plan::decide(&active, policy);
+    let active = survey::look_at(spool, witness, file.clone());
+    let actions: Vec<Action> = plan::decide(&active, policy);
     let plan = Plan { worker: spool.worker().clone(), actions };
     Ok(!apply(spool, &plan, hands)?.living.is_empty())
 }
 
-/// Writes down that a crash was recovered: the runbooks read it.
+/// Writes down that a crash was recovered, and why it died: the runbooks read it.
 pub fn record_crash(
     path: &std::path::Path,
+    why: &Verdict,
     now: Timestamp,
     durability: Durability,
 ) -> Result<State, RecoveryError> {
@@ -87,6 +102,8 @@ pub fn record_crash(
         state.status = WorkerStatus::Recovering;
         state.last_crash = Some(epoch_seconds(now));
         state.recovery_count += 1;
+        state.last_crash_reason = Some(why.reason.to_string());
+        state.last_crash_detail = Some(why.text.clone());
     })
     .map_err(RecoveryError::State)
 }

@@ -35,11 +35,9 @@ pub struct ActiveFile {
     pub testimony: Option<Testimony>,
 }
 
-/// Everything that a plan is made from.
+/// What lies about beside the files in `active/`, which are looked at one by one: there may be many thousands.
 #[derive(Debug)]
-pub struct Survey {
-    /// The files in `active/`, by name.
-    pub active: Vec<ActiveFile>,
+pub struct Surroundings {
     /// Second homes of tasks that are worked on or filed: what a power cut brought back.
     pub ghosts: Vec<PathBuf>,
     /// Temporary files: of writes that were cut.
@@ -48,14 +46,20 @@ pub struct Survey {
     pub stale_locks: Vec<PathBuf>,
 }
 
-/// Looks at everything of the spool's worker.
-pub fn survey<S: Store>(spool: &Spool<S>, witness: &impl Witness) -> io::Result<Survey> {
+/// The files in `active/`, by name.
+pub fn active<S: Store>(spool: &Spool<S>) -> io::Result<Vec<FileName>> {
     let mut files = spool.list(Place::Active)?;
     files.sort();
-    let active: Vec<_> = files.into_iter().map(|file| look_at(spool, witness, file)).collect();
-    let ghosts = ghosts(spool, &active)?;
-    let temps = temps(spool, &active)?;
-    Ok(Survey { active, ghosts, temps, stale_locks: stale_locks(spool)? })
+    Ok(files)
+}
+
+/// Looks at everything else of the spool's worker; `active` is what [`active`] found.
+pub fn surroundings<S: Store>(spool: &Spool<S>, active: &[FileName]) -> io::Result<Surroundings> {
+    Ok(Surroundings {
+        ghosts: ghosts(spool, active)?,
+        temps: temps_beside_tasks(spool)?,
+        stale_locks: stale_locks(spool)?,
+    })
 }
 
 /// Looks at one file in `active/`.
@@ -101,14 +105,14 @@ fn is_run<S: Store>(spool: &Spool<S>, path: &Path, run: Option<RunId>) -> bool {
 
 /// Names in a queue that are second homes: of a task in `active/`, of one that is filed, or of one that was
 /// being given another name.
-fn ghosts<S: Store>(spool: &Spool<S>, active: &[ActiveFile]) -> io::Result<Vec<PathBuf>> {
+fn ghosts<S: Store>(spool: &Spool<S>, active: &[FileName]) -> io::Result<Vec<PathBuf>> {
     let mut ghosts = Vec::new();
     for place in Place::QUEUES {
         let files = spool.list(place)?;
         for file in &files {
             let path = spool.path(place, file);
-            let worked = active.iter().find(|it| it.file == *file);
-            let is_ghost = worked.is_some_and(|it| it.is_linked || is_same(spool, &path, it))
+            let worked = active.binary_search(file).is_ok();
+            let is_ghost = (worked && is_same(spool, &path, &spool.path(Place::Active, file)))
                 || filed(spool, file).any(|filed| is_filed(spool, &path, &filed));
             if is_ghost {
                 ghosts.push(path);
@@ -132,12 +136,14 @@ fn renamed_from<S: Store>(spool: &Spool<S>, place: Place, numbered: &FileName) -
     is_one_inode(spool, &path, &spool.path(place, numbered)).then_some(path)
 }
 
-/// Whether the queued `path` is the same run as what is worked on, or the drop that it was claimed from.
-fn is_same<S: Store>(spool: &Spool<S>, path: &Path, worked: &ActiveFile) -> bool {
-    let Ok(task) = &worked.task else { return false };
-    is_one_inode(spool, path, &worked.path)
-        || is_run(spool, path, task.record.run_id)
-        || is_dropped_again(spool, path, task)
+/// Whether the queued `path` is the same file or the same run as what is worked on, or the drop that it was claimed
+/// from.
+fn is_same<S: Store>(spool: &Spool<S>, path: &Path, worked: &Path) -> bool {
+    if is_one_inode(spool, path, worked) {
+        return true;
+    }
+    let Some(task) = read_task(spool, worked) else { return false };
+    is_run(spool, path, task.record.run_id) || is_dropped_again(spool, path, &task)
 }
 
 /// Whether `path` is the very version of the very inode that the run of `task` was claimed from.
@@ -153,20 +159,26 @@ fn read_task<S: Store>(spool: &Spool<S>, path: &Path) -> Option<TaskFile> {
     TaskFile::parse(&bytes).ok()
 }
 
-/// What a cut left of files that were being written: in `active/`, beside what is filed, and in the folders of
-/// the runs that were worked on.
-fn temps<S: Store>(spool: &Spool<S>, active: &[ActiveFile]) -> io::Result<Vec<PathBuf>> {
-    let is_temp = |name: &OsStr| name.as_bytes().starts_with(b".") && name.as_bytes().ends_with(b".tmp");
+/// What a cut left of files that were being written in `active/` and beside what is filed.
+fn temps_beside_tasks<S: Store>(spool: &Spool<S>) -> io::Result<Vec<PathBuf>> {
     let places = std::iter::once(&Place::Active).chain(&Place::TERMINAL);
-    let mut dirs: Vec<_> = places.map(|place| spool.layout().place(spool.worker(), *place)).collect();
-    let tasks = active.iter().filter(|it| it.believed).filter_map(|it| it.task.as_ref().ok());
-    dirs.extend(tasks.filter_map(|it| it.record.run_id).map(|run| spool.layout().run(&run).dir().to_owned()));
     let mut temps = Vec::new();
-    for dir in dirs {
-        let entries = spool.store().list(&dir)?;
-        temps.extend(entries.into_iter().filter(|entry| is_temp(&entry.name)).map(|entry| entry.path));
+    for place in places {
+        temps.extend(temps_in(spool, &spool.layout().place(spool.worker(), *place))?);
     }
     Ok(temps)
+}
+
+/// The same in the folder of the run that a task was worked on in.
+pub fn temps_of_run<S: Store>(spool: &Spool<S>, active: &ActiveFile) -> io::Result<Vec<PathBuf>> {
+    let run = active.task.as_ref().ok().filter(|_| active.believed).and_then(|it| it.record.run_id);
+    run.map_or(Ok(Vec::new()), |run| temps_in(spool, spool.layout().run(&run).dir()))
+}
+
+fn temps_in<S: Store>(spool: &Spool<S>, dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let is_temp = |name: &OsStr| name.as_bytes().starts_with(b".") && name.as_bytes().ends_with(b".tmp");
+    let entries = spool.store().list(dir)?;
+    Ok(entries.into_iter().filter(|entry| is_temp(&entry.name)).map(|entry| entry.path).collect())
 }
 
 fn stale_locks<S: Store>(spool: &Spool<S>) -> io::Result<Vec<PathBuf>> {
@@ -248,8 +260,13 @@ mod tests {
             .unwrap();
         let begin = |_: &TaskFile, _| Attempt::open(1, SessionId::mint(), SystemClock.wall());
         assert!(matches!(whole.claim(Place::Pending, &file, begin), Ok(Claimed::Lease(_))));
-        let policy =
-            Policy { max_retries: 3, living: LivingAgents::Adopt, now: SystemClock.wall(), jitter: 0.0 };
+        let policy = Policy {
+            max_retries: 3,
+            living: LivingAgents::Adopt,
+            now: SystemClock.wall(),
+            jitter: 0.0,
+            failure: "worker_crash",
+        };
         for about in ["x.json", "input.json"] {
             let spool = spool(dir.path(), about);
             let actions = decide(&look_at(&spool, &Nobody, file.clone()), &policy);

@@ -1,13 +1,14 @@
 //! What can be found out about an attempt that nobody recorded the end of.
 
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 use crate::agent::replay;
 use crate::agent::verdict::Judgement;
 use crate::layout::Layout;
 use crate::os::lock;
 use crate::os::process::ProcessId;
-use crate::os::process::tree::{self, Orphans, Signs};
+use crate::os::process::tree::{self, Orphans, Seen, Signs};
 use crate::task::{Attempt, RunId};
 
 /// Whether the agent of an attempt lives.
@@ -37,15 +38,23 @@ pub trait Witness {
 }
 
 /// The real world: flocks, `/proc` and the stream files.
-#[derive(Clone, Debug)]
+///
+/// Processes are looked at once, at its first question: of a run whose watcher is dead none can come that does not
+/// descend from one that is there. Who wants to know what is left later asks a new witness.
+#[derive(Debug)]
 pub struct SystemWitness {
     layout: Layout,
+    processes: OnceLock<Vec<Seen>>,
 }
 
 impl SystemWitness {
     /// A witness for the runs under `layout`.
     pub const fn new(layout: Layout) -> Self {
-        Self { layout }
+        Self { layout, processes: OnceLock::new() }
+    }
+
+    fn processes(&self) -> &[Seen] {
+        self.processes.get_or_init(|| tree::snapshot(0))
     }
 
     fn heard(&self, run: RunId, number: u32) -> Option<Judgement> {
@@ -60,7 +69,7 @@ impl Witness for SystemWitness {
         let stream = self.layout.run(&run).stream(attempt.number);
         // What cannot be asked is taken for held: nothing is started twice for a disk that fails.
         let locked = lock::is_held(&stream).unwrap_or(true);
-        let found = find_agent(run, attempt);
+        let found = agent_among(self.processes(), run, attempt);
         // A stray that inherited the agent's stdout keeps the lock of an agent that is gone: if we can see
         // that it is gone, it is. Over the border of a PID namespace only the lock speaks.
         let gone = match &found {
@@ -72,7 +81,7 @@ impl Witness for SystemWitness {
         let liveness = if locked && !gone { Liveness::Lives } else { Liveness::Dead };
         let strays = match liveness {
             Liveness::Lives => Vec::new(),
-            Liveness::Dead => strays(run, agent.as_ref()),
+            Liveness::Dead => strays_among(self.processes(), run, agent.as_ref()),
         };
         Testimony { liveness, heard: self.heard(run, attempt.number), strays }
     }
@@ -112,11 +121,15 @@ impl Found {
 /// The agent of an attempt. Its watcher may have died between the start and the record of it: then it is the process
 /// of the run that was given the session.
 pub fn find_agent(run: RunId, attempt: &Attempt) -> Found {
+    agent_among(&tree::snapshot(0), run, attempt)
+}
+
+fn agent_among(seen: &[Seen], run: RunId, attempt: &Attempt) -> Found {
     if let Some(recorded) = process_of(attempt) {
         // A number of an earlier boot means nothing: only the lock speaks.
         return if recorded.is_of_this_boot() { Found::Agent(recorded) } else { Found::Nobody };
     }
-    let left = strays(run, None);
+    let left = strays_among(seen, run, None);
     let session = attempt.session_id.to_string();
     match left.iter().find(|process| tree::has_argument(process, &session)) {
         Some(agent) => Found::Agent(agent.clone()),
@@ -127,13 +140,18 @@ pub fn find_agent(run: RunId, attempt: &Attempt) -> Found {
 
 /// The processes of a run that are left, by every sign that survives its watcher.
 pub fn strays(run: RunId, agent: Option<&ProcessId>) -> Vec<ProcessId> {
+    strays_among(&tree::snapshot(agent.map_or(0, |it| it.start_ticks)), run, agent)
+}
+
+fn strays_among(seen: &[Seen], run: RunId, agent: Option<&ProcessId>) -> Vec<ProcessId> {
     let others = HashSet::new();
     let signs = Signs {
         run: &run.to_string(),
         agent,
+        since: agent.map_or(0, |it| it.start_ticks),
         own_pid: std::process::id().cast_signed(),
         others: &others,
         orphans: Orphans::Unknown,
     };
-    tree::members(&tree::snapshot(agent.map_or(0, |it| it.start_ticks)), &signs)
+    tree::members(seen, &signs)
 }

@@ -4,9 +4,10 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::steps::Step;
-use super::store::{Entry, Identity, Store};
+use super::store::{Entry, Identity, StepError, Store};
 use crate::os::durable::{self, Durability};
 
 /// The real disk.
@@ -26,6 +27,32 @@ impl Disk {
             Durability::Full => sync(),
             Durability::None => Ok(()),
         }
+    }
+}
+
+/// How many files are waited for at once: disks and journals take many syncs for the price of a few.
+const SYNCS_AT_ONCE: usize = 16;
+
+impl Disk {
+    /// Waits for files that stand side by side in a list of steps; the first that failed, by its position.
+    fn sync_side_by_side(self, steps: &[Step]) -> Result<(), (usize, io::Error)> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(step) = steps.get(at) else { return Ok(()) };
+                self.perform(step).map_err(|error| (at, error))?;
+            }
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..SYNCS_AT_ONCE.min(steps.len())).map(|_| scope.spawn(work)).collect();
+            let ends = threads.into_iter().map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|_| Err((0, io::Error::other("a thread that syncs has panicked"))))
+            });
+            ends.collect::<Vec<_>>().into_iter().collect()
+        })
     }
 }
 
@@ -57,6 +84,22 @@ impl Store for Disk {
 
     fn identity(&self, path: &Path) -> io::Result<Identity> {
         Ok(identity(&std::fs::symlink_metadata(path)?))
+    }
+
+    fn perform_all(&self, steps: &[Step]) -> Result<(), StepError> {
+        let mut index = 0;
+        for alike in steps.chunk_by(|one, next| one.is_file_sync() && next.is_file_sync()) {
+            let done = match alike {
+                [step] => self.perform(step).map_err(|error| (0, error)),
+                syncs => self.sync_side_by_side(syncs),
+            };
+            done.map_err(|(at, source)| {
+                self.discard(&steps[..index]);
+                StepError { step: alike[at].clone(), index: index + at, source }
+            })?;
+            index += alike.len();
+        }
+        Ok(())
     }
 
     fn perform(&self, step: &Step) -> io::Result<()> {

@@ -7,7 +7,7 @@ use super::found::FILE_LIMIT;
 use super::lease::Lease;
 use super::papers;
 use super::queue::Spool;
-use super::steps::{self, Content, Papers, Step};
+use super::steps::{self, Content, Homecoming, Papers, Step};
 use super::store::{StepError, Store};
 use crate::task::{ErrorCode, FileName, Misfit, Outcome, Place, Requeue, RunId, TaskFile, Usage, WorkerName};
 
@@ -61,23 +61,45 @@ impl<S: Store> Spool<S> {
         self.put_back(&lease.file, &lease.task)
     }
 
+    /// The task with what happened to it, as it goes back into the queue.
+    pub fn requeued(&self, mut task: TaskFile, why: &Requeue) -> TaskFile {
+        task.requeue(why, self.clock.wall());
+        task
+    }
+
     /// Puts a file from `active/` back into `pending/` with the record as it is.
     pub fn put_back(&self, file: &FileName, task: &TaskFile) -> Result<(), StepError> {
-        if self.moved(Place::Pending, file, task).is_some() {
-            return self.settle();
-        }
-        let age = task.record.submitted_at.map(std::time::SystemTime::from);
-        let queue = self.path(Place::Pending, file);
-        self.make_room(&queue, file)?;
-        let steps = steps::requeue(&self.path(Place::Active, file), &queue, task.to_bytes(), age);
-        self.store.perform_all(&steps)
+        self.bring_home(&[(file, Some(task))])
     }
 
     /// Moves a file from `active/` back into `pending/` untouched.
     pub fn move_back(&self, file: &FileName) -> Result<(), StepError> {
-        let queue = self.path(Place::Pending, file);
-        self.make_room(&queue, file)?;
-        self.store.perform_all(&steps::transfer(&self.path(Place::Active, file), &queue))
+        self.bring_home(&[(file, None)])
+    }
+
+    /// Puts files from `active/` back into `pending/`, in one wave: with the record as it is, or untouched where there
+    /// is none. What was moved by an earlier try is not made again.
+    pub fn bring_home(&self, files: &[(&FileName, Option<&TaskFile>)]) -> Result<(), StepError> {
+        let mut tasks = Vec::new();
+        let mut moved = false;
+        for (file, task) in files {
+            if task.is_some_and(|task| self.moved(Place::Pending, file, task).is_some()) {
+                moved = true;
+                continue;
+            }
+            let queue = self.path(Place::Pending, file);
+            self.make_room(&queue, file)?;
+            tasks.push(Homecoming {
+                active: self.path(Place::Active, file),
+                queue,
+                stamped: task.map(TaskFile::to_bytes),
+                mtime: task.and_then(|it| it.record.submitted_at).map(std::time::SystemTime::from),
+            });
+        }
+        if !tasks.is_empty() {
+            self.store.perform_all(&steps::bring_home(tasks))?;
+        }
+        if moved { self.settle() } else { Ok(()) }
     }
 
     /// Hands a queued task on to whoever takes it first: from this worker's folder into the inbox; its name there.

@@ -53,6 +53,13 @@ pub enum Step {
     Remove(PathBuf),
 }
 
+impl Step {
+    /// Whether it waits for one file's data, so that several of them may be waited for at once.
+    pub const fn is_file_sync(&self) -> bool {
+        matches!(self, Self::SyncFile(_))
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -181,13 +188,47 @@ pub fn file(active: &Path, filed: &Path, papers: Papers) -> Vec<Step> {
     steps
 }
 
-/// Puts a task back into a queue: the record first, in `active/`, then the move. It keeps its age, and so its
-/// place in the queue.
+/// A task on its way from `active/` back into a queue.
+#[derive(Clone, Debug)]
+pub struct Homecoming {
+    /// Its name in `active/`.
+    pub active: PathBuf,
+    /// The name it gets.
+    pub queue: PathBuf,
+    /// Its content with what happened to it; absent when it goes back as it is.
+    pub stamped: Option<Vec<u8>>,
+    /// Its age, and so its place in the queue, if it is to be set back.
+    pub mtime: Option<SystemTime>,
+}
+
+/// Puts tasks of one worker back into its queue, in one wave: each record first, in `active/`, then the moves. What
+/// thousands of tasks wait for is not the writing but the waiting for the disk, so it is waited for once.
+pub fn bring_home(tasks: Vec<Homecoming>) -> Vec<Step> {
+    let (mut writes, mut syncs, mut replaces) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut moves, mut from, mut to) = (Vec::new(), Vec::new(), Vec::new());
+    for task in tasks {
+        if let Some(bytes) = task.stamped {
+            let temp = beside(&task.active);
+            writes.push(Step::Write { path: temp.clone(), bytes, mtime: task.mtime });
+            syncs.push(Step::SyncFile(temp.clone()));
+            replaces.push(Step::Replace { from: temp, to: task.active.clone() });
+        }
+        from.push(parent(&task.active).to_owned());
+        to.push(parent(&task.queue).to_owned());
+        moves.push(Step::Move { from: task.active, to: task.queue });
+    }
+    from.dedup();
+    to.dedup();
+    let records = if replaces.is_empty() { Vec::new() } else { from.clone() };
+    let sync = |dirs: Vec<PathBuf>| dirs.into_iter().map(Step::SyncDir);
+    let recorded = writes.into_iter().chain(syncs).chain(replaces).chain(sync(records));
+    recorded.chain(moves).chain(sync(to)).chain(sync(from)).collect()
+}
+
+/// Puts one task back into a queue with new content.
 pub fn requeue(active: &Path, queue: &Path, stamped: Vec<u8>, mtime: Option<SystemTime>) -> Vec<Step> {
-    let mut steps = put(active, stamped, mtime);
-    steps.push(Step::SyncDir(parent(active).to_owned()));
-    steps.extend(transfer(active, queue));
-    steps
+    let (active, queue) = (active.to_owned(), queue.to_owned());
+    bring_home(vec![Homecoming { active, queue, stamped: Some(stamped), mtime }])
 }
 
 /// Puts a task that vanished from under its worker back into `active/`.

@@ -192,6 +192,9 @@ impl SupervisorFace {
             "hold": state.and_then(|it| it.hold.clone()),
             "running": state.map(|it| it.running.clone()).unwrap_or_default(),
             "queues": state.map(|it| it.queues),
+            "last_crash": state.and_then(|it| it.last_crash),
+            "last_crash_reason": state.and_then(|it| it.last_crash_reason.clone()),
+            "last_crash_detail": state.and_then(|it| it.last_crash_detail.clone()),
             "heartbeat": board.beats.get(&spec.name).map(|beat| beat.at),
             "metrics_addr": spec.metrics_addr,
         })

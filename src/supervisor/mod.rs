@@ -16,6 +16,7 @@
 //! It deliberately does not touch the tasks of a worker that somebody brings back: a watcher recovers its own when it
 //! starts. It keeps nothing on disk besides its lock, so its successor only has to look.
 
+mod aftermath;
 mod banner;
 pub mod condition;
 pub mod core;
@@ -30,9 +31,11 @@ mod host;
 mod launch;
 pub mod level;
 mod look;
+pub mod monitor;
 pub mod notice;
 pub mod pulse;
 pub mod recover;
+mod recovery_trace;
 pub mod restart;
 pub mod restarter;
 mod seeing;

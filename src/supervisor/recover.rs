@@ -10,13 +10,13 @@ use crate::config::{Exit, RecoverConfig};
 use crate::layout::Layout;
 use crate::os::holder::{Holder, Role};
 use crate::os::lock::Lock;
+use crate::recovery::crash::{Past, Verdict};
 use crate::recovery::{
     Action, LivingAgents, Plan, Policy, RecoveryError, SystemHands, SystemWitness, carry_out, locks, planned,
     record_crash,
 };
 use crate::spool::{Disk, Spool};
 use crate::task::WorkerName;
-use crate::telemetry::state_file::{State, WorkerStatus};
 
 /// What is wanted of a recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,9 @@ pub struct Recovered {
     pub plan: Plan,
     /// Whether it was done.
     pub applied: bool,
+    /// Why its watcher died, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub died: Option<String>,
 }
 
 /// Recovers a worker, or says what that would do; `say` hears the runbook's lines while it is done.
@@ -120,11 +123,15 @@ pub fn run(
         Arc::clone(clock),
     ));
     let (Wish::Plan(living) | Wish::Apply(living)) = wish;
-    let policy = Policy { max_retries: config.max_retries, living, now: clock.wall(), jitter: 0.0 };
+    let Past { died, failure } = Past::of(&layout, &config.worker);
+    let policy = Policy { max_retries: config.max_retries, living, now: clock.wall(), jitter: 0.0, failure };
     let done = match wish {
-        Wish::Plan(_) => planned(&spool, &SystemWitness::new(layout), &policy)
-            .map(|plan| Recovered { plan, applied: false }),
-        Wish::Apply(_) => do_it(config, &spool, &policy, say),
+        Wish::Plan(_) => planned(&spool, &SystemWitness::new(layout), &policy).map(|plan| Recovered {
+            plan,
+            applied: false,
+            died: died.map(|it| it.to_string()),
+        }),
+        Wish::Apply(_) => do_it(config, &spool, &policy, died.as_ref(), say),
     };
     let done = done.map_err(|source| RecoverError::Recovery { worker, source });
     drop(lock);
@@ -159,34 +166,50 @@ fn do_it(
     config: &RecoverConfig,
     spool: &Arc<Spool<Disk>>,
     policy: &Policy,
+    died: Option<&Verdict>,
     say: &dyn Fn(&str),
 ) -> Result<Recovered, RecoveryError> {
     let announced = Announced::new(spool.layout(), &config.worker, policy.now);
-    carry_out_as(&announced, config, spool, policy, say)
+    carry_out_as(&Case { announced: &announced, config, policy, died }, spool, say)
+}
+
+/// What a recovery goes by.
+#[derive(Debug)]
+pub(super) struct Case<'a> {
+    /// The mirror of the lock that is held meanwhile.
+    pub(super) announced: &'a Announced,
+    /// Whose, where and how.
+    pub(super) config: &'a RecoverConfig,
+    /// What becomes of the tasks.
+    pub(super) policy: &'a Policy,
+    /// Why the watcher died, if it did and nobody wrote that down yet.
+    pub(super) died: Option<&'a Verdict>,
 }
 
 /// Clean recovery by whoever holds the worker's lock and has announced that.
 pub(super) fn carry_out_as(
-    announced: &Announced,
-    config: &RecoverConfig,
+    case: &Case<'_>,
     spool: &Arc<Spool<Disk>>,
-    policy: &Policy,
     say: &dyn Fn(&str),
 ) -> Result<Recovered, RecoveryError> {
+    let Case { announced, config, policy, died } = case;
     let layout = spool.layout();
     let Announced { mirror, was_there } = announced;
     let mut plan = planned(spool, &SystemWitness::new(layout.clone()), policy)?;
     // What was not there before us is none of what the dead watcher left.
     plan.actions.retain(|action| *was_there || *action != Action::RemoveLock { path: mirror.clone() });
     let state_path = layout.state(&config.worker);
-    let status = State::read(&state_path).status;
-    if state_path.exists() && !matches!(status, WorkerStatus::Stopped | WorkerStatus::Recovering) {
-        record_crash(&state_path, policy.now, config.durability)?;
+    if let Some(why) = died {
+        record_crash(&state_path, why, policy.now, config.durability)?;
     }
     let scratch = config.scratch_dir.clone().unwrap_or_else(|| layout.default_scratch(&config.worker));
     let own_lock = Some(mirror.clone());
     let hands = SystemHands { spool: Arc::clone(spool), clock: spool.clock(), scratch, own_lock, say };
-    carry_out(spool, &plan, &hands).map(|_| Recovered { plan, applied: true })
+    carry_out(spool, &plan, &hands).map(|_| Recovered {
+        plan,
+        applied: true,
+        died: case.died.map(ToString::to_string),
+    })
 }
 
 /// Takes the worker's lock, or says who has it.

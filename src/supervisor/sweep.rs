@@ -13,12 +13,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::recover::{Announced, RecoverError, carry_out_as, take};
+use super::recover::{Announced, Case, RecoverError, carry_out_as, take};
 use super::state::{Sweep, Swept};
 use crate::clock::SharedClock;
 use crate::config::RecoverConfig;
 use crate::layout::Layout;
 use crate::os::lock;
+use crate::recovery::crash::Past;
 use crate::recovery::{Action, LivingAgents, Plan, Policy, SystemWitness, planned};
 use crate::spool::{Disk, Spool, Store};
 use crate::task::{FileName, Place, TaskFile};
@@ -45,7 +46,8 @@ pub(super) fn sweep(config: &RecoverConfig, clock: &SharedClock, what: Sweep) ->
 
 /// Whether there is anything to do, found out without the lock.
 fn is_worth_it(spool: &Arc<Spool<Disk>>, config: &RecoverConfig, swept: &mut Swept) -> bool {
-    let plan = planned(spool, &SystemWitness::new(spool.layout().clone()), &policy(spool, config));
+    let policy = policy(spool, config, Past::of(spool.layout(), &config.worker).failure);
+    let plan = planned(spool, &SystemWitness::new(spool.layout().clone()), &policy);
     let Ok(plan) = plan else { return true };
     swept.living = living(&plan);
     brings_home(&plan) > 0 || queued(spool).any(|(_, _, task)| is_for_anybody(&task))
@@ -64,10 +66,13 @@ fn act(
         Err(RecoverError::Alive { .. }) => return Ok(()),
         Err(error) => return Err(with_causes(&error)),
     };
-    let policy = policy(spool, config);
+    // Before the mirror is ours: it says who died.
+    let Past { died, failure } = Past::of(layout, &config.worker);
+    let policy = policy(spool, config, failure);
     let announced = Announced::new(layout, &config.worker, policy.now);
     let say = |line: &str| tracing::info!(worker = %config.worker, "{line}");
-    let recovered = carry_out_as(&announced, config, spool, &policy, &say);
+    let case = Case { announced: &announced, config, policy: &policy, died: died.as_ref() };
+    let recovered = carry_out_as(&case, spool, &say);
     let done = recovered.map(|it| it.plan).map_err(|error| with_causes(&error));
     if let Ok(plan) = &done {
         swept.living = living(plan);
@@ -87,9 +92,9 @@ fn act(
     done.map(drop)
 }
 
-fn policy(spool: &Spool<Disk>, config: &RecoverConfig) -> Policy {
+fn policy(spool: &Spool<Disk>, config: &RecoverConfig, failure: &'static str) -> Policy {
     let now = spool.clock().wall();
-    Policy { max_retries: config.max_retries, living: LivingAgents::Adopt, now, jitter: 0.0 }
+    Policy { max_retries: config.max_retries, living: LivingAgents::Adopt, now, jitter: 0.0, failure }
 }
 
 fn living(plan: &Plan) -> usize {

@@ -83,6 +83,11 @@ impl Telling {
         self.speaker.say(&text, notice.weight());
     }
 
+    /// Adds to what was told.
+    pub(super) fn say(&mut self, text: &str, weight: Weight, now: Timestamp) {
+        self.speaker.say(&format!("{} {text}", self.foreground.time(now)), weight);
+    }
+
     fn typed(&self, worker: &WorkerName) -> Typed {
         let unknown = || PathBuf::from("its log");
         let log = self.printed.get(worker).cloned().unwrap_or_else(unknown);

@@ -89,6 +89,12 @@ impl TaskFile {
         })
     }
 
+    /// A field that is neither asked for nor ours.
+    pub fn foreign(&self, name: &str) -> Option<serde_json::Value> {
+        let (_, raw) = self.fields.iter().find(|(key, _)| key == name)?;
+        serde_json::from_str(raw.get()).ok()
+    }
+
     /// Forgets all that stands in our own fields: they were forged, or belong to another life.
     pub fn forget_record(&mut self) {
         self.record = Record::default();

@@ -10,6 +10,9 @@
 //! | [`metrics`] | numbers in a registry of our own, under the runbooks' names |
 //! | [`health`] | from a snapshot to the answers of `/health…` (pure) |
 //! | [`face`] | the little HTTP server on its own thread |
+//! | [`fetch`] | one bounded question to such a server |
+//! | [`report`] | the last words of a watcher that ended itself |
+//! | [`traces`] | spans on their way to a collector |
 //!
 //! Invariants:
 //! - telemetry never decides what happens to a task, and its failure never stops one;
@@ -22,10 +25,13 @@
 //! It deliberately does not know how tasks are queued, started or recovered, nor where the numbers come from.
 
 pub mod face;
+pub mod fetch;
 pub mod health;
 pub mod heartbeat;
 pub mod journal;
 pub mod log;
 pub mod metrics;
 pub mod redact;
+pub mod report;
 pub mod state_file;
+pub mod traces;

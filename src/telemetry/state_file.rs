@@ -152,6 +152,15 @@ pub struct State {
     pub last_crash: Option<f64>,
     /// How often it was recovered.
     pub recovery_count: u64,
+    /// Why it last crashed, in a word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_crash_reason: Option<String>,
+    /// Why, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_crash_detail: Option<String>,
+    /// Where its metrics and health are served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_addr: Option<String>,
     /// What keeps it from claiming.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
@@ -178,6 +187,9 @@ impl State {
             status: take(&mut fields, "status"),
             last_crash: take(&mut fields, "last_crash"),
             recovery_count: take(&mut fields, "recovery_count"),
+            last_crash_reason: take(&mut fields, "last_crash_reason"),
+            last_crash_detail: take(&mut fields, "last_crash_detail"),
+            metrics_addr: take(&mut fields, "metrics_addr"),
             hold: take(&mut fields, "hold"),
             set_aside: take(&mut fields, "set_aside"),
             running: take(&mut fields, "running"),

@@ -168,6 +168,7 @@ impl Beat {
             state.set_aside = None;
             state.running = shown.running.values().cloned().collect();
             state.queues = shown.queues;
+            state.metrics_addr = shown.served.map(|addr| addr.to_string());
         };
         let on_disk = self.ctx.spool.store().identity(&path).ok();
         if let Some((written, identity)) = &self.written {

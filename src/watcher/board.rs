@@ -1,6 +1,7 @@
 //! What the worker shows: written by its loop, read by the face and by `state.json`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,6 +28,16 @@ pub(super) struct Shown {
     pub(super) queue: Check,
     pub(super) artifacts: Check,
     pub(super) registry: Check,
+    pub(super) served: Option<SocketAddr>,
+    pub(super) last_crash: Option<LastCrash>,
+}
+
+/// How this worker's watcher last died.
+#[derive(Clone, Debug)]
+pub(super) struct LastCrash {
+    pub(super) at: Option<f64>,
+    pub(super) reason: Option<String>,
+    pub(super) detail: Option<String>,
 }
 
 /// The board.
@@ -49,6 +60,8 @@ impl Board {
             queue: Check::Ok,
             artifacts: Check::Ok,
             registry: Check::Ok,
+            served: None,
+            last_crash: None,
         };
         Self { shown: Mutex::new(shown), turned_ns: AtomicU64::new(0), immovable: Mutex::default() }
     }

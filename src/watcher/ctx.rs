@@ -14,6 +14,7 @@ use crate::spool::{Disk, Lease, Spool};
 use crate::task::{HoldCause, TaskState};
 use crate::telemetry::journal::{Event, Journal, Line};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 /// Shared by every room; nothing in it is exclusive.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(super) struct Ctx {
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Arc<Board>,
     pub(super) scratch: PathBuf,
+    pub(super) traces: Traces,
 }
 
 impl Ctx {

@@ -56,6 +56,9 @@ impl FaceSource for WatcherFace {
             "hold": shown.hold,
             "running": shown.running.values().collect::<Vec<_>>(),
             "queues": shown.queues,
+            "last_crash": shown.last_crash.as_ref().and_then(|it| it.at),
+            "last_crash_reason": shown.last_crash.as_ref().and_then(|it| it.reason.clone()),
+            "last_crash_detail": shown.last_crash.as_ref().and_then(|it| it.detail.clone()),
             "timestamp": self.clock.wall(),
             "version": env!("CARGO_PKG_VERSION"),
         })

@@ -5,9 +5,11 @@
 //! | [`core`] | decides: which task is next, when to hold, when to stop (pure) |
 //! | [`hold`] | when nothing is started, and when one task may try whether that is over (pure) |
 //! | `start` | takes the lock, recovers, opens everything |
+//! | `revive` | why the last watcher died, and what it left |
 //! | `shell` | the loop: waits for signals, hints, runs and time, asks the core, does what it says |
 //! | `look` | finds what is new in the queues |
 //! | `attend` | follows one run from its claim to its end: one async task for each, nobody else knows its process |
+//! | `trace` | the span of an attempt |
 //! | `beat` | says once a second what is going on: heartbeat, state, mirrors of locks |
 //! | `verdicts` | filing what is no task |
 //! | `board` | what the face and `state.json` show |
@@ -32,10 +34,12 @@ mod look;
 mod looks;
 mod mirror;
 mod panic;
+mod revive;
 mod shell;
 #[cfg(feature = "test-support")]
 mod stall;
 mod start;
+mod trace;
 mod verdicts;
 mod watchdog;
 

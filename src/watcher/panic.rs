@@ -5,17 +5,16 @@ use std::backtrace::Backtrace;
 use std::path::PathBuf;
 
 use crate::clock::SharedClock;
-use crate::os::durable::{self, Durability};
+use crate::telemetry::report::{self, Kind};
 
 /// From here on, a panic writes `panic-<time>.txt` into `dir`, and aborts.
 pub(super) fn report_into(dir: PathBuf, clock: SharedClock) {
     std::panic::set_hook(Box::new(move |info| {
         let now = clock.wall();
         let backtrace = Backtrace::force_capture();
-        let text = format!("{now}\nagent-worker {}\n{info}\n\n{backtrace}\n", env!("CARGO_PKG_VERSION"));
-        let path = dir.join(format!("panic-{}.txt", now.as_millisecond()));
+        let path = report::path(&dir, Kind::Panic, now);
         // On a full disk the log still has it.
-        let written = durable::write_atomic(&path, text.as_bytes(), Durability::Full).is_ok();
+        let written = report::write(&path, now, &info.to_string(), &backtrace.to_string()).is_ok();
         tracing::error!(report = %path.display(), written, "a bug ended this watcher: {info}");
         std::process::abort();
     }));

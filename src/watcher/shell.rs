@@ -23,6 +23,7 @@ use crate::spool::found::FILE_LIMIT;
 use crate::spool::{Examined, Lease, Store};
 use crate::task::{FileName, Place, RunId, TaskFile};
 use crate::telemetry::log::LogHandle;
+use crate::telemetry::traces::TracesGuard;
 
 /// Between two beats.
 const BEAT: Duration = Duration::from_secs(1);
@@ -43,6 +44,8 @@ struct Following {
 pub(super) struct Shell {
     pub(super) ctx: Rc<Ctx>,
     pub(super) beat: Beat,
+    /// Before the log, which hears what the last spans met.
+    pub(super) _sending: TracesGuard,
     pub(super) log: LogHandle,
     pub(super) signals: mpsc::UnboundedReceiver<Signal>,
     pub(super) hints: Option<(Hints, mpsc::Receiver<Hint>)>,

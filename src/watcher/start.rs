@@ -1,6 +1,6 @@
 //! The start of a worker: its lock, clean recovery, then everything else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use super::board::Board;
 use super::ctx::Ctx;
 use super::face::WatcherFace;
 use super::mirror::Mirrors;
+use super::revive::recover_first;
 use super::shell::Shell;
 use super::{beat::Beat, panic, watchdog};
 use crate::clock::SharedClock;
@@ -21,14 +22,14 @@ use crate::os::lock::Lock;
 use crate::os::process::{Reaper, reaper};
 use crate::os::signals;
 use crate::os::watch::Hints;
-use crate::recovery::{LivingAgents, Policy, SystemHands, SystemWitness, record_crash, recover};
+use crate::recovery::crash::Past;
 use crate::spool::{Disk, Spool};
-use crate::task::{FileName, Place};
+use crate::task::FileName;
 use crate::telemetry::face::Face;
 use crate::telemetry::journal::{Event as Noted, Journal};
 use crate::telemetry::log::{self, LogFormat, LogHandle, LogOptions};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::state_file::{State, WorkerStatus};
+use crate::telemetry::traces::{Traces, TracesGuard};
 
 /// How long a start waits for another watcher's lock: one that was killed just now lets go within milliseconds.
 const FOR_A_WATCHER: Duration = Duration::from_secs(2);
@@ -125,6 +126,7 @@ struct Opened {
     mirrors: Mirrors,
     signals: tokio::sync::mpsc::UnboundedReceiver<signals::Signal>,
     living: Vec<FileName>,
+    sending: TracesGuard,
 }
 
 fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) -> Result<Opened, StartError> {
@@ -136,6 +138,7 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     lay_out(&layout, &config)?;
     let lock = take_lock(&layout, &config, &clock)?;
     panic::report_into(layout.worker(&config.worker), Arc::clone(&clock));
+    let past = Past::of(&layout, &config.worker);
     let mut mirrors = Mirrors::new(config.worker.clone());
     // At once, so that whoever finds the lock taken can read by whom.
     if let Err(error) = mirrors.keep(&[(layout.watcher_lock(&config.worker), None)], clock.wall()) {
@@ -145,6 +148,13 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     make_scratch(&scratch)?;
     let disk = Disk::new(config.durability);
     let spool = Arc::new(Spool::new(layout.clone(), config.worker.clone(), disk, Arc::clone(&clock)));
+    let (traces, sending) = Traces::start(
+        config.traces_exporter.as_deref(),
+        config.otlp_endpoint.as_deref(),
+        environment,
+        config.worker.as_str(),
+        Box::new(|line| tracing::warn!("{line}")),
+    );
     let ctx = Ctx {
         journal: Journal::new(layout, config.worker.clone()),
         environment: environment.clone(),
@@ -155,10 +165,10 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
         board: Arc::new(Board::new()),
         scratch,
         config,
+        traces,
     };
-    let living = recover_first(&ctx)?;
-    count_filed(&ctx);
-    Ok(Opened { ctx, lock, mirrors, signals, living })
+    let living = recover_first(&ctx, past)?;
+    Ok(Opened { ctx, lock, mirrors, signals, living, sending })
 }
 
 fn lay_out(layout: &Layout, config: &WatcherConfig) -> Result<(), StartError> {
@@ -170,7 +180,7 @@ fn lay_out(layout: &Layout, config: &WatcherConfig) -> Result<(), StartError> {
 }
 
 /// Our own folder for scratch: private, and no link that somebody else laid there.
-fn make_scratch(path: &std::path::Path) -> Result<(), StartError> {
+fn make_scratch(path: &Path) -> Result<(), StartError> {
     let folder = |source| StartError::Folder { path: path.to_owned(), source };
     // The folder above is for all workers, which may have users of their own.
     if let Some(above) = path.parent() {
@@ -211,56 +221,8 @@ fn take_lock(layout: &Layout, config: &WatcherConfig, clock: &SharedClock) -> Re
     }
 }
 
-/// Clean recovery of what is found in our own `active/`.
-fn recover_first(ctx: &Ctx) -> Result<Vec<FileName>, StartError> {
-    let state_path = ctx.layout().state(&ctx.config.worker);
-    let known = state_path.exists();
-    // One that died while it recovered has written its crash down already.
-    let status = State::read(&state_path).status;
-    let crashed = known && !matches!(status, WorkerStatus::Stopped | WorkerStatus::Recovering);
-    let policy = Policy {
-        max_retries: ctx.config.max_retries,
-        living: LivingAgents::Adopt,
-        now: ctx.clock.wall(),
-        jitter: Ctx::jitter(),
-    };
-    let say = |line: &str| tracing::info!("{line}");
-    let hands = SystemHands {
-        spool: Arc::clone(&ctx.spool),
-        clock: Arc::clone(&ctx.clock),
-        scratch: ctx.scratch.clone(),
-        own_lock: None,
-        say: &say,
-    };
-    let witness = SystemWitness::new(ctx.layout().clone());
-    if crashed {
-        let state = record_crash(&state_path, ctx.clock.wall(), ctx.config.durability)?;
-        tracing::warn!(
-            recovery_count = state.recovery_count,
-            "the last watcher of this worker died; recovering"
-        );
-        ctx.metrics.recovered();
-    }
-    let (plan, applied) = recover(&ctx.spool, &witness, &policy, &hands)?;
-    if crashed || plan.found_work() {
-        ctx.note_worker(Noted::Recovered, &format!("{} action(s)", applied.done));
-    }
-    Ok(applied.living)
-}
-
-/// How much rests here already, for the board.
-fn count_filed(ctx: &Ctx) {
-    let count = |place| ctx.spool.list(place).map_or(0, |files| files.len() as u64);
-    let (completed, failed, cancelled) =
-        (count(Place::Completed), count(Place::Failed), count(Place::Cancelled));
-    let mut shown = ctx.board.show();
-    shown.queues.completed = completed;
-    shown.queues.failed = failed;
-    shown.queues.cancelled = cancelled;
-}
-
 fn work(opened: Opened, log: LogHandle) -> Exit {
-    let Opened { ctx, lock, mirrors, signals, living } = opened;
+    let Opened { ctx, lock, mirrors, signals, living, sending } = opened;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -270,7 +232,8 @@ fn work(opened: Opened, log: LogHandle) -> Exit {
     };
     ctx.board.turned(ctx.clock.ticks());
     let face = start_face(&ctx);
-    let watchdog = watchdog::start(Arc::clone(&ctx.board), Arc::clone(&ctx.clock));
+    let folder = ctx.layout().worker(&ctx.config.worker);
+    let watchdog = watchdog::start(Arc::clone(&ctx.board), Arc::clone(&ctx.clock), folder);
     let ctx = Rc::new(ctx);
     let hints = Hints::start()
         .inspect_err(
@@ -286,7 +249,7 @@ fn work(opened: Opened, log: LogHandle) -> Exit {
         "at work"
     );
     let beat = Beat::new(Rc::clone(&ctx), lock, mirrors);
-    let shell = Shell { ctx, beat, log, signals, hints, living };
+    let shell = Shell { ctx, beat, _sending: sending, log, signals, hints, living };
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, shell.run());
     drop(local);
@@ -307,6 +270,7 @@ fn start_face(ctx: &Ctx) -> Option<Face> {
     match Face::start(addr, Arc::new(source)) {
         Ok(face) => {
             tracing::info!(addr = %face.addr(), "serving /metrics and /health");
+            ctx.board.show().served = Some(face.addr());
             Some(face)
         }
         Err(error) => {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use agent_worker::agent::disposition::{Disposition, Terms, dispose};
 use agent_worker::recovery::plan::{LivingAgents, decide};
 use agent_worker::recovery::survey::look_at;
-use agent_worker::recovery::{Action, Hands, Plan, Policy, apply, plan, survey};
+use agent_worker::recovery::{Action, Hands, Plan, Policy, apply, planned};
 use agent_worker::spool::found::Examined;
 use agent_worker::spool::{ClaimError, Claimed, Lease, Store};
 use agent_worker::task::{Attempt, ErrorCode, FileName, Place, SessionId, TaskFile, TaskState};
@@ -97,7 +97,13 @@ fn x() -> FileName {
 }
 
 fn policy() -> Policy {
-    Policy { max_retries: MAX_RETRIES, living: LivingAgents::Adopt, now: now(), jitter: 0.0 }
+    Policy {
+        max_retries: MAX_RETRIES,
+        living: LivingAgents::Adopt,
+        now: now(),
+        jitter: 0.0,
+        failure: "worker_crash",
+    }
 }
 
 fn text(drop: &Drop) -> Vec<u8> {
@@ -348,8 +354,8 @@ fn report(world: &World) {
 fn recover(world: &World) -> Result<(), Broken> {
     world.recovering(true);
     let spool = world.spool();
-    let survey = survey(&spool, world).map_err(plain)?;
-    apply(&spool, &plan(&marie(), &survey, &policy()), &NoHands).map_err(plain)?;
+    let plan = planned(&spool, world, &policy()).map_err(plain)?;
+    apply(&spool, &plan, &NoHands).map_err(plain)?;
     world.recovering(false);
     world.happen(|now| now.lost_power = false);
     report(world);

@@ -29,6 +29,8 @@ pub struct Signs<'a> {
     pub run: &'a str,
     /// The agent, also when it is dead: its session and its children's parent may still name it.
     pub agent: Option<&'a ProcessId>,
+    /// When the run's agent was started, in clock ticks after boot: what is older is none of it; 0 if not known.
+    pub since: u64,
     /// Ourselves, never part of a run.
     pub own_pid: i32,
     /// Children of ours that belong to nobody's run, or to another's.
@@ -108,7 +110,10 @@ pub fn members(seen: &[Seen], signs: &Signs<'_>) -> Vec<ProcessId> {
 }
 
 fn eligible(it: &Seen, signs: &Signs<'_>) -> bool {
-    it.stat.pid != signs.own_pid && it.stat.pid > 1 && !signs.others.contains(&it.stat.pid)
+    it.stat.pid != signs.own_pid
+        && it.stat.pid > 1
+        && it.stat.start_ticks >= signs.since
+        && !signs.others.contains(&it.stat.pid)
 }
 
 fn is_ours_by_exclusion(it: &Seen, signs: &Signs<'_>) -> bool {
@@ -151,7 +156,7 @@ mod tests {
     fn pids(seen: &[Seen], orphans: Orphans, others: &[i32]) -> Vec<i32> {
         let agent = ProcessId { pid: 10, start_ticks: 10, boot_id: boot_id(), pid_ns: pid_ns() };
         let others = others.iter().copied().collect();
-        let signs = Signs { run: "r", agent: Some(&agent), own_pid: 5, others: &others, orphans };
+        let signs = Signs { run: "r", agent: Some(&agent), since: 0, own_pid: 5, others: &others, orphans };
         let mut pids: Vec<_> = members(seen, &signs).iter().map(|it| it.pid).collect();
         pids.sort_unstable();
         pids

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::aftermath::Aftermath;
 use super::banner::Places;
 use super::core::{Core, Effect, Event, Moment, Rules};
 use super::door::Door;
@@ -19,7 +20,7 @@ use super::ears::{Ears, Woke, listen_to_files};
 use super::face::SupervisorFace;
 use super::facts::Ward;
 use super::hands::{Hands, Later};
-use super::notice::Notice;
+use super::notice::{Notice, Weight};
 use super::restart::Policy;
 use super::single::Single;
 use super::state::{Actual, Worker};
@@ -95,6 +96,7 @@ pub(super) struct Shell {
     _hints: Option<Hints>,
     telling: Telling,
     face: Arc<SupervisorFace>,
+    aftermath: Aftermath,
     door: Door,
     ward: Ward,
     single: Single,
@@ -130,6 +132,7 @@ impl Shell {
         if hints.is_none() {
             telling.warn("no file events here (inotify): looking every few seconds instead");
         }
+        let aftermath = Aftermath::start(&config, env, &clock);
         let look_every = LOOK_EVERY.min(config.hung_after / LOOKS);
         Ok(Self {
             workers: config.workers.iter().map(|worker| worker.name.clone()).collect(),
@@ -143,6 +146,7 @@ impl Shell {
             waiters,
             telling,
             face,
+            aftermath,
             door,
             single: given.single,
             log: given.log,
@@ -203,6 +207,7 @@ impl Shell {
             }
             Woke::Exited(worker, exit) => {
                 let said = self.telling.last_words(&worker);
+                self.aftermath.exited(&worker, &said);
                 self.tell_core(&worker, Event::ChildExited(exit, said));
             }
             Woke::Told(worker, event) => self.tell_core(&worker, event),
@@ -298,17 +303,22 @@ impl Shell {
             }
             Effect::Await(worker) => self.wait(&worker),
             Effect::Sweep(worker, what) => self.hands.sweep(&worker, what),
-            Effect::Say(notice) => {
-                if let Notice::Died { worker, .. } = &notice {
-                    let left = look::tasks_in(&self.layout.place(worker, Place::Active));
-                    self.face.left_at_work(worker, left);
-                }
-                self.face.told(&notice);
-                self.telling.notice(&notice, self.clock.wall());
-            }
+            Effect::Say(notice) => self.say(&notice),
             Effect::Finish => self.over = Some(Ended::Asked),
         }
         None
+    }
+
+    fn say(&mut self, notice: &Notice) {
+        if let Notice::Died { worker, .. } = notice {
+            let left = look::tasks_in(&self.layout.place(worker, Place::Active));
+            self.face.left_at_work(worker, left);
+        }
+        self.face.told(notice);
+        self.telling.notice(notice, self.clock.wall());
+        if let Some(why) = self.aftermath.told(notice) {
+            self.telling.say(&why, Weight::Warning, self.clock.wall());
+        }
     }
 
     fn look(&self, worker: &WorkerName) -> Event {

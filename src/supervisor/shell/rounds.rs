@@ -19,9 +19,10 @@ impl Shell {
         self.face.says(worker, state);
     }
 
-    pub(super) fn heart(&self, worker: &WorkerName) {
+    pub(super) fn heart(&mut self, worker: &WorkerName) {
         if let Some(beat) = Heartbeat::read(&self.layout.heartbeat(worker)) {
             self.face.beat(worker, &beat);
+            self.aftermath.beat(worker, &beat);
         }
     }
 
@@ -29,6 +30,9 @@ impl Shell {
     pub(super) fn look_at_everything(&mut self) {
         self.looked = self.clock.ticks();
         self.keep_the_lock();
+        for line in self.aftermath.complaints() {
+            self.telling.warn(&line);
+        }
         if self.door.try_again() == Ok(true) {
             let at = self.door.at().map(|at| at.to_string()).unwrap_or_default();
             self.telling.warn(&format!("now served on http://{at}/health/orchestrator"));

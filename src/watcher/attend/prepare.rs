@@ -108,7 +108,7 @@ impl Run {
             task: self.lease.name.clone(),
             worker: self.lease.worker.clone(),
             scratch,
-            traceparent: None,
+            traceparent: self.ctx.traceparent(&self.lease),
         };
         let outer = self.ctx.environment.vars().map(|(name, value)| (name.to_owned(), value.to_owned()));
         env::environment(outer, &self.ctx.config.agent_env, &run)

@@ -81,6 +81,7 @@ impl Run {
         }
         self.spent(usage);
         self.ctx.board.filed(place);
+        self.ctx.trace_attempt(&self.lease);
         self.ctx.note(Noted::Concluded, &self.lease, |line| {
             line.from = Some(TaskState::Completing);
             line.error_code = record.error_code;
@@ -115,6 +116,7 @@ impl Run {
     fn requeued(&self, entry: &Requeue) {
         self.ctx.metrics.retried();
         self.spent(entry.usage);
+        self.ctx.trace_attempt(&self.lease);
         self.ctx.note(Noted::Requeued, &self.lease, |line| {
             line.from = Some(TaskState::Running);
             line.error_code = entry.error_code;

@@ -21,7 +21,8 @@ impl Run {
         let looking = move || {
             // First, so that an agent that is being started right now, and carries no sign yet, is known as another's:
             // to ask for the children waits for whoever starts one.
-            let seen = tree::snapshot(agent.as_ref().map_or(0, |it| it.start_ticks));
+            let since = agent.as_ref().map_or(0, |it| it.start_ticks);
+            let seen = tree::snapshot(since);
             let others: HashSet<i32> = reaper
                 .children()
                 .into_iter()
@@ -30,6 +31,7 @@ impl Run {
             let signs = Signs {
                 run: &run,
                 agent: agent.as_ref(),
+                since,
                 own_pid: std::process::id().cast_signed(),
                 others: &others,
                 orphans: orphans(agent.as_ref(), &others),

@@ -1,27 +1,15 @@
-//! The runbook's own scripts, as they stand there, against dead and living watchers.
-
-#![cfg(feature = "test-support")]
-#![expect(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and moves files")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
-
-#[path = "support/real.rs"]
-mod real;
-#[path = "support/traces.rs"]
-mod traces;
-#[path = "support/world.rs"]
-mod world;
+//! The runbook's scripts that change the tree, against dead and living watchers, with another root in their text.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use crate::blocks;
+use crate::real;
+use crate::traces::{alone, at_work, count, gate, gated, is_alive, open, recorded, said, slay, state};
+use crate::world::{self, World};
 use serde_json::json;
-use traces::{alone, at_work, count, gate, gated, is_alive, open, recorded, said, slay, state};
-use world::World;
-
-const CLEAN_RECOVERY: &str = include_str!("fixtures/runbook/clean_recovery.py");
-const DETECT_DEADLOCK: &str = include_str!("fixtures/runbook/detect_deadlock.py");
 
 /// Runs a script of the runbook for marie, with `/shared` and `/tmp` moved to where the world has them; what it said.
 fn python(world: &World, script: &str, call: &str) -> String {
@@ -33,7 +21,7 @@ fn python(world: &World, script: &str, call: &str) -> String {
 }
 
 fn clean_recovery(world: &World) -> String {
-    let said = python(world, CLEAN_RECOVERY, "clean_recovery('marie')");
+    let said = python(world, blocks::text(8), "clean_recovery('marie')");
     assert!(said.contains("Moving t.json back to pending"), "{said}");
     said
 }
@@ -173,12 +161,12 @@ fn healthy_work_does_not_look_stuck_to_the_runbook() {
     for path in [&active, &lock] {
         fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
     }
-    assert!(python(&world, DETECT_DEADLOCK, "detect_deadlock('marie')").contains("1 stuck"));
+    assert!(python(&world, blocks::text(6), "detect_deadlock('marie')").contains("1 stuck"));
     world.until("its file is fresh again", || {
         let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().cast_signed();
         (age - fs::metadata(&active).ok()?.mtime() < 60).then_some(())
     });
-    assert_eq!(python(&world, DETECT_DEADLOCK, "detect_deadlock('marie')"), "");
+    assert_eq!(python(&world, blocks::text(6), "detect_deadlock('marie')"), "");
     open(&gate);
     world.filed("marie/completed", "t");
     assert_eq!(watcher.stop(), 0);

@@ -1,0 +1,181 @@
+//! What the kernel says about processes that it ended for want of memory.
+//!
+//! Two witnesses: its log (`/dev/kmsg`, `dev-kmsg` in the kernel's ABI documentation), which names the pid as the
+//! first PID namespace counts it, and the counter `oom_kill` of the memory cgroup (`cgroups(7)`: `memory.events` in
+//! version 2, `memory.oom_control` in version 1), which only says that somebody in it was ended. Either may be
+//! out of reach; then there is no answer, which is another thing than no.
+
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The inode of the first PID namespace (`PROC_PID_INIT_INO` of the kernel): in others, its log's pids mean others.
+const FIRST_PID_NS: u64 = 0xEFFF_FFFC;
+/// The longest record of the log, in bytes; a shorter buffer is refused with `EINVAL`.
+const RECORD_MAX: usize = 8192;
+/// More records than a log of some megabytes holds: a reader that never catches up ends.
+const RECORDS: usize = 200_000;
+
+/// The line of the kernel's log that says that it ended process `pid` of the namespace `pid_ns`; `None` if there is
+/// none. The error says why that cannot be known.
+pub fn logged(pid: i32, pid_ns: u64) -> io::Result<Option<String>> {
+    if pid_ns != FIRST_PID_NS {
+        return Err(io::Error::other("the kernel's log numbers processes otherwise than this container"));
+    }
+    Ok(find(&kernel_log()?, pid))
+}
+
+/// The last line in `log` that says so.
+fn find(log: &str, pid: i32) -> Option<String> {
+    log.lines().rev().find(|line| killed(line) == Some(pid)).map(|line| message(line).to_owned())
+}
+
+/// Whom a line of the log says to be ended for want of memory: `Out of memory: Killed process 77 (watcher) …`,
+/// `Memory cgroup out of memory: Killed process 77 (watcher) …`, older kernels `Kill process`.
+pub fn killed(line: &str) -> Option<i32> {
+    let (before, rest) = line.split_once("Killed process ").or_else(|| line.split_once("Kill process "))?;
+    if !before.to_ascii_lowercase().contains("out of memory") {
+        return None;
+    }
+    rest.split([' ', '(', ',']).next()?.parse().ok()
+}
+
+/// The text of a record (`6,1234,5678901,-;text`) or of a line of dmesg (`[  5.678901] text`).
+fn message(line: &str) -> &str {
+    let text = line.split_once(';').map_or(line, |(_, text)| text);
+    text.strip_prefix('[').and_then(|rest| rest.split_once("] ")).map_or(text, |(_, text)| text)
+}
+
+fn kernel_log() -> io::Result<String> {
+    // Without this, the read after the last record waits for the next one.
+    let mut file = fs::File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open("/dev/kmsg")?;
+    let (mut log, mut record) = (String::new(), vec![0; RECORD_MAX]);
+    for _ in 0..RECORDS {
+        match file.read(&mut record) {
+            Ok(0) => break,
+            Ok(n) => {
+                // One record a read; lines that follow its first one are its properties.
+                log.push_str(&String::from_utf8_lossy(&record[..n]));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            // Records were overwritten while we read: the next read goes on with the oldest that is left.
+            Err(error) if error.raw_os_error() == Some(nix::libc::EPIPE) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(log)
+}
+
+/// The counter of the memory cgroup in which process `pid` is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// The file.
+    pub path: PathBuf,
+    /// How many had been ended when it was read.
+    pub kills: u64,
+}
+
+impl Counter {
+    /// Where process `pid` counts, and how many there were; `None` if that cannot be read.
+    pub fn of(pid: i32) -> Option<Self> {
+        let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        files(&groups, Path::new("/sys/fs/cgroup")).into_iter().find_map(|path| {
+            let kills = count(&fs::read_to_string(&path).ok()?)?;
+            Some(Self { path, kills })
+        })
+    }
+
+    /// How many there were since.
+    pub fn risen(&self) -> Option<u64> {
+        Some(count(&fs::read_to_string(&self.path).ok()?)?.saturating_sub(self.kills))
+    }
+}
+
+/// The files that may count for a process with this `/proc/<pid>/cgroup` (`cgroups(7)`), the likeliest first.
+fn files(groups: &str, mount: &Path) -> Vec<PathBuf> {
+    let below = |base: PathBuf, group: &str, file: &str| base.join(group.trim_start_matches('/')).join(file);
+    groups
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.splitn(3, ':');
+            let (_, controllers, group) = (fields.next()?, fields.next()?, fields.next()?);
+            Some(match controllers {
+                "" => vec![below(mount.to_owned(), group, "memory.events")],
+                list if list.split(',').any(|it| it == "memory") => vec![
+                    below(mount.join("memory"), group, "memory.oom_control"),
+                    // In a container its own group is mounted as the root.
+                    mount.join("memory/memory.oom_control"),
+                ],
+                _ => Vec::new(),
+            })
+        })
+        .flatten()
+        .collect()
+}
+
+/// The line `oom_kill N` of `memory.events` and of `memory.oom_control`.
+fn count(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As kernels 6.18, 6.1 and 4.4 wrote them.
+    const MEMCG: &str = "3,4711,11926100304,-;Memory cgroup out of memory: Killed process 12134 (python3) total-vm:323768kB, anon-rss:32356kB, file-rss:6616kB, shmem-rss:0kB, UID:0 pgtables:120kB oom_score_adj:0";
+    const GLOBAL: &str =
+        "[11926.100304] Out of memory: Killed process 77 (watcher) total-vm:1kB, anon-rss:1kB";
+    const OLD: &str = "[  512.7] Out of memory: Kill process 78 (watcher) score 911 or sacrifice child";
+
+    #[test]
+    fn the_kernel_names_whom_it_ended() {
+        for (line, pid) in [
+            (MEMCG, Some(12134)),
+            (GLOBAL, Some(77)),
+            (OLD, Some(78)),
+            ("6,1,2,-;oom-kill:constraint=CONSTRAINT_MEMCG,task=python3,pid=12134,uid=0", None),
+            ("6,1,2,-;oom_reaper: reaped process 77 (watcher), now anon-rss:0kB", None),
+            ("6,1,2,-;evil: Killed process 77 (watcher)", None),
+            ("6,1,2,-;Out of memory: Killed process x (watcher)", None),
+            ("", None),
+        ] {
+            assert_eq!(killed(line), pid, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_line_of_that_pid_is_found_and_said_without_its_number() {
+        let log = format!("{MEMCG}\n SUBSYSTEM=x\n{GLOBAL}\n{OLD}\n");
+        assert_eq!(
+            find(&log, 77).as_deref(),
+            Some("Out of memory: Killed process 77 (watcher) total-vm:1kB, anon-rss:1kB")
+        );
+        assert!(find(&log, 12134).unwrap().starts_with("Memory cgroup out of memory: Killed process 12134"));
+        assert_eq!(find(&log, 7), None);
+        assert!(logged(77, 1).is_err(), "another namespace numbers otherwise");
+    }
+
+    #[test]
+    fn both_versions_of_cgroups_count() {
+        assert_eq!(count("low 0\nhigh 0\nmax 4\noom 2\noom_kill 3\noom_group_kill 0\n"), Some(3));
+        assert_eq!(count("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"), Some(1));
+        assert_eq!(count("oom_kill_disable 0\nunder_oom 0\n"), None, "before Linux 4.13");
+    }
+
+    #[test]
+    fn the_counter_stands_where_the_process_is() {
+        let mount = Path::new("/m");
+        let v1 = "9:name=systemd:/\n4:memory:/jobs/a\n0::/\n";
+        assert_eq!(
+            files(v1, mount),
+            ["/m/memory/jobs/a/memory.oom_control", "/m/memory/memory.oom_control", "/m/memory.events"]
+                .map(PathBuf::from)
+        );
+        assert_eq!(
+            files("0::/system.slice/agent-worker-marie.service\n", mount),
+            [PathBuf::from("/m/system.slice/agent-worker-marie.service/memory.events")]
+        );
+    }
+}
