@@ -56,6 +56,7 @@ impl Telling {
 
     /// Says that something does not work as it should.
     pub(super) fn warn(&mut self, text: &str) {
+        tracing::warn!("{text}");
         self.speaker.say(text, Weight::Warning);
     }
 
@@ -85,6 +86,7 @@ impl Telling {
 
     /// Adds to what was told.
     pub(super) fn say(&mut self, text: &str, weight: Weight, now: Timestamp) {
+        tracing::warn!("{text}");
         self.speaker.say(&format!("{} {text}", self.foreground.time(now)), weight);
     }
 
