@@ -33,9 +33,11 @@ pub struct Spec {
     pub priority: Option<i32>,
     /// The wall-clock limit of one attempt, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub timeout_s: Option<u32>,
     /// How many charged failures it may have and still be tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1000))]
     pub max_retries: Option<u32>,
     /// Not claimed before this moment, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,12 +48,14 @@ pub struct Spec {
     pub workdir: Option<String>,
     /// Handed through to every log line of this task.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
     pub correlation_id: Option<String>,
     /// The most one session may cost, in US dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_cost_usd: Option<f64>,
     /// The most turns one attempt may take.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub max_turns: Option<u32>,
 }
 

@@ -193,6 +193,7 @@ fn stems_that_are_no_task_names_get_one_and_reasons_can_be_pasted() {
     for (name, word) in [
         ("$(reboot).json", "mv 'tasks/marie/failed/$(reboot)~2.json' tasks/marie/pending/"),
         ("c\n{\"d\"}.json", "mv $'tasks/marie/failed/c\\x0a{\"d\"}.json'"),
+        ("b\u{202e}nosj.json", "mv $'tasks/marie/failed/b\\xe2\\x80\\xaenosj.json'"),
     ] {
         drop_bytes(&world, "marie/failed", "$(reboot).json", b"in the way");
         drop_bytes(&world, "marie/pending", name, b"[]");
@@ -207,19 +208,20 @@ fn stems_that_are_no_task_names_get_one_and_reasons_can_be_pasted() {
 #[test]
 fn the_longest_names_are_numbered_and_still_seen() {
     let world = World::new();
-    let _watcher = world.up("marie");
-    let gate = world.path().join("gate");
+    let watcher = world.up("marie");
     let name = "n".repeat(195);
-    world.submit(
-        "marie/pending",
-        &name,
-        &json!({"prompt": format!("fake: gate={}; succeed text=one", gate.display())}),
-    );
-    world.active("marie", &name, |task| task["state"] == "RUNNING");
-    world.submit("marie/pending", &name, &json!({"prompt": "fake: succeed text=two"}));
     let numbered = format!("{name}~2");
+    world.submit("marie/pending", &name, &json!({"prompt": "fake: hang | succeed text=one"}));
+    world.active("marie", &name, |task| task["state"] == "RUNNING");
+    world.until("its agent hears", || {
+        world.agent_log().iter().any(|it| it["event"] == "message").then_some(())
+    });
+    world.submit("marie/pending", &name, &json!({"prompt": "fake: succeed text=two"}));
     world.until("it steps aside", || (world.homes(&numbered) == ["marie/pending"]).then_some(()));
-    fs::write(&gate, "").unwrap();
+    // Whoever starts now knows it by its name alone.
+    assert_eq!(watcher.stop(), 0);
+    let _watcher = world.up("marie");
+    assert_eq!(world.filed("marie/completed", &name)["result"], "one");
     assert_eq!(world.filed("marie/completed", &numbered)["result"], "two");
     drop_bytes(&world, "marie/failed", format!("{name}.json"), b"in the way");
     drop_bytes(&world, "marie/pending", format!("{name}.json"), b"[]");

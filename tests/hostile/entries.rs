@@ -197,14 +197,11 @@ fn what_cannot_be_read_is_filed_and_what_cannot_be_moved_is_said_once_and_shown(
     }
     let started = world.start(&mut world.served("marie", "127.0.0.1:0"), "marie");
     world.at_work("marie", &started);
-    drop_bytes(&world, "marie/pending", "secret.json", TASK.as_bytes());
-    drop_bytes(&world, "marie/pending", "closed.json", TASK.as_bytes());
     let pending = place(&world, "marie/pending");
-    for name in ["secret.json", "closed.json"] {
-        let path = pending.join(name);
-        nix::unistd::chown(&path, Some(0.into()), Some(0.into())).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    }
+    let secret = world.path().join("secret");
+    fs::write(&secret, TASK).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::rename(secret, pending.join("secret.json")).unwrap();
     // A folder of root's cannot be moved into another folder by anybody else: its `..` would change.
     fs::create_dir(pending.join("stuck.json")).unwrap();
     let reason = safe_reason(&world, "marie", "secret.json");
