@@ -97,6 +97,34 @@ fn promtool_finds_nothing_to_say_about_a_worker_that_has_worked() {
 }
 
 #[test]
+fn promtool_finds_nothing_to_say_about_a_supervisor_that_has_restarted() {
+    let Some(promtool) = real::program("promtool") else { return };
+    let world = World::new();
+    world.program("watcher");
+    let addr = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = world.command("supervisor");
+    command.args(["run", "--workers", "marie=none", "--root"]).arg(world.root());
+    command.args(["--metrics-addr", &addr.to_string(), "--log-dir"]).arg(world.logs());
+    let supervisor = world.start(&mut command, "supervisor");
+    let mirror = world.root().join("locks/marie_watcher.lock");
+    let pid = world.until("a watcher is at work", || world::json(&mirror)?["pid"].as_i64());
+    world.until("the supervisor has seen it beat", || {
+        let seen = !ask(addr, "/api/status")["workers"][0]["heartbeat"].is_null();
+        seen.then_some(())
+    });
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    let page = world.until("it is back", || {
+        let page = get(addr, "/metrics");
+        page.contains("agent_worker_recovery_seconds_count 1").then_some(page)
+    });
+    let (is_clean, said) = prometheus::check(&promtool, body(&page));
+    assert!(is_clean && said.trim().is_empty(), "{said}");
+    assert!(page.contains("agent_worker_detection_seconds_count 1"), "{page}");
+    assert_eq!(supervisor.stop(), 0);
+}
+
+#[test]
 fn the_pages_tell_what_the_worker_does() {
     let world = World::new();
     let (watcher, addr) = up(&world);

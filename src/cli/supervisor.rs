@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand};
 
-use crate::config::{Environment, Exit, RecoverConfig, SupervisorConfig};
+use crate::config::{Environment, Exit, Manner, RecoverConfig, SupervisorConfig};
 use crate::operator::Report;
 use crate::task::WorkerName;
 
@@ -26,18 +26,30 @@ Examples:
   supervisor up                                  lay out /shared and run marie, anga and fabien until Ctrl-C
   supervisor up --root /tmp/try --agent echo     try it out, without Claude and without a cost
   supervisor up --workers marie,bob=127.0.0.1:9095
+  supervisor run --restart none                  watchers are units of their own, systemd restarts them
   supervisor recover marie --dry-run             what would be done about a dead marie
   supervisor monitor marie --duration 5m         marie's numbers while it recovers
 
 Exit codes: 0, 64 usage, 65 data, 69 unavailable, 70 internal, 75 try again, 77 permission, 78 configuration.";
+
+const RUN_HELP: &str = "\
+Who restarts a watcher (one layer only):
+  exec      the supervisor: watchers are its children, as with `up`
+  systemd   systemctl restart agent-worker-NAME    (units without a Restart= of their own)
+  docker    docker restart NAME, by exact name     (containers without a restart policy of their own)
+  none      the host by itself (Restart=, a restart policy): the supervisor observes, reports, and recovers
+            what nobody brings back within the cooldown
+
+SIGTERM ends it: with exec after its watchers, else at once and without them. SIGHUP tries again whoever was set
+aside or wrongly configured. A second one on the same root waits until the first is gone, and takes over.";
 
 /// The verbs of `supervisor`.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Lay out the root and run the watchers as children, until Ctrl-C
     Up(UpFlags),
-    /// The same, for a service manager; its ways to restart other than `exec` are not there yet
-    #[command(hide = true)]
+    /// The same as a service: a second one stands by, and the host may own the watchers
+    #[command(after_help = RUN_HELP)]
     Run(RunFlags),
     /// Bring a dead worker's tasks back to order, once
     Recover(RecoverFlags),
@@ -59,6 +71,9 @@ pub struct RunFlags {
     /// Who restarts a watcher: exec, systemd, docker or none [default: exec]
     #[arg(long, value_name = "BY")]
     pub restart: Option<String>,
+    /// How long systemctl or docker may take to answer [default: 60s]
+    #[arg(long, value_name = "TIME")]
+    pub host_deadline: Option<String>,
     /// Whom to look after.
     #[command(flatten)]
     pub watch: WatchFlags,
@@ -70,21 +85,23 @@ pub struct WatchFlags {
     /// Whom to look after: names, with an address where it is not the usual one [default: marie,anga,fabien]
     #[arg(long, value_name = "NAME[=ADDR],…")]
     pub workers: Vec<String>,
+    /// A worker that runs only while another is set aside or long gone; can be repeated [default: none]
+    #[arg(long, value_name = "NAME[=ADDR]")]
+    pub backup: Vec<String>,
     /// Where the supervisor's own metrics and health are served, or `none` [default: 127.0.0.1:9002]
     #[arg(long, env = "METRICS_ADDR", value_name = "ADDR", hide_env_values = true)]
     pub metrics_addr: Option<String>,
     /// How many restarts within the window before a worker is set aside [default: 3]
     #[arg(long, value_name = "N")]
     pub max_restarts: Option<String>,
-    /// The pause between restarts, from the second on [default: 60s]
+    /// The least pause between restarts, from the second on; as much again or more is added by lot [default: 60s]
     #[arg(long, value_name = "TIME")]
     pub cooldown: Option<String>,
     /// The window in which restarts are counted [default: 10m]
     #[arg(long, value_name = "TIME")]
     pub window: Option<String>,
     /// How long a watcher may show no progress before it is taken for hung [default: 60s]
-    // Hidden until the supervisor heeds it.
-    #[arg(long, value_name = "TIME", hide = true)]
+    #[arg(long, value_name = "TIME")]
     pub hung_after: Option<String>,
     /// Where the root is.
     #[command(flatten)]
@@ -150,14 +167,15 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
     match matches.subcommand() {
         Some(("recover", verb)) => recover(verb, env),
         Some(("monitor", verb)) => monitor::run(verb, env),
-        Some((_, verb)) => look_after(verb, env),
+        Some(("run", verb)) => look_after(Manner::Run, verb, env),
+        Some((_, verb)) => look_after(Manner::Up, verb, env),
         None => Exit::Usage,
     }
 }
 
-fn look_after(matches: &ArgMatches, env: &Environment) -> Exit {
+fn look_after(manner: Manner, matches: &ArgMatches, env: &Environment) -> Exit {
     let resolved = parse::settings(matches, env).and_then(|mut settings| {
-        SupervisorConfig::resolve(&mut settings, env).map(|config| (config, settings))
+        SupervisorConfig::resolve(manner, &mut settings, env).map(|config| (config, settings))
     });
     match resolved {
         Err(error) => parse::misconfigured(&error, env),

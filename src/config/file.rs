@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::near::nearest;
 
 /// Every key that may stand in a file: the long flags with underscores.
-pub const KEYS: [&str; 45] = [
+pub const KEYS: [&str; 47] = [
     "root",
     "worker",
     "workers",
@@ -32,7 +32,9 @@ pub const KEYS: [&str; 45] = [
     "agent_env",
     "traces_exporter",
     "otlp_endpoint",
+    "backup",
     "restart",
+    "host_deadline",
     "max_restarts",
     "cooldown",
     "window",

@@ -32,5 +32,5 @@ pub use monitor::MonitorConfig;
 pub use near::nearest;
 pub use retention::{Kind, Limit, Retention, days};
 pub use settings::{Given, Settings, Shown};
-pub use supervisor::{RecoverConfig, RestartBy, SupervisorConfig, WorkerSpec};
+pub use supervisor::{Manner, RecoverConfig, RestartBy, SupervisorConfig, WorkerSpec};
 pub use watcher::{AgentKind, LogConfig, LogFormat, LogLevel, WatcherConfig, address, default_metrics_addr};

@@ -47,6 +47,15 @@ impl FromStr for RestartBy {
     }
 }
 
+/// How long the supervisor lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// In front of a person: a second one is refused, and the end of it ends the watchers.
+    Up,
+    /// As a service: a second one stands by until the first is gone.
+    Run,
+}
+
 /// One worker to look after, `bob` or `bob=ADDR`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerSpec {
@@ -81,10 +90,16 @@ impl fmt::Display for WorkerSpec {
 pub struct SupervisorConfig {
     /// The root, absolute.
     pub root: PathBuf,
-    /// The workers to look after, each once.
+    /// How long it lives.
+    pub manner: Manner,
+    /// The workers to look after, each once; the backups among them.
     pub workers: Vec<WorkerSpec>,
+    /// Those who run only while another is gone.
+    pub backups: Vec<WorkerName>,
     /// Who brings a dead watcher back.
     pub restart: RestartBy,
+    /// How long `systemctl` or `docker` may take to answer.
+    pub host_deadline: Duration,
     /// Where the supervisor itself is served; `None`: nowhere.
     pub metrics_addr: Option<SocketAddr>,
     /// Who answers the prompts.
@@ -101,6 +116,10 @@ pub struct SupervisorConfig {
     pub hung_after: Duration,
     /// How long watchers may take to stop their agents.
     pub grace: Duration,
+    /// The agents' scratch, where it was named.
+    pub scratch_dir: Option<PathBuf>,
+    /// How many charged failures a task may have and still be tried again, unless it says otherwise.
+    pub max_retries: u32,
     /// Whether a power cut counts.
     pub durability: Durability,
     /// The log.
@@ -115,11 +134,17 @@ pub struct SupervisorConfig {
 
 impl SupervisorConfig {
     /// Resolves the supervisor's settings.
-    pub fn resolve(settings: &mut Settings, env: &Environment) -> Result<Self, ConfigError> {
+    pub fn resolve(manner: Manner, settings: &mut Settings, env: &Environment) -> Result<Self, ConfigError> {
+        let mut workers: Vec<WorkerSpec> = settings.take_list("workers", str::parse, DEFAULT_WORKERS)?;
+        let backups: Vec<WorkerSpec> = settings.take_list("backup", str::parse, "")?;
+        workers.extend(backups.iter().cloned());
         let config = Self {
             root: settings.take("root", path(env), "/shared")?,
-            workers: settings.take_list("workers", str::parse, DEFAULT_WORKERS)?,
+            manner,
+            workers,
+            backups: backups.into_iter().map(|backup| backup.name).collect(),
             restart: settings.take("restart", str::parse, "exec")?,
+            host_deadline: settings.take("host_deadline", some_time, "60s")?,
             metrics_addr: settings.take("metrics_addr", address, "127.0.0.1:9002")?,
             agent: settings.take("agent", str::parse, "claude")?,
             claude_bin: settings.take_optional("claude_bin", path(env))?,
@@ -128,6 +153,8 @@ impl SupervisorConfig {
             window: settings.take("window", some_time, "10m")?,
             hung_after: settings.take("hung_after", some_time, "60s")?,
             grace: settings.take("grace", parse_duration, "10s")?,
+            scratch_dir: settings.take_optional("scratch_dir", path(env))?,
+            max_retries: settings.take("max_retries", number, "3")?,
             durability: settings.take("durability", str::parse, "full")?,
             log: LogConfig::resolve(settings, env)?,
             traces_exporter: settings.take_optional("traces_exporter", text)?,
@@ -135,7 +162,21 @@ impl SupervisorConfig {
             passed: passed(settings.flags()),
         };
         config.check_workers(settings)?;
+        config.check_backups(settings)?;
         Ok(config)
+    }
+
+    /// The settings for recovering `worker` in its absence.
+    pub fn recovery_of(&self, worker: &WorkerName) -> RecoverConfig {
+        RecoverConfig {
+            worker: worker.clone(),
+            root: self.root.clone(),
+            scratch_dir: self.scratch_dir.clone(),
+            durability: self.durability,
+            max_retries: self.max_retries,
+            grace: self.grace,
+            log: self.log.clone(),
+        }
     }
 
     /// The command line of the watcher for `worker`, without the program.
@@ -158,16 +199,30 @@ impl SupervisorConfig {
             .find(|(n, worker)| self.workers[..*n].iter().any(|earlier| earlier.name == worker.name));
         let why = match twice {
             Some((_, worker)) => format!("names `{}` twice", worker.name),
-            None if self.workers.is_empty() => "names no worker".to_owned(),
+            None if self.workers.len() == self.backups.len() => "names no worker".to_owned(),
             None => return Ok(()),
         };
-        let shown = settings.shown().iter().find(|shown| shown.key == "workers");
-        Err(ConfigError::Bad {
-            key: "workers",
-            text: shown.map(|shown| shown.value.clone()).unwrap_or_default(),
-            origin: shown.map_or(super::error::Origin::Default, |shown| shown.origin.clone()),
-            why,
-        })
+        Err(bad(settings, "workers", why))
+    }
+
+    /// A backup has to be started and ended by us.
+    fn check_backups(&self, settings: &Settings) -> Result<(), ConfigError> {
+        let by_us = matches!(self.restart, RestartBy::Exec | RestartBy::Systemd);
+        if by_us || self.backups.is_empty() {
+            return Ok(());
+        }
+        let why = "needs --restart exec or systemd: with another, a backup could not be started and ended";
+        Err(bad(settings, "backup", why.to_owned()))
+    }
+}
+
+fn bad(settings: &Settings, key: &'static str, why: String) -> ConfigError {
+    let shown = settings.shown().iter().find(|shown| shown.key == key);
+    ConfigError::Bad {
+        key,
+        text: shown.map(|shown| shown.value.clone()).unwrap_or_default(),
+        origin: shown.map_or(super::error::Origin::Default, |shown| shown.origin.clone()),
+        why,
     }
 }
 
@@ -259,7 +314,7 @@ mod tests {
     }
 
     fn resolve(given: Vec<Given>) -> Result<SupervisorConfig, ConfigError> {
-        SupervisorConfig::resolve(&mut Settings::new(given, None), &Environment::of(&[]))
+        SupervisorConfig::resolve(Manner::Up, &mut Settings::new(given, None), &Environment::of(&[]))
     }
 
     #[test]

@@ -170,6 +170,7 @@ impl WorkerView {
     fn word(&self) -> (&'static str, Tone) {
         match (self.held_by, self.state.as_ref().map(|state| state.status)) {
             (None, None) => ("never started", Tone::Faint),
+            _ if self.set_aside().is_some() => ("set aside", Tone::Bad),
             (None, Some(WorkerStatus::Stopped)) => ("stopped", Tone::Warn),
             (None, Some(_)) => ("dead", Tone::Bad),
             (Some(Role::Recovery | Role::Supervisor | Role::Operator), _) => {
@@ -184,8 +185,20 @@ impl WorkerView {
         matches!(self.held_by, Some(Role::Watcher))
     }
 
+    /// Since when nobody restarts it any more.
+    fn set_aside(&self) -> Option<Timestamp> {
+        self.state.as_ref().filter(|_| !self.is_alive())?.set_aside
+    }
+
     /// Why it takes no tasks, and what to do.
     fn trouble(&self) -> Option<(String, Option<&str>)> {
+        if let Some(since) = self.set_aside() {
+            let reason = format!("set aside since {since:.0}: it died and is not restarted any more");
+            return Some((
+                reason,
+                Some("find out why (its log), then SIGHUP to the supervisor, or start it"),
+            ));
+        }
         let hold = self.state.as_ref()?.hold.as_ref().filter(|_| self.is_alive())?;
         let until = hold.until.map(|until| format!(" (tries again at {until:.0})")).unwrap_or_default();
         let code = hold.error_code.map(|code| format!("{code} ")).unwrap_or_default();
@@ -381,6 +394,7 @@ fn worker_json(desk: &Desk, worker: &WorkerView) -> Value {
         "alive": worker.is_alive(),
         "held_by": worker.held_by,
         "status": worker.word().0,
+        "set_aside": worker.set_aside(),
         "hold": worker.state.as_ref().and_then(|state| state.hold.as_ref()),
         "last_crash": worker.state.as_ref().and_then(|state| state.last_crash),
         "last_crash_reason": worker.state.as_ref().and_then(|state| state.last_crash_reason.as_ref()),

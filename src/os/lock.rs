@@ -27,6 +27,17 @@ impl Lock {
         Self::taken(fs2::FileExt::try_lock_exclusive(&file), file)
     }
 
+    /// Waits, blocked in the kernel, until nobody holds the lock of an open file, and takes it alone.
+    pub fn wait_exclusive_on(file: File) -> io::Result<Self> {
+        loop {
+            match fs2::FileExt::lock_exclusive(&file) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(()) => return Ok(Self { file: Some(file) }),
+            }
+        }
+    }
+
     /// Takes the lock together with other readers, or says `None` if somebody holds it alone.
     pub fn try_shared(path: &Path) -> io::Result<Option<Self>> {
         let file = open(path)?;

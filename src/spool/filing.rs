@@ -102,6 +102,13 @@ impl<S: Store> Spool<S> {
         if moved { self.settle() } else { Ok(()) }
     }
 
+    /// Hands a queued task on to whoever takes it first: from this worker's folder into the inbox; its name there.
+    pub fn hand_on(&self, place: Place, file: &FileName) -> Result<FileName, StepError> {
+        let name = self.free_name(Place::Inbox, file);
+        let (from, to) = (self.path(place, file), self.path(Place::Inbox, &name));
+        self.shift(&from, &to, &steps::transfer(&from, &to)).map(|()| name)
+    }
+
     /// Puts the file of a running task back into `active/` if it vanished from there.
     pub fn restore(&self, lease: &Lease) -> Result<(), StepError> {
         self.store.perform_all(&steps::restore(&lease.active(&self.layout), lease.task.to_bytes()))

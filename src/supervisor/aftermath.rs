@@ -25,6 +25,8 @@ struct Remembered {
     pid: Option<i32>,
     counter: Option<Counter>,
     said: String,
+    /// Why we ended it ourselves, if we did.
+    ended_for: Option<String>,
 }
 
 /// Looks into deaths.
@@ -79,16 +81,22 @@ impl Aftermath {
     pub(super) fn told(&mut self, notice: &Notice) -> Option<String> {
         let now = self.clock.wall();
         match notice {
-            Notice::Up { worker, pid } => self.up(worker, Some(*pid)),
-            Notice::TakenOver { worker, pid } => self.up(worker, *pid),
+            Notice::Up { worker, pid, .. } | Notice::TakenOver { worker, pid } => self.up(worker, *pid),
             Notice::Died { worker, exit, .. } => {
                 let verdict = self.examine(worker, *exit);
                 let spans = self.recoveries.died(worker, now, &verdict, self.clock.wall());
                 self.send(spans);
                 return Some(format!("{worker}: {verdict}"));
             }
-            Notice::Restarting { worker } => self.recoveries.restarting(worker, now),
+            Notice::Restarting { worker, .. } | Notice::Awaited { worker, .. } => {
+                self.recoveries.restarting(worker, now);
+            }
             Notice::SetAside { worker, .. } => self.give_up(worker, "it died too often and is set aside"),
+            Notice::Hung { worker, silent } => {
+                let why = format!("it showed no progress for {} s", silent.as_secs());
+                self.workers.entry(worker.clone()).or_default().ended_for = Some(why);
+            }
+            Notice::NotBack { worker, .. } => self.give_up(worker, "nobody brought it back"),
             Notice::Misconfigured { worker, why } => self.give_up(worker, why),
             Notice::StoppedByItself { worker } | Notice::Ended { worker, .. } => {
                 self.give_up(worker, "it was stopped");
@@ -96,6 +104,14 @@ impl Aftermath {
             Notice::Occupied { .. }
             | Notice::NotStarted { .. }
             | Notice::Cooldown { .. }
+            | Notice::Stuck { .. }
+            | Notice::Moves { .. }
+            | Notice::Swept { .. }
+            | Notice::Anew { .. }
+            | Notice::Called { .. }
+            | Notice::Retiring { .. }
+            | Notice::InReserve { .. }
+            | Notice::Leaving { .. }
             | Notice::Stopping { .. }
             | Notice::Hurrying
             | Notice::Killing
@@ -107,7 +123,7 @@ impl Aftermath {
     fn up(&mut self, worker: &WorkerName, pid: Option<i32>) {
         let since = Holder::read(&self.layout.watcher_lock(worker)).map(|it| it.since);
         let counter = pid.and_then(Counter::of);
-        self.workers.insert(worker.clone(), Remembered { pid, counter, said: String::new() });
+        self.workers.insert(worker.clone(), Remembered { pid, counter, ..Remembered::default() });
         self.recoveries.up(worker, pid, since.unwrap_or_else(|| self.clock.wall()));
         // Its heart may have beaten before its lock was seen here.
         if let Some(beat) = Heartbeat::read(&self.layout.heartbeat(worker)) {
@@ -128,13 +144,14 @@ impl Aftermath {
 
     /// Why it died; left for the next watcher.
     fn examine(&mut self, worker: &WorkerName, exit: Option<Exit>) -> Verdict {
-        let Remembered { pid, counter, said } = self.workers.remove(worker).unwrap_or_default();
+        let Remembered { pid, counter, said, ended_for } = self.workers.remove(worker).unwrap_or_default();
         // A child that never had the lock did not write itself down: the mirror is about an earlier one.
         let dead = Dead::find(&self.layout, worker).filter(|dead| pid == Some(dead.process.pid));
         let known = Evidence {
             pid,
             exit,
             said,
+            ended_for,
             cgroup_kills: counter.and_then(|it| it.risen()),
             ..Evidence::default()
         };

@@ -84,12 +84,12 @@ pub(super) fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, Given, Origin, Settings};
+    use crate::config::{Environment, Given, Manner, Origin, Settings};
 
     fn config(agent: &str) -> SupervisorConfig {
         let given = |key, value: &str| Given { key, values: vec![value.to_owned()], origin: Origin::Flag };
         let given = vec![given("root", "/home/ann/shared"), given("agent", agent)];
-        SupervisorConfig::resolve(&mut Settings::new(given, None), &Environment::of(&[])).unwrap()
+        SupervisorConfig::resolve(Manner::Up, &mut Settings::new(given, None), &Environment::of(&[])).unwrap()
     }
 
     fn places() -> Places {

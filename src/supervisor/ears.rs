@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::core::Event;
 use super::waiter::Waited;
 use crate::config::WorkerSpec;
 use crate::layout::Layout;
@@ -17,6 +18,7 @@ use crate::task::WorkerName;
 pub(super) enum Woke {
     Signal(Signal),
     Exited(WorkerName, Exit),
+    Told(WorkerName, Event),
     Waited(Waited),
     Hint(Hint),
     Time,
@@ -27,6 +29,7 @@ pub(super) enum Woke {
 pub(super) struct Ears {
     pub(super) signals: mpsc::UnboundedReceiver<Signal>,
     pub(super) exits: mpsc::UnboundedReceiver<(WorkerName, Exit)>,
+    pub(super) told: mpsc::UnboundedReceiver<(WorkerName, Event)>,
     pub(super) waits: mpsc::UnboundedReceiver<Waited>,
     pub(super) hints: Option<mpsc::Receiver<Hint>>,
 }
@@ -44,6 +47,7 @@ impl Ears {
             biased;
             Some(signal) = self.signals.recv() => Woke::Signal(signal),
             Some((worker, exit)) = self.exits.recv() => Woke::Exited(worker, exit),
+            Some((worker, event)) = self.told.recv() => Woke::Told(worker, event),
             Some(waited) = self.waits.recv() => Woke::Waited(waited),
             Some(hint) = hint => Woke::Hint(hint),
             () = tokio::time::sleep(patience) => Woke::Time,

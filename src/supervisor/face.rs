@@ -6,20 +6,24 @@
 //!
 //! It deliberately does not know how the workers were looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::level::Level;
 use super::notice::Notice;
+use super::seeing::{LABELS, Seen, seen, with_hold};
 use super::state::{Actual, Rest, Worker};
 use crate::clock::{SharedClock, Ticks, Timestamp};
 use crate::config::WorkerSpec;
+use crate::os::process::identity::boot_id;
 use crate::task::WorkerName;
 use crate::telemetry::face::FaceSource;
-use crate::telemetry::health::{Snapshot, WorkerSeen};
-use crate::telemetry::metrics::{MetricsError, SupervisorMetrics};
+use crate::telemetry::health::Snapshot;
+use crate::telemetry::heartbeat::Heartbeat;
+use crate::telemetry::metrics::{MetricsError, Standing, SupervisorMetrics};
 use crate::telemetry::state_file::{QueueDepths, State, WorkerStatus};
 
 /// What the loop writes down for those who ask.
@@ -27,9 +31,21 @@ use crate::telemetry::state_file::{QueueDepths, State, WorkerStatus};
 struct Board {
     turned: Ticks,
     status: WorkerStatus,
-    seen: Vec<WorkerSeen>,
+    seen: Vec<Seen>,
     states: BTreeMap<WorkerName, State>,
-    beats: BTreeMap<WorkerName, Timestamp>,
+    beats: BTreeMap<WorkerName, Beaten>,
+    /// Tasks that were at work when their watcher was found dead.
+    at_work: BTreeMap<WorkerName, u64>,
+    /// Those whose hang was told, so that the death that follows is not told as late.
+    hung: BTreeSet<WorkerName>,
+}
+
+/// A heartbeat that was seen.
+#[derive(Clone, Copy, Debug)]
+struct Beaten {
+    at: Timestamp,
+    /// On the boot clock, where it is of this boot.
+    ticks: Option<Ticks>,
 }
 
 /// The board and the numbers.
@@ -47,13 +63,15 @@ impl SupervisorFace {
         let names: Vec<WorkerName> = workers.iter().map(|it| it.name.clone()).collect();
         Ok(Self {
             workers: workers.to_vec(),
-            metrics: SupervisorMetrics::new(env!("CARGO_PKG_VERSION"), &names)?,
+            metrics: SupervisorMetrics::new(env!("CARGO_PKG_VERSION"), &names, &LABELS)?,
             board: Mutex::new(Board {
                 turned: clock.ticks(),
                 status: WorkerStatus::Starting,
                 seen: Vec::new(),
                 states: BTreeMap::new(),
                 beats: BTreeMap::new(),
+                at_work: BTreeMap::new(),
+                hung: BTreeSet::new(),
             }),
             clock: Arc::clone(clock),
         })
@@ -65,14 +83,16 @@ impl SupervisorFace {
 
     /// The loop turned, and these are the workers now.
     pub(super) fn turned(&self, workers: &[Worker], status: WorkerStatus) {
-        let seen: Vec<WorkerSeen> = workers.iter().map(seen).collect();
-        for worker in &seen {
-            if worker.up {
-                self.metrics.seen_up(&worker.name);
-            } else {
-                self.metrics.seen_down(&worker.name);
-            }
+        let seen: Vec<Seen> = workers.iter().map(seen).collect();
+        for (worker, seen) in workers.iter().zip(&seen) {
+            let is_aside = worker.actual == Actual::Resting(Rest::SetAside);
+            let down = if is_aside { Standing::Aside } else { Standing::Down };
+            self.metrics.seen(&worker.name, if seen.health.up { Standing::Up } else { down });
         }
+        let words: Vec<&str> = seen.iter().map(|it| it.word).collect();
+        let levels: Vec<&str> = seen.iter().filter_map(|it| it.level).map(Level::as_str).collect();
+        self.metrics.set_conditions(&words, &LABELS);
+        self.metrics.set_severities(&levels, &LABELS);
         let mut board = self.board();
         board.turned = self.clock.ticks();
         board.status = status;
@@ -85,28 +105,70 @@ impl SupervisorFace {
     }
 
     /// A worker's heart beat.
-    pub(super) fn beat(&self, worker: &WorkerName, at: Timestamp) {
-        self.board().beats.insert(worker.clone(), at);
+    pub(super) fn beat(&self, worker: &WorkerName, beat: &Heartbeat) {
+        let ticks = (beat.boot_id == boot_id()).then(|| Ticks(Duration::from_nanos(beat.boottime_ns)));
+        self.board().beats.insert(worker.clone(), Beaten { at: beat.timestamp, ticks });
     }
 
     /// Counts what is told.
     pub(super) fn told(&self, notice: &Notice) {
         match notice {
-            Notice::Restarting { worker } => self.metrics.restarted(worker),
-            Notice::SetAside { worker, .. } => self.metrics.set_aside(worker),
-            Notice::Up { .. }
+            Notice::Restarting { worker, .. } => self.metrics.restarted(worker),
+            Notice::Hung { worker, .. } => {
+                self.detected(worker);
+                self.board().hung.insert(worker.clone());
+            }
+            Notice::Died { worker, .. } => self.died(worker),
+            Notice::Up { worker, after: Some(after), .. } => {
+                let tasks = self.board().at_work.remove(worker).unwrap_or(0);
+                self.metrics.recovered(worker, Some(*after), tasks);
+            }
+            Notice::Swept { worker, swept } => {
+                self.board().at_work.remove(worker);
+                self.metrics.recovered(worker, None, swept.recovered as u64);
+            }
+            Notice::Up { after: None, .. }
+            | Notice::SetAside { .. }
             | Notice::TakenOver { .. }
             | Notice::Occupied { .. }
-            | Notice::Died { .. }
             | Notice::NotStarted { .. }
+            | Notice::Awaited { .. }
+            | Notice::NotBack { .. }
             | Notice::Cooldown { .. }
+            | Notice::Stuck { .. }
+            | Notice::Moves { .. }
+            | Notice::Anew { .. }
+            | Notice::Called { .. }
+            | Notice::Retiring { .. }
+            | Notice::InReserve { .. }
             | Notice::StoppedByItself { .. }
             | Notice::Misconfigured { .. }
             | Notice::Stopping { .. }
+            | Notice::Leaving { .. }
             | Notice::Hurrying
             | Notice::Killing
             | Notice::Ended { .. }
             | Notice::NotEnded { .. } => {}
+        }
+    }
+
+    /// So many tasks were at work when the watcher was found dead.
+    pub(super) fn left_at_work(&self, worker: &WorkerName, tasks: usize) {
+        self.board().at_work.insert(worker.clone(), tasks as u64);
+    }
+
+    fn died(&self, worker: &WorkerName) {
+        let was_hung = self.board().hung.remove(worker);
+        if !was_hung {
+            self.detected(worker);
+        }
+    }
+
+    /// From the last heartbeat until now, when it is told: the most that the detection can have taken.
+    fn detected(&self, worker: &WorkerName) {
+        let last = self.board().beats.get(worker).and_then(|beat| beat.ticks);
+        if let Some(last) = last {
+            self.metrics.detected(self.clock.ticks().since(last));
         }
     }
 
@@ -116,12 +178,16 @@ impl SupervisorFace {
 
     fn worker_status(&self, spec: &WorkerSpec) -> Value {
         let board = self.board();
-        let seen = board.seen.iter().find(|it| it.name == spec.name);
+        let seen = board.seen.iter().find(|it| it.health.name == spec.name);
         let state = board.states.get(&spec.name);
         json!({
             "worker": spec.name,
-            "up": seen.is_some_and(|it| it.up),
-            "reason": seen.and_then(|it| it.reason.clone()),
+            "up": seen.is_some_and(|it| it.health.up),
+            "condition": seen.map(|it| it.word),
+            "severity": seen.and_then(|it| it.level).map(Level::as_str),
+            "reason": seen.and_then(|it| it.health.reason.clone()),
+            "restarts_in_window": seen.map(|it| it.restarts),
+            "backup": seen.is_some_and(|it| it.is_backup),
             "status": state.map(|it| it.status),
             "hold": state.and_then(|it| it.hold.clone()),
             "running": state.map(|it| it.running.clone()).unwrap_or_default(),
@@ -129,7 +195,7 @@ impl SupervisorFace {
             "last_crash": state.and_then(|it| it.last_crash),
             "last_crash_reason": state.and_then(|it| it.last_crash_reason.clone()),
             "last_crash_detail": state.and_then(|it| it.last_crash_detail.clone()),
-            "heartbeat": board.beats.get(&spec.name),
+            "heartbeat": board.beats.get(&spec.name).map(|beat| beat.at),
             "metrics_addr": spec.metrics_addr,
         })
     }
@@ -138,8 +204,10 @@ impl SupervisorFace {
 impl FaceSource for SupervisorFace {
     fn metrics(&self) -> String {
         let now = self.clock.wall();
-        for (worker, at) in &self.board().beats {
-            let age = Duration::try_from(now.duration_since(*at)).unwrap_or_default();
+        let ticks = self.clock.ticks();
+        for (worker, beat) in &self.board().beats {
+            let by_wall = || Duration::try_from(now.duration_since(beat.at)).unwrap_or_default();
+            let age = beat.ticks.map_or_else(by_wall, |at| ticks.since(at));
             self.metrics.set_heartbeat_age(worker, age);
         }
         self.metrics.set_loop_lag(self.loop_age());
@@ -153,7 +221,7 @@ impl FaceSource for SupervisorFace {
             status: board.status,
             loop_age,
             queues: queues(board.states.values()),
-            workers: Some(board.seen.clone()),
+            workers: Some(board.seen.iter().map(|it| with_hold(&it.health, &board.states)).collect()),
             ..Snapshot::healthy(self.clock.wall())
         }
     }
@@ -166,23 +234,6 @@ impl FaceSource for SupervisorFace {
             "version": env!("CARGO_PKG_VERSION"),
         })
     }
-}
-
-/// Whether a worker is up, and what there is to say about it if it is not.
-fn seen(worker: &Worker) -> WorkerSeen {
-    let reason = match worker.actual {
-        Actual::Up { .. } => None,
-        Actual::Absent | Actual::Starting { .. } => Some("it is being started"),
-        Actual::Ending { .. } => Some("it is ending"),
-        Actual::Refused => Some("it refused to start"),
-        Actual::Occupied => Some("its lock is held by a recovery or an operator"),
-        Actual::Cooling { .. } => Some("it died and is started again after a pause"),
-        Actual::Resting(Rest::Stopped) => Some("it was stopped"),
-        Actual::Resting(Rest::SetAside) => Some("it died too often and is set aside"),
-        Actual::Resting(Rest::Misconfigured) => Some("it cannot start the way it is configured"),
-        Actual::Resting(Rest::LeftRunning) => Some("it could not be ended"),
-    };
-    WorkerSeen { name: worker.name.clone(), up: reason.is_none(), reason: reason.map(str::to_owned) }
 }
 
 /// The tasks of all workers. The inbox is one, and each worker counts all of it.
@@ -200,7 +251,6 @@ fn queues<'a>(states: impl Iterator<Item = &'a State>) -> QueueDepths {
 
 #[cfg(test)]
 mod tests {
-    use super::super::restart::Policy;
     use super::super::state::Origin;
     use super::*;
     use crate::clock::SystemClock;
@@ -224,7 +274,7 @@ mod tests {
         let face = face();
         for (actual, verdict, word) in [
             (up(), Verdict::Ok, ""),
-            (Actual::Resting(Rest::SetAside), Verdict::Degraded, "set aside"),
+            (Actual::Resting(Rest::SetAside), Verdict::Failing, "set aside"),
             (Actual::Cooling { until: Ticks(Duration::ZERO) }, Verdict::Degraded, "after a pause"),
         ] {
             face.turned(&[worker("marie", up()), worker("anga", actual)], WorkerStatus::Running);
@@ -238,21 +288,46 @@ mod tests {
     fn restarts_and_setting_aside_are_counted() {
         let face = face();
         let name: WorkerName = "anga".parse().unwrap();
-        let policy =
-            Policy { max_restarts: 3, cooldown: Duration::from_secs(1), window: Duration::from_secs(9) };
-        face.told(&Notice::Restarting { worker: name.clone() });
-        face.told(&Notice::SetAside { worker: name.clone(), policy });
+        face.told(&Notice::Restarting { worker: name.clone(), death: 1 });
         face.turned(&[worker("anga", Actual::Resting(Rest::SetAside))], WorkerStatus::Running);
         let text = face.metrics();
         for line in [
             "agent_worker_restarts_total{worker=\"anga\"} 1",
             "agent_worker_set_aside{worker=\"anga\"} 1",
             "agent_worker_up{worker=\"anga\"} 0",
+            "agent_worker_workers{condition=\"set_aside\"} 1",
+            "agent_worker_troubles{severity=\"L3\"} 1",
         ] {
             assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
         }
         face.turned(&[worker("anga", up())], WorkerStatus::Running);
         assert!(face.metrics().contains("agent_worker_set_aside{worker=\"anga\"} 0"));
+    }
+
+    #[test]
+    fn a_death_is_measured_once_and_its_tasks_are_counted_when_they_are_home() {
+        let face = face();
+        let marie: WorkerName = "marie".parse().unwrap();
+        face.left_at_work(&marie, 1);
+        let beat = serde_json::json!({"worker": "marie", "pid": 7, "boot_id": boot_id(), "boottime_ns": 5,
+            "seq": 1, "timestamp": "2026-01-02T03:04:05Z", "status": "running", "active_tasks": 1});
+        face.beat(&marie, &serde_json::from_value(beat).unwrap());
+        let minute = Duration::from_mins(1);
+        let died = Notice::Died { worker: marie.clone(), exit: None, lived: minute, death: 1 };
+        face.told(&Notice::Hung { worker: marie.clone(), silent: minute });
+        face.told(&died);
+        face.told(&Notice::Up { worker: marie.clone(), pid: None, after: Some(Duration::from_secs(1)) });
+        face.told(&died);
+        face.told(&Notice::Up { worker: marie, pid: None, after: None });
+        let text = face.metrics();
+        for line in [
+            "agent_worker_detection_seconds_count 2",
+            "agent_worker_recovery_seconds_count 1",
+            "agent_worker_recoveries_total{worker=\"marie\"} 1",
+            "agent_worker_recovered_tasks_total{worker=\"marie\"} 1",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
+        }
     }
 
     #[test]

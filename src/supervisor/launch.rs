@@ -116,7 +116,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::config::{Environment, Given, Origin, Settings};
+    use crate::config::{Environment, Given, Manner, Origin, Settings};
 
     #[test]
     fn what_a_watcher_prints_for_months_is_put_aside_while_it_prints() {
@@ -128,7 +128,8 @@ mod tests {
         };
         let given = vec![given("root", &dir.path().join("root")), given("log_dir", dir.path())];
         let config =
-            SupervisorConfig::resolve(&mut Settings::new(given, None), &Environment::of(&[])).unwrap();
+            SupervisorConfig::resolve(Manner::Up, &mut Settings::new(given, None), &Environment::of(&[]))
+                .unwrap();
         let marie = &config.workers[0].name;
         let Printed { path, mut file } = printed(&config, marie).unwrap();
         file.set_len(OUT_BYTES_MAX).unwrap();

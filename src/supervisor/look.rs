@@ -1,9 +1,12 @@
 //! Looking at a worker: who holds its lock, and how it left its state file.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use crate::layout::Layout;
 use crate::os::holder::{Holder, Role};
 use crate::os::lock;
-use crate::task::WorkerName;
+use crate::task::{FileName, WorkerName};
 use crate::telemetry::state_file::{State, WorkerStatus};
 
 use super::state::{Found, Left};
@@ -11,7 +14,7 @@ use super::state::{Found, Left};
 /// Who holds the worker's lock. The lock is the fact; the mirror only says who, and only if that one lives.
 pub(super) fn found(layout: &Layout, worker: &WorkerName) -> std::io::Result<Found> {
     if !lock::is_held(&layout.worker(worker))? {
-        return Ok(Found::Free);
+        return Ok(Found::Free(left(layout, worker)));
     }
     Ok(match holder(layout, worker) {
         Some(holder) => match holder.role {
@@ -40,4 +43,11 @@ pub(super) fn left(layout: &Layout, worker: &WorkerName) -> Left {
         | WorkerStatus::Recovering
         | WorkerStatus::Degraded => Left::Otherwise,
     }
+}
+
+/// How many task files lie in `dir`.
+pub(super) fn tasks_in(dir: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let is_task = |name: &OsStr| name.to_str().is_some_and(|name| name.parse::<FileName>().is_ok());
+    entries.flatten().filter(|entry| is_task(&entry.file_name())).count()
 }

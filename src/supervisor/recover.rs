@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Timestamp};
 use crate::config::{Exit, RecoverConfig};
 use crate::layout::Layout;
 use crate::os::holder::{Holder, Role};
@@ -16,6 +16,7 @@ use crate::recovery::{
     record_crash,
 };
 use crate::spool::{Disk, Spool};
+use crate::task::WorkerName;
 
 /// What is wanted of a recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +138,30 @@ pub fn run(
     done
 }
 
+/// The mirror that says that a recovery holds the worker's lock, as long as this lives.
+#[derive(Debug)]
+pub(super) struct Announced {
+    mirror: PathBuf,
+    was_there: bool,
+}
+
+impl Announced {
+    /// Writes it. It is for people, and for a watcher that starts, which reads in it that it should wait; without it
+    /// the lock still holds.
+    pub(super) fn new(layout: &Layout, worker: &WorkerName, now: Timestamp) -> Self {
+        let mirror = layout.watcher_lock(worker);
+        let was_there = mirror.exists();
+        Holder::current(Role::Recovery, Some(worker.clone()), now).write_to(&mirror).ok();
+        Self { mirror, was_there }
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        locks::remove_stale(&self.mirror).ok();
+    }
+}
+
 fn do_it(
     config: &RecoverConfig,
     spool: &Arc<Spool<Disk>>,
@@ -144,15 +169,35 @@ fn do_it(
     died: Option<&Verdict>,
     say: &dyn Fn(&str),
 ) -> Result<Recovered, RecoveryError> {
+    let announced = Announced::new(spool.layout(), &config.worker, policy.now);
+    carry_out_as(&Case { announced: &announced, config, policy, died }, spool, say)
+}
+
+/// What a recovery goes by.
+#[derive(Debug)]
+pub(super) struct Case<'a> {
+    /// The mirror of the lock that is held meanwhile.
+    pub(super) announced: &'a Announced,
+    /// Whose, where and how.
+    pub(super) config: &'a RecoverConfig,
+    /// What becomes of the tasks.
+    pub(super) policy: &'a Policy,
+    /// Why the watcher died, if it did and nobody wrote that down yet.
+    pub(super) died: Option<&'a Verdict>,
+}
+
+/// Clean recovery by whoever holds the worker's lock and has announced that.
+pub(super) fn carry_out_as(
+    case: &Case<'_>,
+    spool: &Arc<Spool<Disk>>,
+    say: &dyn Fn(&str),
+) -> Result<Recovered, RecoveryError> {
+    let Case { announced, config, policy, died } = case;
     let layout = spool.layout();
-    let mirror = layout.watcher_lock(&config.worker);
-    let was_there = mirror.exists();
-    let holder = Holder::current(Role::Recovery, Some(config.worker.clone()), policy.now);
-    // A starting watcher reads in it that it should wait. It is for people: without it the lock still holds.
-    holder.write_to(&mirror).ok();
+    let Announced { mirror, was_there } = announced;
     let mut plan = planned(spool, &SystemWitness::new(layout.clone()), policy)?;
     // What was not there before us is none of what the dead watcher left.
-    plan.actions.retain(|action| was_there || *action != Action::RemoveLock { path: mirror.clone() });
+    plan.actions.retain(|action| *was_there || *action != Action::RemoveLock { path: mirror.clone() });
     let state_path = layout.state(&config.worker);
     if let Some(why) = died {
         record_crash(&state_path, why, policy.now, config.durability)?;
@@ -160,13 +205,15 @@ fn do_it(
     let scratch = config.scratch_dir.clone().unwrap_or_else(|| layout.default_scratch(&config.worker));
     let own_lock = Some(mirror.clone());
     let hands = SystemHands { spool: Arc::clone(spool), clock: spool.clock(), scratch, own_lock, say };
-    let done = carry_out(spool, &plan, &hands);
-    locks::remove_stale(&mirror).ok();
-    done.map(|_| Recovered { plan, applied: true, died: died.map(ToString::to_string) })
+    carry_out(spool, &plan, &hands).map(|_| Recovered {
+        plan,
+        applied: true,
+        died: case.died.map(ToString::to_string),
+    })
 }
 
 /// Takes the worker's lock, or says who has it.
-fn take(layout: &Layout, config: &RecoverConfig) -> Result<Lock, RecoverError> {
+pub(super) fn take(layout: &Layout, config: &RecoverConfig) -> Result<Lock, RecoverError> {
     let path = layout.worker(&config.worker);
     let mirror = layout.watcher_lock(&config.worker);
     match Lock::try_exclusive(&path) {

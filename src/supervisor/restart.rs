@@ -3,6 +3,8 @@
 //! Invariants:
 //! - the first restart of a healthy worker is immediate;
 //! - two restarts are at least a cooldown apart, and no window holds more than `max_restarts` of them;
+//! - what is added to the cooldown is drawn from the whole of a span that doubles with each restart (full jitter),
+//!   so that workers that died together do not come back together, and never shortens the cooldown;
 //! - a worker that lived for the healthy time is believed again: its tally begins anew, so that three crashes
 //!   in a year never add up.
 //!
@@ -57,11 +59,25 @@ pub enum Restart {
     SetAside,
 }
 
-/// The share of the cooldown that the largest jitter adds.
-const JITTER: f64 = 0.1;
+impl Tally {
+    /// How many restarts count at the moment.
+    pub fn count(&self) -> usize {
+        self.restarts.len()
+    }
+}
 
-/// Decides about a worker that died, and counts the restart if there is to be one. `jitter` is from 0 to 1, so
-/// that workers that died together do not come back together.
+/// The span from which the addition to the pause before restart `n` is drawn doubles so often at most.
+const DOUBLINGS_MAX: usize = 4;
+
+/// The pause between restart `n - 1` and restart `n`, counted from 1: the cooldown, and a part of a span that begins
+/// with one more cooldown and doubles each time. `jitter` is from 0 to 1.
+fn pause(cooldown: Duration, n: usize, jitter: f64) -> Duration {
+    let doublings = n.saturating_sub(2).min(DOUBLINGS_MAX);
+    let span = cooldown.saturating_mul(1 << doublings);
+    cooldown.saturating_add(span.mul_f64(jitter.clamp(0.0, 1.0)))
+}
+
+/// Decides about a worker that died, and counts the restart if there is to be one. `jitter` is from 0 to 1.
 pub fn decide(tally: &mut Tally, death: Death, now: Ticks, policy: &Policy, jitter: f64) -> Restart {
     if death.died.since(death.began) >= policy.healthy() {
         tally.restarts.clear();
@@ -70,7 +86,7 @@ pub fn decide(tally: &mut Tally, death: Death, now: Ticks, policy: &Policy, jitt
     if tally.restarts.len() >= usize::try_from(policy.max_restarts).unwrap_or(usize::MAX) {
         return Restart::SetAside;
     }
-    let pause = policy.cooldown.mul_f64(1.0 + JITTER * jitter.clamp(0.0, 1.0));
+    let pause = pause(policy.cooldown, tally.restarts.len() + 1, jitter);
     let at = tally.restarts.back().map_or(now, |last| last.plus(pause)).max(now);
     tally.restarts.push_back(at);
     if at == now { Restart::Now } else { Restart::At(at) }
@@ -144,13 +160,19 @@ mod tests {
     }
 
     #[test]
-    fn jitter_only_ever_adds_a_tenth() {
-        for (jitter, expected) in [(0.0, 61.0), (0.5, 64.0), (1.0, 67.0), (7.0, 67.0), (-1.0, 61.0)] {
+    fn jitter_never_shortens_the_pause_and_its_span_doubles() {
+        for (jitter, second, third) in
+            [(0.0, 61, 122), (0.5, 91, 212), (1.0, 121, 302), (7.0, 121, 302), (-1.0, 61, 122)]
+        {
             let mut tally = Tally::default();
-            let death = Death { began: at(0), died: at(1) };
-            decide(&mut tally, death, at(1), &POLICY, jitter);
-            let again = decide(&mut tally, death, at(2), &POLICY, jitter);
-            assert_eq!(again, Restart::At(Ticks(Duration::from_secs_f64(expected))), "{jitter}");
+            let mut die = |second: u64| {
+                let death = Death { began: at(second - 1), died: at(second) };
+                decide(&mut tally, death, at(second), &POLICY, jitter)
+            };
+            assert_eq!(die(1), Restart::Now, "the first one is at once, whatever the dice say");
+            assert_eq!(die(2), Restart::At(at(second)), "{jitter}");
+            // It dies a second after it came back.
+            assert_eq!(die(second + 1), Restart::At(at(third - 1)), "{jitter}");
         }
     }
 }

@@ -3,14 +3,26 @@
 //! | actual | lock | own child | left by |
 //! |---|---|---|---|
 //! | absent | free or unknown | no | a look, a start |
-//! | starting | not seen yet | yes | the lock is seen, the child ends |
-//! | up | held by a watcher | yes, or taken over | the lock is free, the child ends |
+//! | starting | not seen yet | yes | the lock is seen, the child ends, or is ended |
+//! | asked | free, or a hung one's | no | the lock is seen; the time comes: a failed restart |
+//! | up | held by a watcher | yes, or taken over | the lock is free, the child ends, it hangs |
+//! | ousting | held by a hung watcher | yes, or taken over | the lock is free, the child ends |
 //! | ending | free | yes | the child ends, or is ended |
 //! | refused | to be looked at | no | a look |
 //! | occupied | held by a recovery or an operator | no | the lock is free |
 //! | cooling | free | no | the time comes |
-//! | resting | free | no | a watcher that somebody started by hand |
+//! | resting | free, or for an instant our own sweep's | no | a watcher that somebody started by hand, SIGHUP |
+//!
+//! Who brings a dead worker's tasks home, so that two never do and nobody waits for ever:
+//!
+//! | restarted by | a death is followed by | recovery is done by | nobody came |
+//! |---|---|---|---|
+//! | exec | a start of our own | the new watcher, before it works | its exit is the next death |
+//! | systemd, docker | `systemctl` or `docker restart` | the new watcher | a failed restart, by the same rule |
+//! | none | waiting for the host | the new watcher | set aside after the cooldown |
+//! | (set aside) | sweeps | the supervisor, for the instants in which it holds the lock as `recovery` | a watcher that starts waits for such an instant, at most 60 s; a sweep that finds the lock held is over at once |
 
+use super::condition::Condition;
 use super::restart::Tally;
 use crate::clock::Ticks;
 use crate::os::holder::Role;
@@ -22,21 +34,83 @@ use crate::task::WorkerName;
 pub struct Worker {
     /// Its name.
     pub name: WorkerName,
+    /// Whether it runs only while another is gone.
+    pub is_backup: bool,
     /// How it is.
     pub actual: Actual,
+    /// How its living watcher is, as far as somebody has looked.
+    pub condition: Option<Condition>,
     /// The watcher that we started and have not reaped.
     pub child: Option<ProcessId>,
     /// What its latest child printed last.
     pub said: String,
     /// Its restarts.
     pub tally: Tally,
+    /// Since when it has been without a watcher, if that was not by anybody's wish.
+    pub gone_since: Option<Ticks>,
+    /// When it is swept again, while it is set aside.
+    pub sweep_at: Option<Ticks>,
+    /// What kept the last sweep from its end.
+    pub trouble: Option<String>,
+    /// Its watcher hung and was asked to end: however that says good-bye, it was no clean stop.
+    pub ousted: bool,
+    /// Its watcher hung and could not be ended: it is not asked again until it moved.
+    pub spared: bool,
+    /// How far a backup has come in leaving.
+    pub retiring: Retiring,
 }
 
 impl Worker {
     /// A worker that nobody has looked at yet.
     pub fn new(name: WorkerName) -> Self {
-        Self { name, actual: Actual::Absent, child: None, said: String::new(), tally: Tally::default() }
+        Self {
+            name,
+            is_backup: false,
+            actual: Actual::Absent,
+            condition: None,
+            child: None,
+            said: String::new(),
+            tally: Tally::default(),
+            gone_since: None,
+            sweep_at: None,
+            trouble: None,
+            ousted: false,
+            spared: false,
+            retiring: Retiring::No,
+        }
     }
+
+    /// One that runs only while another is gone.
+    pub fn backup(name: WorkerName) -> Self {
+        Self { is_backup: true, actual: Actual::Resting(Rest::Reserve), ..Self::new(name) }
+    }
+
+    /// When it is to be looked at again.
+    pub fn due(&self) -> Option<Ticks> {
+        self.actual.due().into_iter().chain(self.sweep_at).min()
+    }
+
+    /// Its watcher lives: what was said of the last one is over.
+    pub(super) fn is_back(&mut self) {
+        self.condition = None;
+        self.gone_since = None;
+        self.sweep_at = None;
+        self.trouble = None;
+        self.ousted = false;
+        self.spared = false;
+        self.retiring = Retiring::No;
+    }
+}
+
+/// How far a backup has come in leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retiring {
+    /// It is wanted.
+    No,
+    /// It is to leave as soon as it has nothing to do.
+    Wished,
+    /// It was asked to.
+    Asked,
 }
 
 /// Whose a living watcher is.
@@ -44,7 +118,7 @@ impl Worker {
 pub enum Origin {
     /// We started it: its exit will be told.
     Child,
-    /// It was there before us: only its lock speaks.
+    /// It was there before us, or its host started it: only its lock speaks.
     TakenOver,
 }
 
@@ -57,6 +131,15 @@ pub enum Actual {
     Starting {
         /// When it was started.
         began: Ticks,
+        /// When that has taken too long.
+        until: Ticks,
+    },
+    /// Its host was asked to restart it, or does so by itself.
+    Asked {
+        /// When that has taken too long.
+        until: Ticks,
+        /// Whether the lock was free since: before that, whoever holds it is the old one.
+        freed: bool,
     },
     /// A watcher holds the lock.
     Up {
@@ -64,6 +147,17 @@ pub enum Actual {
         origin: Origin,
         /// Since when, as far as we know.
         began: Ticks,
+    },
+    /// A hung watcher holds the lock and was asked to end.
+    Ousting {
+        /// Whose it is.
+        origin: Origin,
+        /// Since when it was up.
+        began: Ticks,
+        /// When that has taken too long.
+        until: Ticks,
+        /// Whether it was killed by now.
+        killed: bool,
     },
     /// Our child let the lock go and has not exited yet.
     Ending {
@@ -89,21 +183,25 @@ impl Actual {
     /// When this state is to be looked at again.
     pub const fn due(self) -> Option<Ticks> {
         match self {
-            Self::Ending { until, .. } | Self::Cooling { until } => Some(until),
-            Self::Absent
-            | Self::Starting { .. }
-            | Self::Up { .. }
-            | Self::Refused
-            | Self::Occupied
-            | Self::Resting(_) => None,
+            Self::Starting { until, .. }
+            | Self::Ending { until, .. }
+            | Self::Cooling { until }
+            | Self::Asked { until, .. }
+            | Self::Ousting { until, .. } => Some(until),
+            Self::Absent | Self::Up { .. } | Self::Refused | Self::Occupied | Self::Resting(_) => None,
         }
     }
 
     /// Whether there is a watcher to be stopped.
     pub const fn is_running(self) -> bool {
         match self {
-            Self::Starting { .. } | Self::Up { .. } | Self::Ending { .. } => true,
-            Self::Absent | Self::Refused | Self::Occupied | Self::Cooling { .. } | Self::Resting(_) => false,
+            Self::Starting { .. } | Self::Up { .. } | Self::Ousting { .. } | Self::Ending { .. } => true,
+            Self::Absent
+            | Self::Asked { .. }
+            | Self::Refused
+            | Self::Occupied
+            | Self::Cooling { .. }
+            | Self::Resting(_) => false,
         }
     }
 
@@ -111,10 +209,14 @@ impl Actual {
     #[must_use]
     pub const fn rest(self) -> Self {
         match self {
-            Self::Absent | Self::Refused | Self::Occupied | Self::Cooling { .. } => {
+            Self::Absent | Self::Asked { .. } | Self::Refused | Self::Occupied | Self::Cooling { .. } => {
                 Self::Resting(Rest::Stopped)
             }
-            Self::Starting { .. } | Self::Up { .. } | Self::Ending { .. } | Self::Resting(_) => self,
+            Self::Starting { .. }
+            | Self::Up { .. }
+            | Self::Ousting { .. }
+            | Self::Ending { .. }
+            | Self::Resting(_) => self,
         }
     }
 }
@@ -124,19 +226,21 @@ impl Actual {
 pub enum Rest {
     /// It stopped as it was told.
     Stopped,
-    /// It died too often.
+    /// It died too often, or nobody brought it back.
     SetAside,
     /// It cannot start the way it is configured.
     Misconfigured,
     /// It could not be ended.
     LeftRunning,
+    /// Nobody is gone, so this backup is not needed.
+    Reserve,
 }
 
 /// What a look at a worker's lock found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Nobody holds it.
-    Free,
+    /// Nobody holds it; how the last one left.
+    Free(Left),
     /// A watcher does; who it is, where its mirror says so.
     Watcher(Option<ProcessId>),
     /// Somebody else does.
@@ -150,4 +254,28 @@ pub enum Left {
     Stopped,
     /// It says anything else, or nothing.
     Otherwise,
+}
+
+/// How much a sweep over a worker that is set aside does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sweep {
+    /// A whole clean recovery, the first time.
+    All,
+    /// Only what is left to do, if anything is.
+    WhatIsLeft,
+}
+
+/// What a sweep over a worker that is set aside has come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Agents that are still at work.
+    pub living: usize,
+    /// Tasks that were filed or put back.
+    pub recovered: usize,
+    /// Tasks that went to the inbox.
+    pub handed: usize,
+    /// Tasks that stay in its queue: pinned to it, or with a session of its own.
+    pub kept: usize,
+    /// What went wrong, if anything did.
+    pub trouble: Option<String>,
 }

@@ -10,13 +10,14 @@ use jiff::tz::TimeZone;
 use super::banner::{Places, banner, quoted};
 use super::follow::{Tail, answer};
 use super::foreground::{Foreground, Told};
-use super::launch;
+use super::level::Level;
 use super::notice::{Notice, Typed, Weight};
 use super::speaker::Speaker;
+use super::{launch, look};
 use crate::clock::Timestamp;
-use crate::config::SupervisorConfig;
+use crate::config::{RestartBy, SupervisorConfig};
 use crate::layout::Layout;
-use crate::task::{FileName, Place, TaskState, WorkerName};
+use crate::task::{Place, TaskState, WorkerName};
 use crate::telemetry::state_file::State;
 
 /// Who tells.
@@ -55,6 +56,7 @@ impl Telling {
 
     /// Says that something does not work as it should.
     pub(super) fn warn(&mut self, text: &str) {
+        tracing::warn!("{text}");
         self.speaker.say(text, Weight::Warning);
     }
 
@@ -76,16 +78,15 @@ impl Telling {
     /// Tells what the core has to say.
     pub(super) fn notice(&mut self, notice: &Notice, now: Timestamp) {
         let text = notice.text(&|worker| self.typed(worker));
+        log(notice, &text);
         let time = self.foreground.time(now);
-        // The runbooks' lines are looked for at the beginning of a line.
-        let plain =
-            matches!(notice, Notice::Restarting { .. } | Notice::Cooldown { .. } | Notice::SetAside { .. });
-        let text = if plain { text } else { format!("{time} {text}") };
+        let text = if notice.is_of_the_runbook() { text } else { format!("{time} {text}") };
         self.speaker.say(&text, notice.weight());
     }
 
     /// Adds to what was told.
     pub(super) fn say(&mut self, text: &str, weight: Weight, now: Timestamp) {
+        tracing::warn!("{text}");
         self.speaker.say(&format!("{} {text}", self.foreground.time(now)), weight);
     }
 
@@ -96,8 +97,21 @@ impl Telling {
         let args = spec.map(|spec| self.config.watcher_args(spec)).unwrap_or_default();
         let args: Vec<String> = args.iter().map(|arg| quoted(Path::new(arg))).collect();
         Typed {
-            log: format!("tail -n 50 {}", quoted(&log)),
-            start: format!("{} {}", self.places.program("watcher"), args.join(" ")),
+            log: match self.config.restart {
+                RestartBy::Exec => format!("tail -n 50 {}", quoted(&log)),
+                RestartBy::Systemd | RestartBy::Nobody => {
+                    format!("journalctl -u agent-worker-{worker} -n 100")
+                }
+                RestartBy::Docker => format!("docker logs {worker} --tail 100"),
+            },
+            start: match self.config.restart {
+                RestartBy::Exec | RestartBy::Nobody => {
+                    format!("{} {}", self.places.program("watcher"), args.join(" "))
+                }
+                RestartBy::Systemd => format!("systemctl start agent-worker-{worker}"),
+                RestartBy::Docker => format!("docker start {worker}"),
+            },
+            pid: look::holder(&self.layout, worker).map(|it| it.process.pid),
         }
     }
 
@@ -125,13 +139,13 @@ impl Telling {
     pub(super) fn farewell(&mut self) {
         let shown = self.places.layout();
         let mut lines = Vec::new();
-        let inbox = count(&self.layout.tasks());
+        let inbox = look::tasks_in(&self.layout.tasks());
         if inbox > 0 {
             lines.push(format!("{inbox} waiting in {}", shown.tasks().display()));
         }
         for worker in &self.config.workers {
             for place in [Place::Active, Place::Staged, Place::Pending] {
-                let n = count(&self.layout.place(&worker.name, place));
+                let n = look::tasks_in(&self.layout.place(&worker.name, place));
                 if n > 0 {
                     lines.push(format!("{n} in {}", shown.place(&worker.name, place).display()));
                 }
@@ -146,9 +160,13 @@ impl Telling {
     }
 }
 
-/// How many task files lie in `dir`.
-fn count(dir: &Path) -> usize {
-    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
-    let is_task = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.parse::<FileName>().is_ok());
-    entries.flatten().filter(|entry| is_task(&entry.file_name())).count()
+/// The same for programs, where there is a log: `severity` says how far a trouble has gone.
+fn log(notice: &Notice, text: &str) {
+    let worker = notice.worker().map(WorkerName::as_str);
+    let severity = notice.level().map(Level::as_str);
+    match notice.weight() {
+        Weight::Plain => tracing::info!(worker, severity, "{text}"),
+        Weight::Warning => tracing::warn!(worker, severity, "{text}"),
+        Weight::Alarm => tracing::error!(worker, severity, "{text}"),
+    }
 }

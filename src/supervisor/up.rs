@@ -1,17 +1,21 @@
-//! `supervisor up`: lays out the root, makes sure to be the only one, and runs until somebody asks to stop.
+//! `supervisor up` and `supervisor run`: lay out the root, make sure to be the only one, and run until somebody asks to
+//! stop. Where another acts, `up` is refused and `run` stands by.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::shell::{Shell, ShellError};
-use crate::clock::{SharedClock, Timestamp};
-use crate::config::{Environment, Exit, RestartBy, SupervisorConfig};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::shell::{Ended, Given, Shell, ShellError};
+use super::single::Single;
+use crate::clock::SharedClock;
+use crate::config::{Environment, Exit, LogFormat as Wanted, Manner, SupervisorConfig};
 use crate::layout::Layout;
 use crate::os::durable;
-use crate::os::holder::{Holder, Role};
-use crate::os::lock::Lock;
+use crate::os::holder::Holder;
+use crate::os::signals::{self, Signal};
+use crate::telemetry::log::{self, LogFormat, LogHandle, LogOptions, Rotation};
 
 /// Why there is no supervisor.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +44,6 @@ pub enum UpError {
         /// Who, where the file says so.
         holder: Option<Box<Holder>>,
     },
-    /// This way to restart is not for us.
-    #[error("--restart exec is the only way so far: systemd and docker restart watchers by themselves")]
-    RestartBy,
     /// Something that it needs to run.
     #[error(transparent)]
     Shell(#[from] ShellError),
@@ -54,7 +55,6 @@ impl UpError {
         match self {
             Self::Layout { source, .. } | Self::Lock { source, .. } => Exit::of_io(source),
             Self::Held { .. } => Exit::TryAgain,
-            Self::RestartBy => Exit::Usage,
             Self::Shell(_) => Exit::Internal,
         }
     }
@@ -63,7 +63,7 @@ impl UpError {
 /// Runs the supervisor in the foreground, until it was asked to stop and every watcher has ended.
 pub fn run(config: SupervisorConfig, env: &Environment, clock: SharedClock) -> Exit {
     match try_run(config, env, clock) {
-        Ok(()) => Exit::Done,
+        Ok(exit) => exit,
         Err(error) => {
             tell(&error);
             error.exit()
@@ -71,19 +71,72 @@ pub fn run(config: SupervisorConfig, env: &Environment, clock: SharedClock) -> E
     }
 }
 
-fn try_run(config: SupervisorConfig, env: &Environment, clock: SharedClock) -> Result<(), UpError> {
-    if config.restart != RestartBy::Exec {
-        return Err(UpError::RestartBy);
-    }
+fn try_run(config: SupervisorConfig, env: &Environment, clock: SharedClock) -> Result<Exit, UpError> {
+    let failed = |what| move |source| UpError::Shell(ShellError::Start { what, source });
+    let log = start_log(&config, env, &clock);
     let layout = Layout::new(&config.root);
     lay_out(&layout, &config)?;
-    let _lock = take_lock(&layout.supervisor_lock(), clock.wall())?;
+    signals::clean().map_err(failed("clean signals"))?;
+    let mut signals = signals::listen().map_err(failed("listening to signals"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
-        .map_err(|source| ShellError::Start { what: "the event loop", source })?;
-    runtime.block_on(async { Shell::start(config, env, clock)?.run().await })?;
-    Ok(())
+        .map_err(failed("the event loop"))?;
+    let ended = runtime.block_on(async {
+        let path = layout.supervisor_lock();
+        let Some((single, took_over)) = be_the_one(&path, &config, &clock, &mut signals).await? else {
+            return Ok(Exit::Done);
+        };
+        let given = Given { signals, single, took_over, log };
+        let ended = Shell::start(config, env, clock, given)?.run().await?;
+        Ok(if ended == Ended::Displaced { Exit::TryAgain } else { Exit::Done })
+    });
+    // A thread that still waits for a host or sweeps may be cut anywhere.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Takes the lock of the one acting supervisor: at once, or as a service when its turn comes; whether it had to wait.
+/// `None`: somebody asked to stop before.
+async fn be_the_one(
+    path: &Path,
+    config: &SupervisorConfig,
+    clock: &SharedClock,
+    signals: &mut UnboundedReceiver<Signal>,
+) -> Result<Option<(Single, bool)>, UpError> {
+    let failed = |source| UpError::Lock { path: path.to_owned(), source };
+    let holder = match Single::take(path, clock.wall()).map_err(failed)? {
+        Ok(single) => return Ok(Some((single, false))),
+        Err(holder) => holder,
+    };
+    if config.manner == Manner::Up {
+        return Err(UpError::Held { path: path.to_owned(), holder });
+    }
+    say(&format!("Standing by: {}; taking over when it is gone", held_text(path, holder.as_deref())));
+    let taken = Single::wait(path, signals, || clock.wall()).await.map_err(failed)?;
+    say(if taken.is_some() { "Taking over: the supervisor is gone" } else { "Stopped while standing by" });
+    Ok(taken.map(|single| (single, true)))
+}
+
+/// A service has a log, for programs; in front of a person it would only be in the way.
+fn start_log(config: &SupervisorConfig, env: &Environment, clock: &SharedClock) -> Option<LogHandle> {
+    if config.manner == Manner::Up {
+        return None;
+    }
+    let format = match config.log.format {
+        Wanted::Json => LogFormat::Json,
+        Wanted::Pretty => LogFormat::Pretty,
+        Wanted::Bracket => LogFormat::Bracket,
+    };
+    let options = LogOptions {
+        format,
+        level: config.log.level.as_str().to_owned(),
+        file: Some(config.log.dir.join("supervisor.log")),
+        rotation: Rotation { max_bytes: config.log.max_bytes, keep: config.log.keep },
+        color: env.terminals().stderr && env.get("NO_COLOR").is_none(),
+    };
+    // It supervises without one, too; what it has to say stands on stdout.
+    log::install(&options, None, Arc::clone(clock)).ok()
 }
 
 /// Makes every directory of the root that is missing.
@@ -95,44 +148,20 @@ fn lay_out(layout: &Layout, config: &SupervisorConfig) -> Result<(), UpError> {
     Ok(())
 }
 
-/// Takes the lock of the one acting supervisor and writes down who that is.
-fn take_lock(path: &Path, since: Timestamp) -> Result<Lock, UpError> {
-    let failed = |source| UpError::Lock { path: path.to_owned(), source };
-    loop {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(durable::FILE_MODE)
-            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
-            .open(path)
-            .map_err(failed)?;
-        let mirror = file.try_clone().map_err(failed)?;
-        let Some(lock) = Lock::try_exclusive_on(file).map_err(failed)? else {
-            return Err(UpError::Held { path: path.to_owned(), holder: Holder::read(path).map(Box::new) });
-        };
-        // Somebody may have unlinked it between our opening and our locking: then we locked a file of nobody's.
-        if is_still(&mirror, path) {
-            Holder::current(Role::Supervisor, None, since).write(&mirror).map_err(failed)?;
-            return Ok(lock);
-        }
-    }
-}
-
-fn is_still(file: &File, path: &Path) -> bool {
-    match (file.metadata(), std::fs::symlink_metadata(path)) {
-        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
-        (Err(_), _) | (_, Err(_)) => false,
-    }
-}
-
 fn held_text(path: &Path, holder: Option<&Holder>) -> String {
     let who = holder.map_or_else(
         || "another supervisor".to_owned(),
         |it| format!("the supervisor with pid {} (since {:.0})", it.process.pid, it.since),
     );
     format!("{who} looks after this root already: it holds `{}`", path.display())
+}
+
+/// A line for the person, before there is anything else to say it.
+fn say(text: &str) {
+    use std::io::Write;
+    tracing::info!("{text}");
+    // With no stdout there is nobody to tell.
+    writeln!(anstream::stdout(), "{text}").ok();
 }
 
 /// An error and what caused it, on the terminal's stderr.
@@ -146,24 +175,5 @@ fn tell(error: &UpError) {
     while let Some(error) = cause {
         writeln!(err, "  caused by: {error}").ok();
         cause = error.source();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_second_one_is_told_who_the_first_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("supervisor.lock");
-        let since: Timestamp = "2026-03-01T10:00:00Z".parse().unwrap();
-        let first = take_lock(&path, since).unwrap();
-        let error = take_lock(&path, since).unwrap_err();
-        assert_eq!(error.exit(), Exit::TryAgain);
-        let pid = std::process::id();
-        assert!(error.to_string().contains(&format!("pid {pid} (since 2026-03-01T10:00:00Z)")), "{error}");
-        drop(first);
-        take_lock(&path, since).map(drop).unwrap();
     }
 }

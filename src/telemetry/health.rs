@@ -8,8 +8,9 @@
 //! | held by a rate limit, which ends by itself | degraded | 200 |
 //! | paused, draining, starting, recovering | ok, with the reason | 200 |
 //! | something in the queue is no task and cannot be moved away | degraded | 200 |
-//! | some workers of a supervisor are down | degraded | 200 |
-//! | all of them are | failing | 503 |
+//! | a worker of a supervisor is down, hangs or claims nothing, and that may mend by itself | degraded | 200 |
+//! | one is set aside, wrongly configured or not to be ended: somebody has to act | failing | 503 |
+//! | all of them are down | failing | 503 |
 //!
 //! Invariant: every verdict but a plain `ok` names its reason. It deliberately does not know who asks, and it
 //! looks at nothing but the snapshot.
@@ -68,6 +69,8 @@ pub struct WorkerSeen {
     pub name: WorkerName,
     /// Whether its watcher lives.
     pub up: bool,
+    /// How well it is.
+    pub verdict: Verdict,
     /// What there is to say about it.
     pub reason: Option<String>,
 }
@@ -260,12 +263,15 @@ fn check(name: &str, check: &Check) -> Option<Finding> {
 
 fn orchestrator(snapshot: &Snapshot) -> Vec<Finding> {
     let Some(workers) = &snapshot.workers else { return Vec::new() };
-    let none_up = !workers.is_empty() && workers.iter().all(|worker| !worker.up);
-    let verdict = if none_up { Verdict::Failing } else { Verdict::Degraded };
-    let down = workers.iter().filter(|worker| !worker.up);
-    down.map(|worker| {
+    // A backup that waits is not missed.
+    let mut missed = workers.iter().filter(|worker| worker.up || worker.verdict > Verdict::Ok).peekable();
+    let none_up = missed.peek().is_some() && missed.all(|worker| !worker.up);
+    let least = if none_up { Verdict::Failing } else { Verdict::Ok };
+    let ill = workers.iter().filter(|worker| worker.verdict > Verdict::Ok);
+    ill.map(|worker| {
+        let how = if worker.up { "is not well" } else { "is down" };
         let why = worker.reason.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-        Finding { verdict, reason: format!("{} is down{why}", worker.name) }
+        Finding { verdict: worker.verdict.max(least), reason: format!("{} {how}{why}", worker.name) }
     })
     .collect()
 }
@@ -410,17 +416,26 @@ mod tests {
     }
 
     #[test]
-    fn a_supervisor_is_degraded_while_some_are_down_and_failing_when_all_are() {
-        let seen = |name: &str, up| WorkerSeen { name: name.parse().unwrap(), up, reason: None };
-        for (ups, expected) in [
-            ([true, true], Verdict::Ok),
-            ([true, false], Verdict::Degraded),
-            ([false, false], Verdict::Failing),
+    fn a_supervisor_is_degraded_while_some_are_down_and_failing_when_somebody_has_to_act() {
+        let seen =
+            |name: &str, (up, verdict)| WorkerSeen { name: name.parse().unwrap(), up, verdict, reason: None };
+        let (well, ill) = ((true, Verdict::Ok), (true, Verdict::Degraded));
+        let (down, given_up) = ((false, Verdict::Degraded), (false, Verdict::Failing));
+        let in_reserve = (false, Verdict::Ok);
+        for (two, expected) in [
+            ([well, well], Verdict::Ok),
+            ([well, in_reserve], Verdict::Ok),
+            ([well, ill], Verdict::Degraded),
+            ([ill, ill], Verdict::Degraded),
+            ([well, down], Verdict::Degraded),
+            ([well, given_up], Verdict::Failing),
+            ([down, down], Verdict::Failing),
+            ([down, in_reserve], Verdict::Failing),
         ] {
-            let workers = Some(vec![seen("marie", ups[0]), seen("anga", ups[1])]);
+            let workers = Some(vec![seen("marie", two[0]), seen("anga", two[1])]);
             for part in [Part::Orchestrator, Part::All] {
                 let found = verdict(part, |snapshot| snapshot.workers.clone_from(&workers)).0;
-                assert_eq!(found, expected, "{ups:?}");
+                assert_eq!(found, expected, "{two:?}");
             }
         }
         assert_eq!(answer(Part::Orchestrator, &healthy()), None, "a worker has no workers");

@@ -164,6 +164,9 @@ pub struct State {
     /// What keeps it from claiming.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// Since when its supervisor restarts it no more, RFC 3339; a watcher that starts clears it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_aside: Option<Timestamp>,
     /// What it has in `active/`.
     pub running: Vec<RunningTask>,
     /// How many tasks lie where.
@@ -188,6 +191,7 @@ impl State {
             last_crash_detail: take(&mut fields, "last_crash_detail"),
             metrics_addr: take(&mut fields, "metrics_addr"),
             hold: take(&mut fields, "hold"),
+            set_aside: take(&mut fields, "set_aside"),
             running: take(&mut fields, "running"),
             queues: take(&mut fields, "queues"),
             updated_at: take(&mut fields, "updated_at"),

@@ -48,6 +48,8 @@ impl Beat {
 
     /// Beats once.
     pub(super) fn beat(&mut self, core: &Core, now: Now) -> Beaten {
+        #[cfg(feature = "test-support")]
+        super::stall::stall_if_asked();
         self.seq += 1;
         let found = self.ground.look(&self.ctx, now.ticks);
         self.show(core, &found, now);
@@ -187,6 +189,7 @@ impl Beat {
         let state_now = |state: &mut State| {
             state.status = shown.status;
             state.hold.clone_from(&shown.hold);
+            state.set_aside = None;
             state.running = shown.running.values().cloned().collect();
             state.queues = shown.queues;
             state.metrics_addr = shown.served.map(|addr| addr.to_string());

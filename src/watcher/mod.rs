@@ -41,6 +41,8 @@ mod mirror;
 mod panic;
 mod revive;
 mod shell;
+#[cfg(feature = "test-support")]
+mod stall;
 mod start;
 mod tenure;
 mod trace;

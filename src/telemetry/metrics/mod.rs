@@ -20,7 +20,7 @@ mod supervisor;
 mod watcher;
 
 pub use runbook::Runbook;
-pub use supervisor::SupervisorMetrics;
+pub use supervisor::{Labels, Standing, SupervisorMetrics};
 pub use watcher::Metrics;
 
 /// Why the metrics could not be set up.

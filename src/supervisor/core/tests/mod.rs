@@ -1,5 +1,10 @@
 //! The core, event by event, with a clock turned by hand.
 
+mod aside;
+mod hosts;
+mod ward;
+
+use super::super::condition::Condition;
 use super::*;
 use crate::os::holder::Role;
 
@@ -15,13 +20,26 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { core: Core::new([marie()], POLICY, GRACE), second: 0 }
+        Self::with(|_| ())
+    }
+
+    /// One that goes by other rules.
+    fn with(change: impl FnOnce(&mut Rules)) -> Self {
+        let mut rules = Rules {
+            by: RestartBy::Exec,
+            policy: POLICY,
+            grace: GRACE,
+            host_deadline: Duration::from_mins(1),
+            keep_stopped: false,
+        };
+        change(&mut rules);
+        Self { core: Core::new([Worker::new(marie())], rules), second: 0 }
     }
 
     /// One whose watcher is up as our child with this pid.
     fn up(pid: i32) -> Self {
         let mut world = Self::new();
-        assert_eq!(world.happens(Event::Looked(Found::Free)), ["spawn"]);
+        assert_eq!(world.happens(Event::Looked(Found::Free(Left::Otherwise))), ["spawn"]);
         world.comes_up(pid);
         world
     }
@@ -52,6 +70,12 @@ impl World {
         shown(&self.core.due(at))
     }
 
+    /// Somebody looks at how the watcher is.
+    fn assessed(&mut self, condition: Condition) -> Vec<String> {
+        let silent = Duration::from_mins(1);
+        self.happens(Event::Assessed(Assessed { condition, silent, running: 1, within_reach: true }))
+    }
+
     fn killed(&mut self) -> Vec<String> {
         self.happens(Event::ChildExited(Exit::Signal(9), String::new()))
     }
@@ -65,6 +89,37 @@ fn process(pid: i32) -> ProcessId {
     ProcessId { pid, start_ticks: 1, boot_id: "b".to_owned(), pid_ns: 1 }
 }
 
+const fn said(notice: &Notice) -> &'static str {
+    match notice {
+        Notice::Up { .. } => "say up",
+        Notice::TakenOver { .. } => "say taken over",
+        Notice::Occupied { .. } => "say occupied",
+        Notice::Died { .. } => "say died",
+        Notice::NotStarted { .. } => "say not started",
+        Notice::Restarting { .. } => "say restarting",
+        Notice::Awaited { .. } => "say awaited",
+        Notice::NotBack { .. } => "say not back",
+        Notice::Cooldown { .. } => "say cooldown",
+        Notice::SetAside { .. } => "say set aside",
+        Notice::Hung { .. } => "say hung",
+        Notice::Stuck { .. } => "say stuck",
+        Notice::Moves { .. } => "say moves",
+        Notice::Swept { .. } => "say swept",
+        Notice::Anew { .. } => "say anew",
+        Notice::Called { .. } => "say called",
+        Notice::Retiring { .. } => "say retiring",
+        Notice::InReserve { .. } => "say in reserve",
+        Notice::StoppedByItself { .. } => "say stopped by itself",
+        Notice::Misconfigured { .. } => "say misconfigured",
+        Notice::Stopping { .. } => "say stopping",
+        Notice::Leaving { .. } => "say leaving",
+        Notice::Hurrying => "say hurrying",
+        Notice::Killing => "say killing",
+        Notice::Ended { .. } => "say ended",
+        Notice::NotEnded { .. } => "say not ended",
+    }
+}
+
 fn shown(effects: &[Effect]) -> Vec<String> {
     let word = |effect: &Effect| match effect {
         Effect::Look(_) => "look",
@@ -72,24 +127,10 @@ fn shown(effects: &[Effect]) -> Vec<String> {
         Effect::Await(_) => "await",
         Effect::End(_, Force::Ask) => "ask",
         Effect::End(_, Force::Kill) => "kill",
+        Effect::Sweep(_, Sweep::All) => "sweep all",
+        Effect::Sweep(_, Sweep::WhatIsLeft) => "sweep",
         Effect::Finish => "finish",
-        Effect::Say(notice) => match notice {
-            Notice::Up { .. } => "say up",
-            Notice::TakenOver { .. } => "say taken over",
-            Notice::Occupied { .. } => "say occupied",
-            Notice::Died { .. } => "say died",
-            Notice::NotStarted { .. } => "say not started",
-            Notice::Restarting { .. } => "say restarting",
-            Notice::Cooldown { .. } => "say cooldown",
-            Notice::SetAside { .. } => "say set aside",
-            Notice::StoppedByItself { .. } => "say stopped by itself",
-            Notice::Misconfigured { .. } => "say misconfigured",
-            Notice::Stopping { .. } => "say stopping",
-            Notice::Hurrying => "say hurrying",
-            Notice::Killing => "say killing",
-            Notice::Ended { .. } => "say ended",
-            Notice::NotEnded { .. } => "say not ended",
-        },
+        Effect::Say(notice) => said(notice),
     };
     effects.iter().map(|effect| word(effect).to_owned()).collect()
 }
@@ -130,7 +171,7 @@ fn a_crash_loop_cools_down_and_is_set_aside() {
         assert_eq!(world.later(60), ["say restarting", "spawn"]);
     }
     world.comes_up(13);
-    assert_eq!(world.killed(), ["say died", "say set aside"]);
+    assert_eq!(world.killed(), ["say died", "say set aside", "sweep all"]);
     assert!(world.later(10_000).is_empty(), "it stays aside");
     let by_hand = Event::Looked(Found::Watcher(Some(process(99))));
     assert_eq!(world.happens(by_hand), ["say taken over", "await"], "until somebody starts it");
@@ -161,7 +202,7 @@ fn a_clean_stop_is_no_crash() {
 #[test]
 fn an_exit_without_a_lock_is_a_crash_even_with_status_0() {
     let mut world = World::new();
-    world.happens(Event::Looked(Found::Free));
+    world.happens(Event::Looked(Found::Free(Left::Otherwise)));
     world.happens(Event::Spawned(process(10)));
     let exit = Event::ChildExited(Exit::Code(0), String::new());
     assert_eq!(world.happens(exit), ["say died", "say restarting", "spawn"]);
@@ -170,12 +211,12 @@ fn an_exit_without_a_lock_is_a_crash_even_with_status_0() {
 #[test]
 fn a_wrong_configuration_is_told_and_not_tried_again() {
     let mut world = World::new();
-    world.happens(Event::Looked(Found::Free));
+    world.happens(Event::Looked(Found::Free(Left::Otherwise)));
     world.happens(Event::Spawned(process(10)));
     let refused = Event::ChildExited(Exit::Code(78), "no such thing".to_owned());
     assert_eq!(world.happens(refused), ["look"], "or was another watcher first?");
     let at = world.at();
-    let effects = world.core.handle(&marie(), Event::Looked(Found::Free), at);
+    let effects = world.core.handle(&marie(), Event::Looked(Found::Free(Left::Otherwise)), at);
     let told = Notice::Misconfigured { worker: marie(), why: "no such thing".to_owned() };
     assert_eq!(effects, [Effect::Say(told)]);
     assert!(world.later(10_000).is_empty());
@@ -184,7 +225,7 @@ fn a_wrong_configuration_is_told_and_not_tried_again() {
 #[test]
 fn whoever_was_faster_than_our_child_is_taken_over() {
     let mut world = World::new();
-    world.happens(Event::Looked(Found::Free));
+    world.happens(Event::Looked(Found::Free(Left::Otherwise)));
     world.happens(Event::Spawned(process(10)));
     let other = Event::Looked(Found::Watcher(Some(process(99))));
     assert!(world.happens(other.clone()).is_empty(), "our child has not given up yet");
@@ -197,13 +238,13 @@ fn a_recovery_is_waited_for() {
     let mut world = World::new();
     assert_eq!(world.happens(Event::Looked(Found::Other(Role::Recovery))), ["say occupied", "await"]);
     assert_eq!(world.happens(Event::Freed(Left::Otherwise)), ["look"]);
-    assert_eq!(world.happens(Event::Looked(Found::Free)), ["spawn"]);
+    assert_eq!(world.happens(Event::Looked(Found::Free(Left::Otherwise))), ["spawn"]);
 }
 
 #[test]
 fn a_start_that_fails_is_tried_again_only_where_that_may_help() {
     let mut world = World::new();
-    world.happens(Event::Looked(Found::Free));
+    world.happens(Event::Looked(Found::Free(Left::Otherwise)));
     let failed = Event::SpawnFailed("no memory".to_owned());
     assert_eq!(world.happens(failed), ["say not started", "say restarting", "spawn"]);
     assert_eq!(world.happens(Event::Unstartable("no such file".to_owned())), ["say misconfigured"]);
@@ -215,7 +256,7 @@ fn a_child_that_lost_its_lock_and_stays_is_ended() {
     world.happens(Event::Freed(Left::Otherwise));
     assert!(world.later(14).is_empty());
     assert_eq!(world.later(1), ["look"]);
-    assert_eq!(world.happens(Event::Looked(Found::Free)), ["kill"]);
+    assert_eq!(world.happens(Event::Looked(Found::Free(Left::Otherwise))), ["kill"]);
     assert_eq!(world.killed(), ["say died", "say restarting", "spawn"]);
 
     let mut world = World::up(10);
@@ -262,7 +303,7 @@ fn who_is_not_running_is_not_waited_for_nor_started() {
     world.killed();
     assert_eq!(world.stop(), ["say stopping", "finish"], "it was cooling down");
     assert!(world.later(1000).is_empty());
-    assert!(world.happens(Event::Looked(Found::Free)).is_empty());
+    assert!(world.happens(Event::Looked(Found::Free(Left::Otherwise))).is_empty());
 }
 
 #[test]
