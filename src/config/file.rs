@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::near::nearest;
 
 /// Every key that may stand in a file: the long flags with underscores.
-pub const KEYS: [&str; 27] = [
+pub const KEYS: [&str; 28] = [
     "root",
     "worker",
     "workers",
@@ -27,6 +27,7 @@ pub const KEYS: [&str; 27] = [
     "agent_timeout",
     "idle_timeout",
     "visibility_timeout",
+    "max_output",
     "max_retries",
     "agent_env",
     "traces_exporter",

@@ -17,6 +17,7 @@ mod exit;
 mod file;
 mod near;
 mod settings;
+mod size;
 mod supervisor;
 mod watcher;
 

@@ -165,7 +165,7 @@ impl SupervisorConfig {
 
 /// The flags that a watcher understands too and that are not said for each one anyway.
 fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
-    const ALSO_THE_WATCHERS: [&str; 16] = [
+    const ALSO_THE_WATCHERS: [&str; 17] = [
         "config",
         "claude_bin",
         "agent",
@@ -180,6 +180,7 @@ fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
         "agent_timeout",
         "idle_timeout",
         "visibility_timeout",
+        "max_output",
         "max_retries",
         "agent_env",
     ];

@@ -13,6 +13,7 @@ use super::duration::parse_duration;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::settings::Settings;
+use super::size::parse_size;
 
 /// Who answers the prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +179,8 @@ pub struct WatcherConfig {
     pub idle_timeout: Duration,
     /// How long a running task may show no sign of progress before it is reported as stuck.
     pub visibility_timeout: Duration,
+    /// How much an agent may print in one attempt, in bytes.
+    pub max_output: u64,
     /// How many charged failures a task may have and still be tried again, unless it says otherwise.
     pub max_retries: u32,
     /// Environment variables that agents inherit on top of the built-in list.
@@ -214,6 +217,7 @@ impl WatcherConfig {
             agent_timeout: settings.take("agent_timeout", some_time, "30m")?,
             idle_timeout: settings.take("idle_timeout", some_time, "10m")?,
             visibility_timeout: settings.take("visibility_timeout", some_time, "5m")?,
+            max_output: settings.take("max_output", some_size, "256MiB")?,
             max_retries: settings.take("max_retries", number, "3")?,
             agent_env: settings.take_list("agent_env", variable, "")?,
             traces_exporter: settings.take_optional("traces_exporter", text)?,
@@ -270,6 +274,10 @@ pub(super) fn some_time(text: &str) -> Result<Duration, String> {
         .and_then(|time| if time.is_zero() { Err("must be above 0".to_owned()) } else { Ok(time) })
 }
 
+fn some_size(text: &str) -> Result<u64, String> {
+    parse_size(text).and_then(|size| if size == 0 { Err("must be above 0".to_owned()) } else { Ok(size) })
+}
+
 fn count(text: &str) -> Result<usize, String> {
     let wrong = || "takes a number from 1 to 1000".to_owned();
     text.parse().ok().filter(|n| (1..=1000).contains(n)).ok_or_else(wrong)
@@ -312,6 +320,7 @@ mod tests {
         assert_eq!((marie.idle_timeout.as_secs(), marie.visibility_timeout.as_secs()), (600, 300));
         assert_eq!((marie.durability, marie.agent), (Durability::Full, AgentKind::Claude));
         assert_eq!(marie.log.dir, Path::new("/var/log/agents"));
+        assert_eq!(marie.max_output, 256 << 20);
     }
 
     #[test]
@@ -337,6 +346,8 @@ mod tests {
             ("metrics_addr", "marie"),
             ("metrics_addr", "127.0.0.1:99999"),
             ("agent_timeout", "0"),
+            ("max_output", "0"),
+            ("max_output", "much"),
             ("log_level", "loud"),
             ("root", ""),
         ] {

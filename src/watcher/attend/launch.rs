@@ -25,9 +25,6 @@ use crate::telemetry::state_file::RunningTask;
 use crate::watcher::ctx::WORKING;
 use crate::watcher::face::age;
 
-/// Bytes of output at which a run is ended: far above any conversation, far below a disk.
-const OUTPUT_MAX: u64 = 1 << 30;
-
 impl Run {
     /// Starts the agent and records its process.
     pub(super) async fn launch(&mut self, prepared: Prepared) -> Result<Live, Box<Disposition>> {
@@ -49,6 +46,7 @@ impl Run {
             process: Some(agent.child.id.clone()),
             exit: Box::pin(async move { agent.child.exit.await.ok() }),
             tail: Tail::of(agent.stream),
+            stderr: paths.stderr(number),
             stdin: sender(agent.stdin),
             outbox: prepared.first[agent.sent..].to_vec(),
             course: Course::new(self.limits(), self.ctx.clock.ticks()),
@@ -74,11 +72,12 @@ impl Run {
             self.lease.attempt().map_or(Duration::ZERO, |it| age(it.started_at, self.ctx.clock.wall()));
         let began = Ticks(now.0.saturating_sub(spent));
         let mut course = Course::new(self.limits(), began);
-        course.heard(0, now);
+        course.heard(now);
         let live = Live {
             process,
             exit: Box::pin(async move { gone.await.ok().and(None) }),
             tail: Tail::open(&stream)?,
+            stderr: self.lease.paths(self.ctx.layout()).stderr(self.lease.number()),
             stdin: None,
             outbox: Vec::new(),
             course,
@@ -101,7 +100,7 @@ impl Run {
         let config = &self.ctx.config;
         let wall =
             self.lease.task.spec.timeout_s.map_or(config.agent_timeout, |it| Duration::from_secs(it.into()));
-        Limits { wall, silence: config.idle_timeout, quiet: config.visibility_timeout, output: OUTPUT_MAX }
+        Limits { wall, silence: config.idle_timeout, quiet: config.visibility_timeout, output: config.max_output }
     }
 
     fn record_start(&mut self, process: &ProcessId, cwd: &std::path::Path) {
