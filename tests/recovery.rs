@@ -21,6 +21,7 @@ use agent_worker::spool::{Claimed, Disk, Lease, Spool};
 use agent_worker::task::{
     Attempt, ErrorCode, FileName, Outcome, Place, SessionId, TaskFile, TaskState, Usage, WorkerName,
 };
+use agent_worker::text::redact::Redactor;
 
 struct Root {
     dir: tempfile::TempDir,
@@ -68,7 +69,13 @@ impl Root {
     fn plan(&self) -> Plan {
         let witness = SystemWitness::new(self.spool.layout().clone());
         let now = agent_worker::clock::Clock::wall(&SystemClock);
-        let policy = Policy { max_retries: 3, living: LivingAgents::Adopt, now, jitter: 0.0 };
+        let policy = Policy {
+            max_retries: 3,
+            living: LivingAgents::Adopt,
+            now,
+            jitter: 0.0,
+            redactor: Redactor::default(),
+        };
         plan(self.spool.worker(), &survey(&self.spool, &witness).unwrap(), &policy)
     }
 

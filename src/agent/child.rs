@@ -21,6 +21,7 @@ use crate::layout::RunPaths;
 use crate::os::durable::{DIR_MODE, FILE_MODE, make_dir};
 use crate::os::fifo::{self, Ends};
 use crate::os::lock::Lock;
+use crate::os::process::priority::goes_first;
 use crate::os::process::{Child, Reaper};
 
 /// Everything that is needed to start an agent.
@@ -109,6 +110,9 @@ pub fn launch(reaper: &Reaper, launch: &Launch<'_>) -> Result<Agent, LaunchError
         why: in_words(&source),
         source,
     })?;
+    if let Err(error) = goes_first(child.id.pid) {
+        tracing::debug!(pid = child.id.pid, error = %error, "the agent is as likely as we are to go when memory runs out");
+    }
     Ok(Agent { child, stdin: write, stream: heard, sent })
 }
 

@@ -92,7 +92,11 @@ impl Course {
     /// How much the agent has printed in all, read or not.
     pub fn measured(&mut self, printed: u64, now: Ticks) -> Vec<Order> {
         let is_killed = matches!(self.phase, Phase::Ending { step: Step::Killed, .. });
-        if printed > self.limits.output && !is_killed { self.kill(EndedBy::OutputLimit, now) } else { Vec::new() }
+        if printed > self.limits.output && !is_killed {
+            self.kill(EndedBy::OutputLimit, now)
+        } else {
+            Vec::new()
+        }
     }
 
     /// A turn began: what looked like the end was none.

@@ -47,7 +47,11 @@ pub fn judge_stream(evidence: &Evidence, stderr: &Path) -> Judgement {
 pub fn stderr_tail(path: &Path) -> String {
     let bytes = read_end(path).unwrap_or_default();
     let is_cut = bytes.len() as u64 > STDERR_TAIL;
-    let from = if is_cut { bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1) } else { 0 };
+    let from = if is_cut {
+        bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1)
+    } else {
+        0
+    };
     String::from_utf8_lossy(&bytes[from..]).trim().to_owned()
 }
 
@@ -87,7 +91,8 @@ mod tests {
     fn what_is_quoted_of_stderr_begins_with_a_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("stderr.log");
-        let write = |text: &str| crate::os::durable::write_atomic(&path, text.as_bytes(), Durability::None).unwrap();
+        let write =
+            |text: &str| crate::os::durable::write_atomic(&path, text.as_bytes(), Durability::None).unwrap();
         write("one\ntwo\n");
         assert_eq!(stderr_tail(&path), "one\ntwo");
         write(&format!("{}\nlast\n", "x".repeat(5000)));

@@ -6,6 +6,7 @@ use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{Environment, Exit, RecoverConfig, SupervisorConfig};
 use crate::operator::Report;
+use crate::os::inherited;
 use crate::task::WorkerName;
 
 use super::flags::{AgentFlags, LimitFlags, LogFlags, PlaceFlags};
@@ -133,6 +134,7 @@ pub struct RecoverFlags {
 
 /// Runs `supervisor` with `args`, the program first.
 pub fn run(args: &[OsString], env: &Environment) -> Exit {
+    inherited::keep_to_the_group();
     let matches = match parse::matches(Supervisor::command(), args) {
         Ok(matches) => matches,
         Err(exit) => return exit,

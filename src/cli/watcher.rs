@@ -6,6 +6,7 @@ use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
 
 use crate::config::{ConfigError, Environment, Exit, Settings, WatcherConfig};
 use crate::operator::Report;
+use crate::os::inherited;
 
 use super::flags::{AgentFlags, LimitFlags, LogFlags, PlaceFlags, TraceFlags};
 use super::{parse, seams};
@@ -64,6 +65,7 @@ pub enum Part {
 
 /// Runs `watcher` with `args`, the program first.
 pub fn run(args: &[OsString], env: &Environment) -> Exit {
+    inherited::keep_to_the_group();
     let matches = match parse::matches(Watcher::command(), args) {
         Ok(matches) => matches,
         Err(exit) => return exit,

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::task::WorkerName;
+use crate::text::redact::Redactor;
 
 use super::durability::Durability;
 use super::duration::parse_duration;
@@ -213,6 +214,8 @@ pub struct RecoverConfig {
     pub grace: Duration,
     /// The log.
     pub log: LogConfig,
+    /// What takes secrets out of what is recorded.
+    pub redactor: Redactor,
 }
 
 impl RecoverConfig {
@@ -231,6 +234,7 @@ impl RecoverConfig {
             max_retries: settings.take("max_retries", number, "3")?,
             grace: settings.take("grace", parse_duration, "10s")?,
             log: LogConfig::resolve(settings, env)?,
+            redactor: env.redactor(),
         })
     }
 }

@@ -248,8 +248,13 @@ mod tests {
             .unwrap();
         let begin = |_: &TaskFile, _| Attempt::open(1, SessionId::mint(), SystemClock.wall());
         assert!(matches!(whole.claim(Place::Pending, &file, begin), Ok(Claimed::Lease(_))));
-        let policy =
-            Policy { max_retries: 3, living: LivingAgents::Adopt, now: SystemClock.wall(), jitter: 0.0 };
+        let policy = Policy {
+            max_retries: 3,
+            living: LivingAgents::Adopt,
+            now: SystemClock.wall(),
+            jitter: 0.0,
+            redactor: crate::text::redact::Redactor::default(),
+        };
         for about in ["x.json", "input.json"] {
             let spool = spool(dir.path(), about);
             let actions = decide(&look_at(&spool, &Nobody, file.clone()), &policy);

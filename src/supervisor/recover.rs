@@ -119,7 +119,13 @@ pub fn run(
         Arc::clone(clock),
     ));
     let (Wish::Plan(living) | Wish::Apply(living)) = wish;
-    let policy = Policy { max_retries: config.max_retries, living, now: clock.wall(), jitter: 0.0 };
+    let policy = Policy {
+        max_retries: config.max_retries,
+        living,
+        now: clock.wall(),
+        jitter: 0.0,
+        redactor: config.redactor.clone(),
+    };
     let done = match wish {
         Wish::Plan(_) => planned(&spool, &SystemWitness::new(layout), &policy)
             .map(|plan| Recovered { plan, applied: false }),

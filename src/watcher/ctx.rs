@@ -14,12 +14,14 @@ use crate::spool::{Disk, Lease, Spool};
 use crate::task::{HoldCause, TaskState};
 use crate::telemetry::journal::{Event, Journal, Line};
 use crate::telemetry::metrics::Metrics;
+use crate::text::redact::Redactor;
 
 /// Shared by every room; nothing in it is exclusive.
 #[derive(Debug)]
 pub(super) struct Ctx {
     pub(super) config: WatcherConfig,
     pub(super) environment: Environment,
+    pub(super) redactor: Redactor,
     pub(super) clock: SharedClock,
     pub(super) spool: Arc<Spool<Disk>>,
     pub(super) reaper: Arc<Reaper>,

@@ -77,8 +77,14 @@ impl Errands {
     pub(super) fn recover(&self, file: FileName) {
         let (spool, clock) = (Arc::clone(&self.ctx.spool), Arc::clone(&self.ctx.clock));
         let (scratch, max_retries) = (self.ctx.scratch.clone(), self.ctx.config.max_retries);
-        let policy =
-            Policy { max_retries, living: LivingAgents::Adopt, now: clock.wall(), jitter: Ctx::jitter() };
+        let redactor = self.ctx.redactor.clone();
+        let policy = Policy {
+            max_retries,
+            living: LivingAgents::Adopt,
+            now: clock.wall(),
+            jitter: Ctx::jitter(),
+            redactor,
+        };
         self.go(move |_| {
             let witness = SystemWitness::new(spool.layout().clone());
             let say = |line: &str| tracing::info!("{line}");

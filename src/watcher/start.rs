@@ -106,6 +106,7 @@ fn start_log(
         level: config.log.level.as_str().to_owned(),
         file: Some(config.log.dir.join(format!("{}.log", config.worker))),
         color: environment.terminals().stderr && environment.get("NO_COLOR").is_none(),
+        redactor: environment.redactor(),
     };
     log::install(&options, Some(&config.worker), clock).map_err(|_| Exit::Internal)
 }
@@ -130,6 +131,7 @@ struct Opened {
 fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) -> Result<Opened, StartError> {
     signals::clean().map_err(StartError::Process)?;
     inherited::keep().map_err(StartError::Process)?;
+    inherited::dump_nothing().map_err(StartError::Process)?;
     let signals = signals::listen().map_err(StartError::Process)?;
     reaper::become_subreaper().map_err(StartError::Process)?;
     let layout = Layout::new(&config.root);
@@ -148,6 +150,7 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     let ctx = Ctx {
         journal: Journal::new(layout, config.worker.clone()),
         environment: environment.clone(),
+        redactor: environment.redactor(),
         clock,
         spool,
         reaper: Arc::new(Reaper::default()),
@@ -223,6 +226,7 @@ fn recover_first(ctx: &Ctx) -> Result<Vec<FileName>, StartError> {
         living: LivingAgents::Adopt,
         now: ctx.clock.wall(),
         jitter: Ctx::jitter(),
+        redactor: ctx.redactor.clone(),
     };
     let say = |line: &str| tracing::info!("{line}");
     let hands = SystemHands {

@@ -6,7 +6,13 @@ use crate::clock::SystemClock;
 fn logged(format: LogFormat, level: &str, say: impl FnOnce(&LogHandle)) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("marie.log");
-    let options = LogOptions { format, level: level.to_owned(), file: Some(path.clone()), color: false };
+    let options = LogOptions {
+        format,
+        level: level.to_owned(),
+        file: Some(path.clone()),
+        color: false,
+        redactor: Redactor::default(),
+    };
     let worker = "marie".parse().unwrap();
     let (subscriber, handle, complaint) =
         build(&options, Some(&worker), SystemClock::shared(), std::io::sink()).unwrap();
@@ -85,6 +91,7 @@ fn a_file_that_cannot_be_opened_is_told_and_not_fatal() {
         level: "info".to_owned(),
         file: Some("/proc/no/such/place.log".into()),
         color: false,
+        redactor: Redactor::default(),
     };
     let (subscriber, handle, complaint) =
         build(&options, None, SystemClock::shared(), std::io::sink()).unwrap();

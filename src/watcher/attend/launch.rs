@@ -100,7 +100,12 @@ impl Run {
         let config = &self.ctx.config;
         let wall =
             self.lease.task.spec.timeout_s.map_or(config.agent_timeout, |it| Duration::from_secs(it.into()));
-        Limits { wall, silence: config.idle_timeout, quiet: config.visibility_timeout, output: config.max_output }
+        Limits {
+            wall,
+            silence: config.idle_timeout,
+            quiet: config.visibility_timeout,
+            output: config.max_output,
+        }
     }
 
     fn record_start(&mut self, process: &ProcessId, cwd: &std::path::Path) {
