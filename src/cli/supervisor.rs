@@ -70,6 +70,9 @@ pub struct WatchFlags {
     /// Where the supervisor's own metrics and health are served, or `none` [default: 127.0.0.1:9002]
     #[arg(long, env = "METRICS_ADDR", value_name = "ADDR", hide_env_values = true)]
     pub metrics_addr: Option<String>,
+    /// A further name under which /api/status is shown (box.example.org, *.example.org); can be repeated [default: none]
+    #[arg(long, value_name = "NAME")]
+    pub allowed_host: Vec<String>,
     /// How many restarts within the window before a worker is set aside [default: 3]
     #[arg(long, value_name = "N")]
     pub max_restarts: Option<String>,

@@ -21,6 +21,9 @@ pub struct Watcher {
     /// Where metrics and health are served, or `none` [default: 127.0.0.1:9091 for marie, 9092 anga, 9093 fabien]
     #[arg(long, env = "METRICS_ADDR", value_name = "ADDR", hide_env_values = true)]
     pub metrics_addr: Option<String>,
+    /// A further name under which /api/status is shown (box.example.org, *.example.org); can be repeated [default: none]
+    #[arg(long, value_name = "NAME")]
+    pub allowed_host: Vec<String>,
     /// Where the root is.
     #[command(flatten)]
     pub place: PlaceFlags,

@@ -8,11 +8,12 @@ use super::error::ConfigError;
 use super::near::nearest;
 
 /// Every key that may stand in a file: the long flags with underscores.
-pub const KEYS: [&str; 28] = [
+pub const KEYS: [&str; 29] = [
     "root",
     "worker",
     "workers",
     "metrics_addr",
+    "allowed_host",
     "claude_bin",
     "agent",
     "concurrency",

@@ -14,7 +14,9 @@ use super::duration::parse_duration;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::settings::{Given, Settings};
-use super::watcher::{AgentKind, LogConfig, address, default_metrics_addr, name, number, path, some_time};
+use super::watcher::{
+    AgentKind, LogConfig, address, default_metrics_addr, host, name, number, path, some_time,
+};
 
 /// The workers without a word about them.
 const DEFAULT_WORKERS: &str = "marie,anga,fabien";
@@ -86,6 +88,8 @@ pub struct SupervisorConfig {
     pub restart: RestartBy,
     /// Where the supervisor itself is served; `None`: nowhere.
     pub metrics_addr: Option<SocketAddr>,
+    /// Further names under which pages about tasks are shown.
+    pub allowed_hosts: Vec<String>,
     /// Who answers the prompts.
     pub agent: AgentKind,
     /// The Claude CLI, where it was named.
@@ -116,6 +120,7 @@ impl SupervisorConfig {
             workers: settings.take_list("workers", str::parse, DEFAULT_WORKERS)?,
             restart: settings.take("restart", str::parse, "exec")?,
             metrics_addr: settings.take("metrics_addr", address, "127.0.0.1:9002")?,
+            allowed_hosts: settings.take_list("allowed_host", host, "")?,
             agent: settings.take("agent", str::parse, "claude")?,
             claude_bin: settings.take_optional("claude_bin", path(env))?,
             max_restarts: settings.take("max_restarts", number, "3")?,
@@ -166,8 +171,9 @@ impl SupervisorConfig {
 
 /// The flags that a watcher understands too and that are not said for each one anyway.
 fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
-    const ALSO_THE_WATCHERS: [&str; 17] = [
+    const ALSO_THE_WATCHERS: [&str; 18] = [
         "config",
+        "allowed_host",
         "claude_bin",
         "agent",
         "concurrency",

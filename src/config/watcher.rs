@@ -155,6 +155,8 @@ pub struct WatcherConfig {
     pub root: PathBuf,
     /// Where its metrics and health are served; `None`: nowhere.
     pub metrics_addr: Option<SocketAddr>,
+    /// Further names under which pages about tasks are shown.
+    pub allowed_hosts: Vec<String>,
     /// The Claude CLI, where it was named; else it is looked for in `PATH`.
     pub claude_bin: Option<PathBuf>,
     /// Who answers the prompts.
@@ -207,6 +209,7 @@ impl WatcherConfig {
         Ok(Self {
             root: settings.take("root", path(env), "/shared")?,
             metrics_addr: settings.take("metrics_addr", address, default_metrics_addr(&worker))?,
+            allowed_hosts: settings.take_list("allowed_host", host, "")?,
             claude_bin: settings.take_optional("claude_bin", path(env))?,
             agent: settings.take("agent", str::parse, "claude")?,
             concurrency: settings.take("concurrency", count, "5")?,
@@ -291,6 +294,17 @@ fn text(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("takes a word".to_owned()) } else { Ok(text.to_owned()) }
 }
 
+/// A host's name, or a pattern of such names: `*` or `*.example.org`.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let good = text == "*" || name.bytes().all(|c| c.is_ascii_alphanumeric() || b".-_".contains(&c));
+    if good && !name.is_empty() {
+        Ok(text.to_owned())
+    } else {
+        Err("takes a host's name without a port, or *.its.domain, or *".to_owned())
+    }
+}
+
 fn variable(text: &str) -> Result<String, String> {
     let good = !text.is_empty() && !text.contains(['=', '\0']);
     if good { Ok(text.to_owned()) } else { Err("takes the name of a variable".to_owned()) }
@@ -347,6 +361,7 @@ mod tests {
             ("metrics_addr", "127.0.0.1:99999"),
             ("agent_timeout", "0"),
             ("max_output", "0"),
+            ("allowed_host", "http://x"),
             ("max_output", "much"),
             ("log_level", "loud"),
             ("root", ""),

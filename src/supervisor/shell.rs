@@ -30,7 +30,7 @@ use crate::os::process::{self, Exit, ProcessId, Reaper, ending};
 use crate::os::signals::{self, Signal};
 use crate::os::watch::{Hint, Hints};
 use crate::task::WorkerName;
-use crate::telemetry::face::Face;
+use crate::telemetry::face::{Face, Hosts};
 use crate::telemetry::heartbeat::Heartbeat;
 use crate::telemetry::metrics::MetricsError;
 use crate::telemetry::state_file::{State, WorkerStatus};
@@ -379,7 +379,7 @@ impl Shell {
 /// Serves the supervisor's face where that was asked for; what there is to say if it cannot be.
 fn serve(config: &SupervisorConfig, face: &Arc<SupervisorFace>) -> (Option<Face>, Option<String>) {
     let Some(addr) = config.metrics_addr else { return (None, None) };
-    match Face::start(addr, Arc::<SupervisorFace>::clone(face)) {
+    match Face::start(addr, Hosts::new(&config.allowed_hosts), Arc::<SupervisorFace>::clone(face)) {
         Ok(served) => (Some(served), None),
         Err(error) => (
             None,

@@ -24,7 +24,7 @@ use crate::os::watch::Hints;
 use crate::recovery::{LivingAgents, Policy, SystemHands, SystemWitness, record_crash, recover};
 use crate::spool::{Disk, Spool};
 use crate::task::{FileName, Place};
-use crate::telemetry::face::Face;
+use crate::telemetry::face::{Face, Hosts};
 use crate::telemetry::journal::{Event as Noted, Journal};
 use crate::telemetry::log::{self, LogFormat, LogHandle, LogOptions};
 use crate::telemetry::metrics::Metrics;
@@ -308,7 +308,7 @@ fn start_face(ctx: &Ctx) -> Option<Face> {
         metrics: Arc::clone(&ctx.metrics),
         clock: Arc::clone(&ctx.clock),
     };
-    match Face::start(addr, Arc::new(source)) {
+    match Face::start(addr, Hosts::new(&ctx.config.allowed_hosts), Arc::new(source)) {
         Ok(face) => {
             tracing::info!(addr = %face.addr(), "serving /metrics and /health");
             Some(face)

@@ -14,6 +14,7 @@ mod sight;
 #[path = "../support/world.rs"]
 mod world;
 
+mod face;
 mod modes;
 mod secrets;
 mod terminal;
