@@ -242,6 +242,26 @@ fn lines_that_pose_as_ours_are_the_agent_s_own() {
 }
 
 #[test]
+fn many_bad_drops_at_once_take_no_threads() {
+    let world = World::new();
+    let watcher = world.up("marie");
+    let inbox = world.root().join("tasks");
+    for n in 0..400 {
+        // Whole, and none that could be run: refused at once.
+        std::fs::write(inbox.join(format!(".{n}.tmp")), r#"{"prompt":"x","max_retries":"many"}"#).unwrap();
+        std::fs::rename(inbox.join(format!(".{n}.tmp")), inbox.join(format!("bad-{n}.json"))).unwrap();
+    }
+    let failed = sight::place(&world, "marie/failed");
+    let mut most = 0;
+    world.until("all are filed", || {
+        let threads: u64 = sight::status(watcher.pid(), "Threads")?.parse().ok()?;
+        most = most.max(threads);
+        (sight::names(&failed).len() == 800).then_some(())
+    });
+    assert!(most < 32, "{most} threads");
+}
+
+#[test]
 fn what_is_no_conversation_is_passed_over() {
     let world = World::new();
     let _watcher = world.up("marie");

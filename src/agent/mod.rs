@@ -36,6 +36,7 @@ pub mod replay;
 pub mod stream;
 pub mod tail;
 pub mod transcript;
+pub mod trouble;
 pub mod verdict;
 
 mod wire;

@@ -10,6 +10,7 @@ use super::core::Event;
 use super::ctx::Ctx;
 use super::look::{self, Slot};
 use crate::agent::disposition::Holding;
+use crate::agent::trouble::{self, is_scarcity};
 use crate::recovery::{ApplyError, LivingAgents, Policy, SystemHands, SystemWitness, recover_one};
 use crate::spool::{ClaimError, Claimed, Disk, Examined, Lease, Spool, Store};
 use crate::task::{Attempt, AttemptOutcome, FileName, HoldCause, Place, RunId, SessionId, TaskFile};
@@ -162,6 +163,17 @@ fn plan_attempt(
     attempt
 }
 
+/// Why nothing is claimed while this process has too little of something.
+fn scarcity(error: &std::io::Error) -> Holding {
+    let trouble = trouble::explain(error, std::path::Path::new("/"), std::path::Path::new("/"));
+    Holding {
+        cause: HoldCause::Configuration,
+        reason: format!("a task could not be read: {} ({error})", trouble.why),
+        remedy: trouble.remedy,
+        until: None,
+    }
+}
+
 /// Why nothing is claimed for a while after a file in `active/` could not be brought home.
 fn unreached(error: &ApplyError) -> Holding {
     let source = std::error::Error::source(error).map(|it| format!(": {it}")).unwrap_or_default();
@@ -195,7 +207,8 @@ fn not_claimed(file: &FileName, error: &ClaimError) -> Vec<Told> {
         }
         ClaimError::Unreadable { source, .. } => {
             tracing::warn!(file = %file, error = %source, "not claimed: it cannot be read");
-            vec![again]
+            let scarce = is_scarcity(source).then(|| Told::Core(Event::Refused(scarcity(source))));
+            scarce.into_iter().chain([again]).collect()
         }
         ClaimError::Disk { source, .. } => {
             tracing::error!(file = %file, error = %source, cause = %source.source, "not claimed: the disk refuses");

@@ -32,6 +32,14 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
+    /// Looks at these anew at the next scan, changed or not: what was said of them last may have been for want of an
+    /// answer.
+    pub(super) fn forget(&mut self, slots: impl Iterator<Item = Slot>) {
+        for slot in slots {
+            self.seen.remove(&slot);
+        }
+    }
+
     /// Looks at everything. The backlog costs one `lstat` a file; only what changed is opened.
     pub(super) fn scan(&mut self, spool: &Spool<Disk>) -> Finds {
         let mut finds = Finds::default();

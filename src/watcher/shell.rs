@@ -58,6 +58,8 @@ struct Looping {
     runs: HashMap<FileName, Following>,
     watched: Watched,
     scanner: Option<Scanner>,
+    /// Names that a look found gone, which they are not if the disk or a limit of ours kept the answer back.
+    doubtful: Vec<Slot>,
     next_scan: Ticks,
     next_beat: Ticks,
     own: Option<Ticks>,
@@ -79,6 +81,7 @@ impl Shell {
             runs: HashMap::new(),
             watched: Watched::new(self.ctx.layout(), &config.worker),
             scanner: Some(Scanner::default()),
+            doubtful: Vec::new(),
             next_scan: Ticks::default(),
             next_beat: Ticks::default(),
             own: None,
@@ -131,8 +134,9 @@ impl Looping {
             self.on_event(Event::Tick);
         }
         if soon >= self.next_scan
-            && let Some(scanner) = self.scanner.take()
+            && let Some(mut scanner) = self.scanner.take()
         {
+            scanner.forget(self.doubtful.drain(..));
             if let Err(error) = self.watched.refresh(shell.hints.as_mut().map(|(hints, _)| hints)) {
                 tracing::error!(error = %error, "a queue folder is missing and cannot be made");
             }
@@ -221,6 +225,9 @@ impl Looping {
 
     fn on_looked(&mut self, looked: Vec<(Slot, Examined)>) {
         for ((place, file), found) in looked {
+            if matches!(found, Examined::Gone) {
+                self.doubtful.push((place, file.clone()));
+            }
             self.warn_of_a_wrong_pin(place, &found);
             self.on_event(Event::Looked { place, file, found });
         }

@@ -34,6 +34,10 @@ use crate::telemetry::state_file::{State, WorkerStatus};
 const FOR_A_WATCHER: Duration = Duration::from_secs(2);
 /// How long it waits for whoever recovers in its place.
 const FOR_OTHERS: Duration = Duration::from_mins(1);
+/// Threads for what the disk and the kernel keep waiting: a flood of drops must not become one of threads.
+const BLOCKING: usize = 20;
+/// They stay: where this user may have no more threads, one that is there already still works.
+const STAYING: Duration = Duration::from_hours(24 * 365);
 /// Between two tries.
 const TRY: Duration = Duration::from_millis(20);
 
@@ -265,7 +269,9 @@ fn count_filed(ctx: &Ctx) {
 
 fn work(opened: Opened, log: LogHandle) -> Exit {
     let Opened { ctx, lock, mirrors, signals, living } = opened;
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let builder = &mut tokio::runtime::Builder::new_current_thread();
+    let runtime = match builder.enable_all().max_blocking_threads(BLOCKING).thread_keep_alive(STAYING).build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(error = %error, "the worker does not start: no runtime");

@@ -17,4 +17,5 @@ mod world;
 mod face;
 mod modes;
 mod secrets;
+mod spawn;
 mod terminal;

@@ -14,6 +14,7 @@ use crate::agent::child::{self, Launch, LaunchError};
 use crate::agent::course::{Course, Limits};
 use crate::agent::disposition::{Disposition, Holding};
 use crate::agent::tail::Tail;
+use crate::agent::trouble::{self, is_scarcity};
 use crate::agent::verdict::Exit;
 use crate::clock::Ticks;
 use crate::os::lock::Lock;
@@ -172,13 +173,21 @@ impl Run {
 
     /// What becomes of a task whose agent could not be started: nothing was spent, and it is not its fault.
     fn not_started(&self, error: &LaunchError) -> Box<Disposition> {
-        let cause = match error {
-            LaunchError::Prepare { .. } => HoldCause::Disk,
-            LaunchError::Occupied(_) | LaunchError::Spawn { .. } => HoldCause::Configuration,
+        let (cause, trouble) = match error {
+            LaunchError::Prepare { path, source } if is_scarcity(source) => {
+                (HoldCause::Configuration, Some(trouble::explain(source, path, path)))
+            }
+            LaunchError::Prepare { .. } => (HoldCause::Disk, None),
+            LaunchError::Occupied(_) => (HoldCause::Configuration, None),
+            LaunchError::Spawn { trouble, .. } => (HoldCause::Configuration, Some(trouble.clone())),
         };
         let source = std::error::Error::source(error).map(|it| format!(" ({it})")).unwrap_or_default();
         tracing::error!(task = %self.lease.name, error = %error, cause = %source, "the agent could not be started");
-        deferred(Holding::of(cause, format!("{error}{source}")))
+        let mut holding = Holding::of(cause, format!("{error}{source}"));
+        if let Some(trouble) = trouble {
+            holding.remedy = trouble.remedy;
+        }
+        deferred(holding)
     }
 }
 
