@@ -150,8 +150,8 @@ fn who_prints_too_much_is_ended_at_once_for_good() {
         let length = printed(&world, &task);
         assert!(length < 1 << 30, "{flood}: {length} bytes");
         println!("{flood}: {length} bytes with a limit of 8 MiB");
-        std::fs::remove_dir_all(world.root().join("artifacts").join(task["run_id"].as_str().unwrap()))
-            .unwrap();
+        let run = world.root().join("artifacts").join(task["run_id"].as_str().unwrap());
+        std::fs::remove_dir_all(run.join("attempt-1")).unwrap();
     }
     assert!(peak_kib(&watcher) < 64 * 1024, "{} KiB at the peak", peak_kib(&watcher));
 }
@@ -193,6 +193,13 @@ fn an_agent_that_meddles_with_its_output_is_read_all_the_same() {
         let task = world.filed("marie/completed", name);
         assert_eq!((&task["result"], &task["retry_count"]), (&json!("fine"), &json!(0)), "{name}: {task}");
     }
+    // Once the watcher has read so far, it notices.
+    let gate = world.path().join("gate");
+    let prompt = format!("fake: result text=early; gate={}; cut bytes=0; succeed text=late", gate.display());
+    world.submit("", "noticed", &json!({"prompt": prompt}));
+    sight::state(&world, "marie", |it| it["running"][0]["state"] == "COMPLETING");
+    std::fs::write(&gate, "").unwrap();
+    assert_eq!(world.filed("marie/completed", "noticed")["result"], "late");
     assert!(!logged(&world, "marie", "cut its own output short").is_empty());
     // A hole beyond the limit counts as if it were full.
     world.submit("", "sparse", &json!({"prompt": "fake: cut bytes=8000000000000; hang stubborn"}));

@@ -11,7 +11,7 @@ use super::verdict::{self, EndedBy, Ending, Judgement};
 
 /// How much of a stream is read from its start. A living one is ended long before (`max_output`); one that was made
 /// longer by a hole must not keep a start busy for hours.
-const BEGINNING: u64 = 1 << 30;
+const BEGINNING: u64 = 512 << 20;
 
 /// The bytes of stderr that a verdict may quote.
 const STDERR_TAIL: u64 = 4096;

@@ -112,7 +112,9 @@ impl Tail {
     fn cut_into_lines(&mut self, chunk: &[u8], each: &mut impl FnMut(&StreamEvent)) {
         let base = self.at;
         let mut from = 0;
-        while let Some(length) = chunk[from..].iter().position(|byte| *byte == b'\n') {
+        // A search by words first: most of a long line is chunks without its end.
+        while chunk[from..].contains(&b'\n') {
+            let length = chunk[from..].iter().take_while(|byte| **byte != b'\n').count();
             let end = from + length;
             if self.line < base || self.is_headless {
                 self.read_back(base + end as u64, each);

@@ -67,7 +67,14 @@ fn interpreter(path: &Path) -> Option<PathBuf> {
 
 /// What `error` of starting `program` in `cwd` means.
 pub fn explain(error: &io::Error, program: &Path, cwd: &Path) -> Trouble {
-    in_words(error.raw_os_error().unwrap_or(0), &Program::look(program), program, cwd.is_dir())
+    let errno = error.raw_os_error().unwrap_or(0);
+    if matches!(errno, nix::libc::ENOENT | nix::libc::ENOTDIR) && !cwd.is_dir() {
+        return Trouble {
+            why: format!("its working directory `{}` is gone", cwd.display()),
+            remedy: "make it again, or hand the task in without `workdir`".to_owned(),
+        };
+    }
+    in_words(errno, &Program::look(program), program)
 }
 
 /// Whether `error` tells of something that this process or this machine has too little of, whatever was to be done.
@@ -76,13 +83,10 @@ pub fn is_scarcity(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(EAGAIN | EMFILE | ENFILE | ENOMEM))
 }
 
-fn in_words(errno: i32, seen: &Program, program: &Path, has_cwd: bool) -> Trouble {
+fn in_words(errno: i32, seen: &Program, program: &Path) -> Trouble {
     use nix::libc;
     let path = program.display();
     let (why, remedy) = match (errno, seen) {
-        (libc::ENOENT | libc::ENOTDIR, _) if !has_cwd => {
-            ("its working directory is gone".to_owned(), "make it again, or hand the task in without `workdir`".to_owned())
-        }
         (libc::ENOENT, Program::Absent) => ("it is not there".to_owned(), install()),
         (libc::ENOENT | libc::EACCES, Program::Script { interpreter, is_there: false }) => (
             format!("it is a script, and its interpreter `{}` is not there", interpreter.display()),
@@ -149,35 +153,37 @@ mod tests {
     #[test]
     fn each_fault_is_told_from_those_that_share_its_number() {
         let script = |is_there| Program::Script { interpreter: "/opt/node".into(), is_there };
-        for (errno, seen, has_cwd, why, remedy) in [
-            (libc::ENOENT, Program::Absent, true, "it is not there", "npm install"),
-            (libc::ENOENT, Program::Binary, false, "working directory is gone", "workdir"),
-            (
-                libc::ENOENT,
-                script(false),
-                true,
-                "interpreter `/opt/node` is not there",
-                "install `/opt/node`",
-            ),
-            (libc::ENOENT, Program::Binary, true, "another system", "ldd"),
-            (libc::EACCES, Program::Directory, true, "it is a directory", "--claude-bin"),
-            (libc::EACCES, Program::Plain, true, "may not be executed", "chmod a+x /bin/it"),
-            (libc::EACCES, script(true), true, "or its interpreter", "noexec"),
-            (libc::ENOEXEC, Program::Binary, true, "neither a program for this machine", "file /bin/it"),
-            (libc::E2BIG, Program::Binary, true, "too long", "--agent-env"),
-            (libc::EAGAIN, Program::Binary, true, "no more processes", "ulimit -u"),
-            (libc::ENOMEM, Program::Binary, true, "not enough memory", "--concurrency"),
-            (libc::EMFILE, Program::Binary, true, "no file descriptors", "ulimit -n"),
-            (libc::ENFILE, Program::Binary, true, "no file descriptors", "ulimit -n"),
-            (libc::ETXTBSY, Program::Binary, true, "being written", "tried again"),
-            (libc::EINVAL, Program::Binary, true, "NUL byte", "file /bin/it"),
-            (libc::EIO, Program::Binary, true, "the system refused", "--version"),
+        for (errno, seen, why, remedy) in [
+            (libc::ENOENT, Program::Absent, "it is not there", "npm install"),
+            (libc::ENOENT, script(false), "interpreter `/opt/node` is not there", "install `/opt/node`"),
+            (libc::ENOENT, Program::Binary, "another system", "ldd"),
+            (libc::EACCES, Program::Directory, "it is a directory", "--claude-bin"),
+            (libc::EACCES, Program::Plain, "may not be executed", "chmod a+x /bin/it"),
+            (libc::EACCES, script(true), "or its interpreter", "noexec"),
+            (libc::ENOEXEC, Program::Binary, "neither a program for this machine", "file /bin/it"),
+            (libc::E2BIG, Program::Binary, "too long", "--agent-env"),
+            (libc::EAGAIN, Program::Binary, "no more processes", "ulimit -u"),
+            (libc::ENOMEM, Program::Binary, "not enough memory", "--concurrency"),
+            (libc::EMFILE, Program::Binary, "no file descriptors", "ulimit -n"),
+            (libc::ENFILE, Program::Binary, "no file descriptors", "ulimit -n"),
+            (libc::ETXTBSY, Program::Binary, "being written", "tried again"),
+            (libc::EINVAL, Program::Binary, "NUL byte", "file /bin/it"),
+            (libc::EIO, Program::Binary, "the system refused", "--version"),
         ] {
-            let trouble = in_words(errno, &seen, Path::new("/bin/it"), has_cwd);
+            let trouble = in_words(errno, &seen, Path::new("/bin/it"));
             assert!(
                 trouble.why.contains(why) && trouble.remedy.contains(remedy),
                 "{errno} {seen:?}: {trouble:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_working_directory_that_is_gone_is_not_taken_for_a_missing_program() {
+        let error = io::Error::from_raw_os_error(libc::ENOENT);
+        let gone = explain(&error, Path::new("/bin/sh"), Path::new("/no/such/directory"));
+        assert!(gone.why.contains("`/no/such/directory` is gone"), "{gone:?}");
+        let missing = explain(&error, Path::new("/no/such/program"), Path::new("/"));
+        assert_eq!(missing.why, "it is not there");
     }
 }

@@ -118,7 +118,7 @@ fn picture(dir: &Path, into: &mut BTreeMap<String, Vec<u8>>) {
         let (path, kind) = (entry.path(), entry.file_type().unwrap());
         let beats = ["heartbeat.json", "state.json"].contains(&entry.file_name().to_str().unwrap());
         let content = if kind.is_file() && !beats { fs::read(&path).unwrap() } else { Vec::new() };
-        if !path.extension().is_some_and(|it| it == "tmp") {
+        if path.extension().is_none_or(|it| it != "tmp") {
             into.insert(path.display().to_string(), content);
         }
         if kind.is_dir() {

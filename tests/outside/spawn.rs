@@ -71,7 +71,8 @@ fn for_another_machine(world: &World) -> Vec<u8> {
 
 #[test]
 fn a_program_that_is_none_is_told_by_what_it_is() {
-    let kinds: [(&dyn Fn(&World) -> Vec<u8>, u32, &str); 5] = [
+    type Content<'a> = &'a dyn Fn(&World) -> Vec<u8>;
+    let kinds: [(Content<'_>, u32, &str); 5] = [
         (&|_| b"not a program".to_vec(), 0o644, "it may not be executed"),
         (&for_another_machine, 0o755, "neither a program for this machine"),
         (

@@ -77,7 +77,7 @@ pub(super) fn value_after(text: &str, at: usize) -> Option<Range<usize>> {
     let value = text.get(start..end).filter(|_| !bytes[end..].starts_with(MASK.as_bytes()))?;
     // `name=`, `"name":` and `x-name:` are no prose; `the token: invalid` is.
     let is_prose = bytes[at] == b':' && quote.is_none() && !name.contains(['-', '_']) && !says_it_all(name);
-    is_value(value, is_prose).then_some(start..end)
+    (is_value(value) && !(is_prose && is_word(value))).then_some(start..end)
 }
 
 /// The token after `Bearer` at `at`, where no header names it.
@@ -91,8 +91,8 @@ pub(super) fn bearer(text: &str, at: usize) -> Option<Range<usize>> {
     let start = at + 7;
     let end = start + value_length(&bytes[start..], None);
     let value = text.get(start..end).filter(|_| !bytes[end..].starts_with(MASK.as_bytes()))?;
-    let is_word = value.bytes().all(|c| c.is_ascii_lowercase());
-    (value.len() >= 12 && !is_word && is_value(value, false)).then_some(start..end)
+    let is_lowercase = value.bytes().all(|c| c.is_ascii_lowercase());
+    (value.len() >= 12 && !is_lowercase && is_value(value)).then_some(start..end)
 }
 
 /// Names after which even prose is more likely a secret.
@@ -133,12 +133,21 @@ fn value_length(bytes: &[u8], quote: Option<u8>) -> usize {
     bytes.iter().enumerate().position(|(n, c)| ends(n, *c) || is_masked(n, *c)).unwrap_or(bytes.len())
 }
 
-fn is_value(value: &str, is_prose: bool) -> bool {
-    let bare = value.trim_end_matches([')', ']', '}', '.', ':', '!', '?']);
+/// What stands after a colon in a sentence.
+fn is_word(value: &str) -> bool {
+    let bare = bare(value);
+    bare.len() < WORD_MAX && !bare.bytes().any(|c| c.is_ascii_digit())
+}
+
+fn bare(value: &str) -> &str {
+    value.trim_end_matches([')', ']', '}', '.', ':', '!', '?'])
+}
+
+fn is_value(value: &str) -> bool {
+    let bare = bare(value);
     let variable = bare.strip_prefix('$').unwrap_or_default();
     let is_variable = !variable.is_empty() && variable.bytes().all(|c| c.is_ascii_uppercase() || c == b'_');
     let is_count = bare.len() < 7 && bare.bytes().all(|c| c.is_ascii_digit());
-    let is_word = is_prose && bare.len() < WORD_MAX && !bare.bytes().any(|c| c.is_ascii_digit());
     let is_none = NO_VALUES.iter().any(|none| bare.eq_ignore_ascii_case(none));
-    !(bare.is_empty() || is_variable || is_count || is_word || is_none)
+    !(bare.is_empty() || is_variable || is_count || is_none)
 }
