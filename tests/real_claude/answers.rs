@@ -134,7 +134,11 @@ fn the_longest_prompt_that_is_let_through_arrives_whole() {
         assert_eq!(real.completed(name)["result"], "long");
         // The CLI may have it summed up first, which is a matter of the model's window; to do so it reads it whole.
         let sent = real.api.requests()[before].body["messages"].to_string();
-        assert!(sent.contains(json!(prompt).to_string().trim_matches('"')), "{name}: {} bytes sent", sent.len());
+        assert!(
+            sent.contains(json!(prompt).to_string().trim_matches('"')),
+            "{name}: {} bytes sent",
+            sent.len()
+        );
     }
 }
 
