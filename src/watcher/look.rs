@@ -161,3 +161,28 @@ impl Watched {
         Some((place, file))
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the test drops a file as a user does")]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::os::durable::{DIR_MODE, Durability, make_dir};
+
+    #[test]
+    fn what_was_found_gone_for_want_of_an_answer_is_looked_at_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, worker): (Layout, WorkerName) = (Layout::new(dir.path()), "marie".parse().unwrap());
+        for path in layout.common_dirs().into_iter().chain(layout.worker_dirs(&worker)) {
+            make_dir(&path, DIR_MODE).unwrap();
+        }
+        let spool = Spool::new(layout.clone(), worker, Disk::new(Durability::None), SystemClock::shared());
+        std::fs::write(layout.tasks().join("t.json"), r#"{"prompt":"x"}"#).unwrap();
+        let slot = || (Place::Inbox, "t.json".parse().unwrap());
+        let mut scanner = Scanner::default();
+        assert_eq!(scanner.scan(&spool).looked.len(), 1);
+        assert_eq!(scanner.scan(&spool).looked.len(), 0, "what did not change is not read again");
+        scanner.forget(std::iter::once(slot()));
+        assert_eq!(scanner.scan(&spool).looked.len(), 1);
+    }
+}

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::world::World;
 
-/// Everything that a terminal acts on, as a script of the stand-in spells it.
-const HOSTILE: &str = r"\e]0%3Bpwn\a\e[2J\u{9b}31m\u{202e}\u{2066}\u{200b}\r\u{7f}";
+/// Everything that a terminal acts on.
+const HOSTILE: &str = "\u{1b}]0,pwn\u{7}\u{1b}[2J\u{9b}31m\u{202e}\u{2066}\u{200b}\r\u{7f}";
 
 /// What is left of a terminal's own language once our colours are taken out.
 fn steering(shown: &str) -> Option<char> {
