@@ -7,7 +7,7 @@
 //!   was not asked for, and nothing that it does to the file is an error of ours.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, BufRead};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -112,9 +112,7 @@ impl Tail {
     fn cut_into_lines(&mut self, chunk: &[u8], each: &mut impl FnMut(&StreamEvent)) {
         let base = self.at;
         let mut from = 0;
-        // A search by words first: most of a long line is chunks without its end.
-        while chunk[from..].contains(&b'\n') {
-            let length = chunk[from..].iter().take_while(|byte| **byte != b'\n').count();
+        while let Some(length) = line_length(&chunk[from..]) {
             let end = from + length;
             if self.line < base || self.is_headless {
                 self.read_back(base + end as u64, each);
@@ -140,6 +138,13 @@ impl Tail {
         let read = if is_there { Line::Whole(&line) } else { Line::Oversized { bytes } };
         each(&self.evidence.read(read));
     }
+}
+
+/// How long the first line is, if its end is there. The library's own search takes many bytes at a time.
+fn line_length(bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    let length = rest.skip_until(b'\n').ok()?.checked_sub(1)?;
+    (bytes.get(length) == Some(&b'\n')).then_some(length)
 }
 
 #[cfg(test)]
