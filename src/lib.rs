@@ -6,6 +6,7 @@
 //! | floor | module | what lives there |
 //! |---|---|---|
 //! | 0 | [`task`] | what a task is: names, states, attempts, outcomes, the retry rule (pure) |
+//! | 0 | [`text`] | what others wrote: escaping and redaction (pure) |
 //! | 0 | [`clock`] | wall and monotonic time, and the boot they belong to |
 //! | 1 | [`layout`] | every path under the root; nothing else knows one |
 //! | 1 | [`config`] | settings, read once, each with where it came from |
@@ -35,4 +36,5 @@ pub mod spool;
 pub mod supervisor;
 pub mod task;
 pub mod telemetry;
+pub mod text;
 pub mod watcher;

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Two modules of one floor of which the first may use the second, and why.
-const SIDEWAYS: &[(&str, &str, &str)] =
-    &[("task", "clock", "a record is told which moment it is; it never asks")];
+const SIDEWAYS: &[(&str, &str, &str)] = &[
+    ("task", "clock", "a record is told which moment it is; it never asks"),
+    ("task", "text", "a message about a name shows it, and there is one rule for what may be shown"),
+];
 
 /// No file is longer than this.
 const FILE_LINES_MAX: usize = 500;

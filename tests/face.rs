@@ -10,12 +10,12 @@ mod prometheus;
 mod real;
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use agent_worker::clock::{Clock, SystemClock, Ticks};
-use agent_worker::telemetry::face::{Face, FaceError, FaceSource};
+use agent_worker::telemetry::face::{Face, FaceError, FaceSource, Hosts};
 use agent_worker::telemetry::health::Snapshot;
 use agent_worker::telemetry::metrics::Metrics;
 use agent_worker::telemetry::state_file::{Hold, HoldCause, WorkerStatus};
@@ -26,6 +26,7 @@ struct Worker {
     metrics: Metrics,
     snapshot: Mutex<Snapshot>,
     scraped: Option<mpsc::Sender<()>>,
+    padding: Mutex<String>,
 }
 
 impl FaceSource for Worker {
@@ -33,7 +34,7 @@ impl FaceSource for Worker {
         if let Some(scraped) = &self.scraped {
             scraped.send(()).ok();
         }
-        self.metrics.render()
+        self.metrics.render() + self.padding.lock().unwrap().as_str()
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -47,7 +48,7 @@ impl FaceSource for Worker {
 
 fn worker(scraped: Option<mpsc::Sender<()>>) -> Arc<Worker> {
     let snapshot = Mutex::new(Snapshot::healthy(SystemClock.wall()));
-    Arc::new(Worker { metrics: Metrics::new("0.0.0").unwrap(), snapshot, scraped })
+    Arc::new(Worker { metrics: Metrics::new("0.0.0").unwrap(), snapshot, scraped, padding: Mutex::default() })
 }
 
 fn loopback() -> SocketAddr {
@@ -56,7 +57,7 @@ fn loopback() -> SocketAddr {
 
 fn serve(worker: &Arc<Worker>) -> Face {
     let source: Arc<dyn FaceSource> = Arc::<Worker>::clone(worker);
-    Face::start(loopback(), source).unwrap()
+    Face::start(loopback(), Hosts::default(), source).unwrap()
 }
 
 fn now() -> Ticks {
@@ -133,26 +134,23 @@ fn what_is_not_there_is_told_and_a_head_has_no_body() {
 }
 
 #[test]
-fn two_requests_share_a_connection() {
+fn a_connection_is_for_one_request() {
     let face = serve(&worker(None));
-    let mut stream = connect(face.addr());
-    stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let mut first = [0; 12];
-    stream.read_exact(&mut first).unwrap();
-    stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    assert!(rest(stream).contains("HTTP/1.1 200"), "the second answer comes on the same connection");
+    let answers = ask(face.addr(), &"GET /health HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2));
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 1, "{answers}");
+    assert!(answers.to_ascii_lowercase().contains("connection: close"), "{answers}");
 }
 
 #[test]
 fn a_port_that_is_taken_is_told_with_its_holder_and_free_again_after_the_end() {
     let face = serve(&worker(None));
     let addr = face.addr();
-    let refused = Face::start(addr, worker(None)).unwrap_err();
+    let refused = Face::start(addr, Hosts::default(), worker(None)).unwrap_err();
     let pid = std::process::id();
     assert!(matches!(refused, FaceError::InUse { .. }), "{refused:?}");
     assert!(refused.to_string().contains(&format!("(pid {pid})")), "{refused}");
     face.stop();
-    Face::start(addr, worker(None)).unwrap().stop();
+    Face::start(addr, Hosts::default(), worker(None)).unwrap().stop();
 }
 
 #[test]
@@ -209,6 +207,49 @@ fn a_byte_now_and_then_does_not_hold_a_connection_open() {
 }
 
 #[test]
+fn a_request_line_now_and_then_or_none_at_all_is_ended_too() {
+    let face = serve(&worker(None));
+    for beginning in ["GET /metr", ""] {
+        let mut stream = connect(face.addr());
+        stream.write_all(beginning.as_bytes()).unwrap();
+        let start = now();
+        rest(stream);
+        let took = now().since(start);
+        assert!((Duration::from_secs(4)..Duration::from_secs(8)).contains(&took), "{beginning:?}: {took:?}");
+    }
+}
+
+#[test]
+fn who_never_reads_the_answer_is_let_go() {
+    let worker = worker(None);
+    *worker.padding.lock().unwrap() = "x".repeat(32 << 20);
+    let face = serve(&worker);
+    let mut stream = connect(face.addr());
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let start = now();
+    // Far more than the kernel holds for us. When the other side gives up, what was not sent is gone for good.
+    let mut byte = [0];
+    while now().since(start) < DEADLINE && !is_closed(&stream) {
+        assert_eq!(stream.peek(&mut byte).unwrap(), 1);
+    }
+    let took = now().since(start);
+    assert!((Duration::from_secs(4)..Duration::from_secs(15)).contains(&took), "{took:?}");
+    assert_eq!(code(&get(face.addr(), "/health")), "200");
+}
+
+/// Whether the other side has closed, as the kernel sees it, with answers unread on ours.
+fn is_closed(stream: &TcpStream) -> bool {
+    let port = stream.local_addr().unwrap().port();
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let ours = table.lines().skip(1).find(|line| {
+        let local = line.split_whitespace().nth(1).and_then(|it| it.rsplit_once(':'));
+        local.is_some_and(|(_, it)| u16::from_str_radix(it, 16) == Ok(port))
+    });
+    // 01 is ESTABLISHED (proc_net(5)).
+    ours.and_then(|line| line.split_whitespace().nth(3)) != Some("01")
+}
+
+#[test]
 fn nothing_that_is_sent_ends_it_or_fills_memory() {
     let face = serve(&worker(None));
     let addr = face.addr();
@@ -223,6 +264,10 @@ fn nothing_that_is_sent_ends_it_or_fills_memory() {
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "\u{16}\u{3}\u{1}\0\u{5}hello",
         "\r\n\r\n\r\n\0\0\0\0",
+        "GET /metrics\r\n\r\n",
+        "GET /metrics HTTP/0.9\r\n\r\n",
+        "\u{fffd}\u{fffd}\u{fffd}\u{fffd} / HTTP/1.1\r\n\r\n",
+        "GET /metrics HTTP/1.1\nHost: x\n bad: fold\n\n",
     ] {
         let answer = ask(addr, nonsense);
         assert!(!answer.contains(" 200 "), "{nonsense:?}: {answer}");

@@ -517,6 +517,7 @@ fn no_line_is_lost_or_doubled_while_logrotate_rotates() {
         file: Some(dir.path().join("marie.log")),
         rotation: Rotation { max_bytes: None, keep: 0 },
         color: false,
+        redactor: agent_worker::text::redact::Redactor::default(),
     };
     let handle = log::install(&options, None, SystemClock::shared()).unwrap();
     let (mut n, mut old) = (0, 0);

@@ -21,6 +21,7 @@ use agent_worker::spool::{Claimed, Disk, Lease, Spool};
 use agent_worker::task::{
     Attempt, ErrorCode, FileName, Outcome, Place, SessionId, TaskFile, TaskState, Usage, WorkerName,
 };
+use agent_worker::text::redact::Redactor;
 
 struct Root {
     dir: tempfile::TempDir,
@@ -68,8 +69,14 @@ impl Root {
     fn plan(&self) -> Plan {
         let witness = SystemWitness::new(self.spool.layout().clone());
         let now = agent_worker::clock::Clock::wall(&SystemClock);
-        let policy =
-            Policy { max_retries: 3, living: LivingAgents::Adopt, now, jitter: 0.0, failure: "worker_crash" };
+        let policy = Policy {
+            max_retries: 3,
+            living: LivingAgents::Adopt,
+            now,
+            jitter: 0.0,
+            failure: "worker_crash",
+            redactor: Redactor::default(),
+        };
         planned(&self.spool, &witness, &policy).unwrap()
     }
 

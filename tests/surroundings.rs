@@ -137,3 +137,29 @@ fn a_program_without_traces_says_once_how_to_get_them_and_works() {
     assert_eq!(said.matches("--features otlp").count(), 1, "{said}");
     assert!(!said.contains("pass"), "{said}");
 }
+
+#[test]
+fn an_agent_dumps_no_core_and_dies_before_its_worker() {
+    let world = World::new();
+    let inner = world.watcher("marie");
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", r#"ulimit -c unlimited; umask 0; exec "$0" "$@""#]).arg(inner.get_program());
+    command.args(inner.get_args()).env_clear();
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let watcher = world.start(&mut command, "marie");
+    world.at_work("marie", &watcher);
+    world.submit("", "t", &json!({"prompt": "fake: hang"}));
+    let pid = agent(&world, "t");
+    for pid in [pid, watcher.pid()] {
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+        assert_eq!(status(pid, "Umask").as_deref(), Some("0007"), "as it was for the group, and nobody else");
+    }
+    // When memory runs out, the kernel takes the agent and not the one who would notice.
+    let score =
+        |pid: i32| fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap().trim().parse::<i32>();
+    assert!(score(pid).unwrap() >= score(watcher.pid()).unwrap() + 500);
+    let cwd = fs::read_link(format!("/proc/{pid}/cwd")).unwrap();
+    assert_eq!(cwd.parent(), Some(world.root().join("workspaces").as_path()));
+}

@@ -17,10 +17,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::trouble::{self, Trouble};
 use crate::layout::RunPaths;
 use crate::os::durable::{DIR_MODE, FILE_MODE, make_dir};
 use crate::os::fifo::{self, Ends};
 use crate::os::lock::Lock;
+use crate::os::process::priority::goes_first;
 use crate::os::process::{Child, Reaper};
 
 /// Everything that is needed to start an agent.
@@ -72,12 +74,12 @@ pub enum LaunchError {
     #[error("`{0}` is locked: an agent of this attempt lives already")]
     Occupied(PathBuf),
     /// The program could not be executed.
-    #[error("could not start `{program}`: {why}")]
+    #[error("could not start `{program}`: {}", .trouble.why)]
     Spawn {
         /// The program.
         program: PathBuf,
         /// In words.
-        why: &'static str,
+        trouble: Trouble,
         /// As the kernel said it.
         #[source]
         source: io::Error,
@@ -106,9 +108,12 @@ pub fn launch(reaper: &Reaper, launch: &Launch<'_>) -> Result<Agent, LaunchError
         .stderr(Stdio::from(stderr));
     let child = reaper.spawn(&mut command).map_err(|source| LaunchError::Spawn {
         program: launch.program.to_owned(),
-        why: in_words(&source),
+        trouble: trouble::explain(&source, launch.program, launch.cwd),
         source,
     })?;
+    if let Err(error) = goes_first(child.id.pid) {
+        tracing::debug!(pid = child.id.pid, error = %error, "the agent is as likely as we are to go when memory runs out");
+    }
     Ok(Agent { child, stdin: write, stream: heard, sent })
 }
 
@@ -126,28 +131,4 @@ fn append_to(path: &Path) -> io::Result<File> {
 
 fn prepare<T>(path: &Path, make: impl FnOnce(&Path) -> io::Result<T>) -> Result<T, LaunchError> {
     make(path).map_err(|source| LaunchError::Prepare { path: path.to_owned(), source })
-}
-
-/// What an error of the spawn means here (`execve(2)`, `fork(2)`).
-fn in_words(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
-        Some(nix::libc::ENOENT) => {
-            "it is not there, or the interpreter in its first line is not, or the working directory is gone"
-        }
-        Some(nix::libc::EACCES) => {
-            "it may not be executed by this user: check its mode, and that its file system is not mounted noexec"
-        }
-        Some(nix::libc::ENOEXEC) => {
-            "it is neither a program for this machine nor a script with an interpreter in its first line"
-        }
-        Some(nix::libc::E2BIG) => "its arguments and environment are too long",
-        Some(nix::libc::EAGAIN) => "this user or the control group may have no more processes",
-        Some(nix::libc::ENOMEM) => "there is not enough memory",
-        Some(nix::libc::EMFILE | nix::libc::ENFILE) => "there are no file descriptors left",
-        Some(nix::libc::ETXTBSY) => "it is being written right now, most likely by an update",
-        Some(nix::libc::EINVAL) => {
-            "an argument or a variable holds a NUL byte, or the program's format is broken"
-        }
-        _ => "the system refused",
-    }
 }

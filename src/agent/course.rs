@@ -6,6 +6,7 @@
 //! | working | a limit, a stop, a cancel | ending: interrupt, then TERM, then KILL |
 //! | answered | the exit, a new turn | gone, working again |
 //! | answered | 10 s without a sign | ending: TERM, then KILL |
+//! | any | too much output | ending: KILL at once, since a disk fills faster than anybody answers |
 //! | ending | the exit | gone |
 
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub struct Limits {
     pub silence: Duration,
     /// Without a line, until people are told that it may be stuck.
     pub quiet: Duration,
-    /// Bytes of output.
+    /// Bytes of output, of both streams together.
     pub output: u64,
 }
 
@@ -72,7 +73,6 @@ pub struct Course {
     began: Ticks,
     sign: Ticks,
     watched: Ticks,
-    bytes: u64,
     warned: usize,
     told_quiet: bool,
     phase: Phase,
@@ -89,7 +89,6 @@ impl Course {
             began,
             sign: began,
             watched: began,
-            bytes: 0,
             warned: 0,
             told_quiet: false,
             phase: Phase::Working,
@@ -122,11 +121,19 @@ impl Course {
     }
 
     /// The agent printed something.
-    pub fn heard(&mut self, bytes: u64, now: Ticks) -> Vec<Order> {
+    pub const fn heard(&mut self, now: Ticks) {
         self.sign = now;
         self.told_quiet = false;
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > self.limits.output { self.end(EndedBy::OutputLimit, now) } else { Vec::new() }
+    }
+
+    /// How much the agent has printed in all, read or not.
+    pub fn measured(&mut self, printed: u64, now: Ticks) -> Vec<Order> {
+        let is_killed = matches!(self.phase, Phase::Ending { step: Step::Killed, .. });
+        if printed > self.limits.output && !is_killed {
+            self.kill(EndedBy::OutputLimit, now)
+        } else {
+            Vec::new()
+        }
     }
 
     /// A turn began: what looked like the end was none.
@@ -278,7 +285,7 @@ mod tests {
     #[test]
     fn a_run_is_asked_then_told_then_killed() {
         let mut course = course();
-        course.heard(1, at(100));
+        course.heard(at(100));
         assert_eq!(course.tick(at(120)), [Order::Interrupt]);
         assert_eq!(course.ended_by(), Some(EndedBy::Timeout));
         assert_eq!(course.tick(at(121)), []);
@@ -290,7 +297,7 @@ mod tests {
     #[test]
     fn silence_is_counted_from_the_last_line() {
         let mut course = course();
-        course.heard(1, at(50));
+        course.heard(at(50));
         assert!(!course.tick(at(109)).contains(&Order::Interrupt));
         assert_eq!(course.tick(at(110)).last(), Some(&Order::Interrupt));
         assert_eq!(course.ended_by(), Some(EndedBy::Silence));
@@ -310,7 +317,7 @@ mod tests {
         assert_eq!(course.tick(at(300)), told);
         assert_eq!(course.tick(at(301)), []);
         assert_eq!(course.next_moment(), at(600), "the limit on silence is next");
-        course.heard(1, at(400));
+        course.heard(at(400));
         assert_eq!(course.tick(at(700)), told);
     }
 
@@ -343,7 +350,7 @@ mod tests {
     #[test]
     fn people_are_warned_at_five_sixths_and_eleven_twelfths() {
         let mut course = course();
-        course.heard(1, at(99));
+        course.heard(at(99));
         assert_eq!(course.next_moment(), at(100));
         assert_eq!(course.tick(at(100)), [Order::Warn("Execution time: 100s of 120s limit".to_owned())]);
         assert_eq!(course.tick(at(101)), []);
@@ -365,17 +372,27 @@ mod tests {
         let mut course = course();
         course.answered(at(5));
         course.turn_began();
-        course.heard(1, at(6));
+        course.heard(at(6));
         assert_eq!(course.tick(at(30)), [], "the limits of a working run hold again");
     }
 
     #[test]
     fn too_much_output_ends_it_and_the_first_reason_stays() {
         let mut course = course();
-        assert_eq!(course.heard(1001, at(1)), [Order::Interrupt]);
+        assert_eq!(course.measured(1000, at(1)), []);
+        assert_eq!(course.measured(1001, at(1)), [Order::Kill], "what fills a disk is not asked first");
+        assert_eq!(course.measured(2000, at(1)), [], "once is enough");
         assert_eq!(course.end(EndedBy::Stop, at(2)), []);
         assert_eq!(course.ended_by(), Some(EndedBy::OutputLimit));
         assert_eq!(course.kill(EndedBy::Stop, at(3)), [Order::Kill]);
         assert_eq!(course.ended_by(), Some(EndedBy::OutputLimit));
+    }
+
+    #[test]
+    fn one_that_was_asked_to_end_may_not_fill_the_disk_meanwhile() {
+        let mut course = course();
+        course.end(EndedBy::Stop, at(1));
+        assert_eq!(course.measured(1001, at(1)), [Order::Kill]);
+        assert_eq!(course.ended_by(), Some(EndedBy::Stop), "the first reason stays");
     }
 }

@@ -11,24 +11,29 @@
 //! | cancelled by an operator | no | cancelled |
 //! | its session is gone | no | pending |
 
+use std::borrow::Cow;
+
 use super::remedy::remedy;
 use super::verdict::{HoldCause, Interruption, Judgement, Until, Verdict};
 use crate::clock::Timestamp;
 use crate::task::retry::{backoff, crash_backoff, is_exhausted};
 use crate::task::{AttemptOutcome, ErrorCode, Outcome, Requeue, TaskFile, TaskState, Usage};
+use crate::text::redact::Redactor;
 
 /// Before another session is begun in place of one that is gone.
 const SESSION_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What the rule depends on besides verdict and task.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct Terms<'a> {
     /// How often a task may be charged before it fails for good, where it does not say so itself.
     pub max_retries: u32,
     /// Now.
     pub now: Timestamp,
     /// 0 to 1, for the backoff.
     pub jitter: f64,
+    /// What takes secrets out of the reasons, which are written in many places.
+    pub redactor: &'a Redactor,
 }
 
 /// Why a worker should not start another task for now.
@@ -72,8 +77,32 @@ pub enum Disposition {
     },
 }
 
+impl Disposition {
+    /// The same with no secret in any reason. The answer stays as it is: it is what was asked for.
+    #[must_use]
+    pub fn without_secrets(mut self, redactor: &Redactor) -> Self {
+        let clean = |text: &mut String| {
+            if let Cow::Owned(masked) = redactor.redact(text) {
+                *text = masked;
+            }
+        };
+        match &mut self {
+            Self::Conclude { outcome, .. } => outcome.failure_reason.as_mut().map(clean),
+            Self::Requeue { entry, hold } => {
+                clean(&mut entry.reason);
+                hold.as_mut().map(|hold| clean(&mut hold.reason))
+            }
+        };
+        self
+    }
+}
+
 /// What becomes of `task` after `judgement` on its open attempt.
-pub fn dispose(judgement: &Judgement, task: &TaskFile, terms: &Terms) -> Disposition {
+pub fn dispose(judgement: &Judgement, task: &TaskFile, terms: &Terms<'_>) -> Disposition {
+    disposed(judgement, task, terms).without_secrets(terms.redactor)
+}
+
+fn disposed(judgement: &Judgement, task: &TaskFile, terms: &Terms<'_>) -> Disposition {
     let usage = usage(judgement, task);
     match &judgement.verdict {
         Verdict::Done { answer } => Disposition::Conclude {
@@ -122,11 +151,11 @@ fn moment(until: Until, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// What becomes of `task` when its open attempt died with nothing heard.
-pub fn after_crash(reason: &str, task: &TaskFile, terms: &Terms) -> Disposition {
+pub fn after_crash(reason: &str, task: &TaskFile, terms: &Terms<'_>) -> Disposition {
     crash(reason, Usage::default(), task, terms)
 }
 
-fn failed(code: ErrorCode, reason: &str, usage: Usage, task: &TaskFile, terms: &Terms) -> Disposition {
+fn failed(code: ErrorCode, reason: &str, usage: Usage, task: &TaskFile, terms: &Terms<'_>) -> Disposition {
     let charges = charges_after(task);
     if !code.is_retried() || is_exhausted(charges, budget(task, terms)) {
         return Disposition::Conclude { outcome: Outcome::failed(code, reason), answer: None, usage };
@@ -144,7 +173,7 @@ fn failed(code: ErrorCode, reason: &str, usage: Usage, task: &TaskFile, terms: &
     Disposition::Requeue { entry, hold: None }
 }
 
-fn crash(reason: &str, usage: Usage, task: &TaskFile, terms: &Terms) -> Disposition {
+fn crash(reason: &str, usage: Usage, task: &TaskFile, terms: &Terms<'_>) -> Disposition {
     let charges = charges_after(task);
     if is_exhausted(charges, budget(task, terms)) {
         let mut outcome = Outcome::failed(ErrorCode::E008, format!("{reason}; it was tried {charges} times"));
@@ -174,7 +203,7 @@ fn charges_after(task: &TaskFile) -> u32 {
     record.retry_count.unwrap_or(0).max(u32::try_from(charged).unwrap_or(u32::MAX))
 }
 
-fn budget(task: &TaskFile, terms: &Terms) -> u32 {
+fn budget(task: &TaskFile, terms: &Terms<'_>) -> u32 {
     task.spec.max_retries.unwrap_or(terms.max_retries)
 }
 

@@ -4,7 +4,7 @@
 //! standard input, read NDJSON from its standard output and judge it once, at its end:
 //!
 //! ```text
-//! bytes ─ lines::LineSplitter ─ stream::parse ─ StreamEvent ─ evidence::Evidence ─┐
+//! stream file ─ tail::Tail ─ lines ─ stream::parse ─ StreamEvent ─ evidence::Evidence ─┐
 //!                                 how the process ended, who ended it, stderr ─ verdict::judge ─ Judgement
 //! ```
 //!
@@ -36,6 +36,7 @@ pub mod replay;
 pub mod stream;
 pub mod tail;
 pub mod transcript;
+pub mod trouble;
 pub mod verdict;
 
 mod wire;

@@ -5,30 +5,32 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::evidence::Evidence;
-use super::lines::LineSplitter;
 use super::stream::ResultLine;
+use super::tail::Tail;
 use super::verdict::{self, EndedBy, Ending, Judgement};
+
+/// How much of a stream is read from its start. A living one is ended long before (`max_output`); one that was made
+/// longer by a hole must not keep a start busy for hours.
+const BEGINNING: u64 = 512 << 20;
 
 /// The bytes of stderr that a verdict may quote.
 const STDERR_TAIL: u64 = 4096;
 
-/// What the stream at `path` says.
+/// What the stream at `path` says; of one beyond all measure, its beginning and its end.
 pub fn read(path: &Path) -> io::Result<Evidence> {
-    let mut file = File::open(path)?;
-    let mut evidence = Evidence::default();
-    let mut lines = LineSplitter::default();
-    let mut chunk = vec![0; 64 * 1024];
-    loop {
-        let n = file.read(&mut chunk)?;
-        if n == 0 {
+    let mut tail = Tail::open(path)?;
+    let end = tail.size()?;
+    while !tail.has_reached(end) {
+        let looked = tail.look(|_| ())?;
+        if !looked.more {
             break;
         }
-        lines.push(&chunk[..n], |line| {
-            evidence.read(line);
-        });
+        if tail.has_reached(BEGINNING) {
+            tail.catch_up(end);
+        }
     }
-    evidence.is_torn = lines.torn_bytes() > 0;
-    Ok(evidence)
+    tail.finish();
+    Ok(tail.evidence)
 }
 
 /// The verdict on a stream whose agent is gone and whose exit status nobody saw. A turn that ends aborted was
@@ -40,23 +42,34 @@ pub fn judge_stream(evidence: &Evidence, stderr: &Path) -> Judgement {
     verdict::judge(evidence, &Ending { stderr_tail: &stderr_tail(stderr), ended_by, exit: None })
 }
 
-/// The end of what an agent wrote to stderr; empty if there is nothing.
+/// The end of what an agent wrote to stderr, from the beginning of a line on; empty if there is nothing. Half a line
+/// could be half a secret, whose other half would tell that it is one.
 pub fn stderr_tail(path: &Path) -> String {
-    let read = || -> io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(STDERR_TAIL)))?;
-        let mut bytes = Vec::new();
-        file.take(STDERR_TAIL).read_to_end(&mut bytes)?;
-        Ok(bytes)
+    let bytes = read_end(path).unwrap_or_default();
+    let is_cut = bytes.len() as u64 > STDERR_TAIL;
+    let from = if is_cut {
+        bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1)
+    } else {
+        0
     };
-    String::from_utf8_lossy(&read().unwrap_or_default()).trim().to_owned()
+    String::from_utf8_lossy(&bytes[from..]).trim().to_owned()
+}
+
+/// One byte more than is quoted, where there is more.
+fn read_end(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(STDERR_TAIL + 1)))?;
+    let mut bytes = Vec::new();
+    file.take(STDERR_TAIL + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::verdict::{Interruption, Verdict};
     use super::*;
+    use crate::os::durable::Durability;
 
     const INIT: &str = r#"{"type":"system","subtype":"init","session_id":"s"}"#;
 
@@ -72,5 +85,19 @@ mod tests {
             let Verdict::Interrupted { cause, .. } = judgement.verdict else { panic!("{judgement:?}") };
             assert_eq!(cause, expected, "{lines}");
         }
+    }
+
+    #[test]
+    fn what_is_quoted_of_stderr_begins_with_a_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stderr.log");
+        let write =
+            |text: &str| crate::os::durable::write_atomic(&path, text.as_bytes(), Durability::None).unwrap();
+        write("one\ntwo\n");
+        assert_eq!(stderr_tail(&path), "one\ntwo");
+        write(&format!("{}\nlast\n", "x".repeat(5000)));
+        assert_eq!(stderr_tail(&path), "last");
+        write(&"x".repeat(5000));
+        assert_eq!(stderr_tail(&path), "");
     }
 }

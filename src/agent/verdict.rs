@@ -243,7 +243,7 @@ fn unfinished(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
             reason: "interrupted on request, before it was finished".to_owned(),
         },
         Some(EndedBy::Cancel) => Verdict::Cancelled { reason: "cancelled by an operator".to_owned() },
-        Some(EndedBy::OutputLimit) => failed(ErrorCode::E004, "it printed more than it may"),
+        Some(EndedBy::OutputLimit) => failed(ErrorCode::E004, "it printed more than --max-output allows"),
         Some(EndedBy::MemoryLimit) => failed(ErrorCode::E004, "it used more memory than it may"),
         Some(EndedBy::Timeout) => pending_cause(evidence)
             .unwrap_or_else(|| failed(ErrorCode::E003, "the time limit was reached before it was finished")),

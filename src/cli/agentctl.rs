@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
 use crate::operator::{Desk, list, logs, prune, show, status, submit, wait};
+use crate::os::inherited;
 
 use super::parse;
 
@@ -53,6 +54,7 @@ pub enum Verb {
 
 /// Runs `agentctl` with `args`, the program first.
 pub fn run(args: &[OsString], env: &Environment) -> Exit {
+    inherited::keep_to_the_group();
     let parsed = match Agentctl::try_parse_from(args) {
         Ok(parsed) => parsed,
         Err(error) => return parse::refuse(&error),

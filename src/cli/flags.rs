@@ -94,6 +94,9 @@ pub struct LimitFlags {
     /// Without a sign of progress for so long, a task is reported as stuck [default: 5m]
     #[arg(long, env = "QUEUE_VISIBILITY_TIMEOUT", value_name = "TIME", hide_env_values = true)]
     pub visibility_timeout: Option<String>,
+    /// How much an agent may print in one attempt, both streams together [default: 256MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub max_output: Option<String>,
     /// How many charged failures a task may have and still be tried again [default: 3]
     #[arg(long, env = "MAX_RETRIES", value_name = "N", hide_env_values = true)]
     pub max_retries: Option<String>,

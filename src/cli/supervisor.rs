@@ -6,6 +6,7 @@ use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{Environment, Exit, Manner, RecoverConfig, SupervisorConfig};
 use crate::operator::Report;
+use crate::os::inherited;
 use crate::task::WorkerName;
 
 use super::flags::{AgentFlags, LimitFlags, LogFlags, PlaceFlags, RetentionFlags, TraceFlags};
@@ -91,6 +92,9 @@ pub struct WatchFlags {
     /// Where the supervisor's own metrics and health are served, or `none` [default: 127.0.0.1:9002]
     #[arg(long, env = "METRICS_ADDR", value_name = "ADDR", hide_env_values = true)]
     pub metrics_addr: Option<String>,
+    /// A further name under which /api/status is shown (box.example.org, *.example.org); can be repeated [default: none]
+    #[arg(long, value_name = "NAME")]
+    pub allowed_host: Vec<String>,
     /// How many restarts within the window before a worker is set aside [default: 3]
     #[arg(long, value_name = "N")]
     pub max_restarts: Option<String>,
@@ -160,6 +164,7 @@ pub struct RecoverFlags {
 
 /// Runs `supervisor` with `args`, the program first.
 pub fn run(args: &[OsString], env: &Environment) -> Exit {
+    inherited::keep_to_the_group();
     let matches = match parse::matches(Supervisor::command(), args) {
         Ok(matches) => matches,
         Err(exit) => return exit,

@@ -6,6 +6,7 @@ use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
 
 use crate::config::{ConfigError, Environment, Exit, Settings, WatcherConfig};
 use crate::operator::Report;
+use crate::os::inherited;
 
 use super::flags::{AgentFlags, LimitFlags, LogFlags, PlaceFlags, RetentionFlags, TraceFlags};
 use super::{parse, seams};
@@ -20,6 +21,9 @@ pub struct Watcher {
     /// Where metrics and health are served, or `none` [default: 127.0.0.1:9091 for marie, 9092 anga, 9093 fabien]
     #[arg(long, env = "METRICS_ADDR", value_name = "ADDR", hide_env_values = true)]
     pub metrics_addr: Option<String>,
+    /// A further name under which /api/status is shown (box.example.org, *.example.org); can be repeated [default: none]
+    #[arg(long, value_name = "NAME")]
+    pub allowed_host: Vec<String>,
     /// Where the root is.
     #[command(flatten)]
     pub place: PlaceFlags,
@@ -67,6 +71,7 @@ pub enum Part {
 
 /// Runs `watcher` with `args`, the program first.
 pub fn run(args: &[OsString], env: &Environment) -> Exit {
+    inherited::keep_to_the_group();
     let matches = match parse::matches(Watcher::command(), args) {
         Ok(matches) => matches,
         Err(exit) => return exit,

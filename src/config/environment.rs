@@ -8,6 +8,8 @@ use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use crate::text::redact::Redactor;
+
 /// What the program found around itself when it was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
@@ -63,6 +65,13 @@ impl Environment {
     /// All variables, sorted by name.
     pub fn vars(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.vars.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
+    /// What takes secrets out of texts, those of this environment among them.
+    pub fn redactor(&self) -> Redactor {
+        Redactor::of_environment(
+            self.vars.iter().filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?))),
+        )
     }
 
     /// Where the program was started.

@@ -8,11 +8,12 @@ use super::error::ConfigError;
 use super::near::nearest;
 
 /// Every key that may stand in a file: the long flags with underscores.
-pub const KEYS: [&str; 47] = [
+pub const KEYS: [&str; 49] = [
     "root",
     "worker",
     "workers",
     "metrics_addr",
+    "allowed_host",
     "claude_bin",
     "agent",
     "concurrency",
@@ -28,6 +29,7 @@ pub const KEYS: [&str; 47] = [
     "agent_timeout",
     "idle_timeout",
     "visibility_timeout",
+    "max_output",
     "max_retries",
     "agent_env",
     "traces_exporter",

@@ -19,6 +19,7 @@ mod monitor;
 mod near;
 mod retention;
 mod settings;
+mod size;
 mod supervisor;
 mod watcher;
 

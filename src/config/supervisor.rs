@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::task::WorkerName;
+use crate::text::redact::Redactor;
 
 use super::durability::Durability;
 use super::duration::parse_duration;
@@ -14,7 +15,7 @@ use super::environment::Environment;
 use super::error::ConfigError;
 use super::settings::{Given, Settings};
 use super::watcher::{
-    AgentKind, LogConfig, address, default_metrics_addr, name, number, path, some_time, text,
+    AgentKind, LogConfig, address, default_metrics_addr, host, name, number, path, some_time, text,
 };
 
 /// The workers without a word about them.
@@ -102,6 +103,8 @@ pub struct SupervisorConfig {
     pub host_deadline: Duration,
     /// Where the supervisor itself is served; `None`: nowhere.
     pub metrics_addr: Option<SocketAddr>,
+    /// Further names under which pages about tasks are shown.
+    pub allowed_hosts: Vec<String>,
     /// Who answers the prompts.
     pub agent: AgentKind,
     /// The Claude CLI, where it was named.
@@ -130,6 +133,8 @@ pub struct SupervisorConfig {
     pub otlp_endpoint: Option<String>,
     /// Flags of the command line that are handed on to every watcher as they were given.
     pub passed: Vec<String>,
+    /// What takes secrets out of the reasons.
+    pub redactor: Redactor,
 }
 
 impl SupervisorConfig {
@@ -146,6 +151,7 @@ impl SupervisorConfig {
             restart: settings.take("restart", str::parse, "exec")?,
             host_deadline: settings.take("host_deadline", some_time, "60s")?,
             metrics_addr: settings.take("metrics_addr", address, "127.0.0.1:9002")?,
+            allowed_hosts: settings.take_list("allowed_host", host, "")?,
             agent: settings.take("agent", str::parse, "claude")?,
             claude_bin: settings.take_optional("claude_bin", path(env))?,
             max_restarts: settings.take("max_restarts", number, "3")?,
@@ -160,6 +166,7 @@ impl SupervisorConfig {
             traces_exporter: settings.take_optional("traces_exporter", text)?,
             otlp_endpoint: settings.take_optional("otlp_endpoint", text)?,
             passed: passed(settings.flags()),
+            redactor: env.redactor(),
         };
         config.check_workers(settings)?;
         config.check_backups(settings)?;
@@ -176,6 +183,7 @@ impl SupervisorConfig {
             max_retries: self.max_retries,
             grace: self.grace,
             log: self.log.clone(),
+            redactor: self.redactor.clone(),
         }
     }
 
@@ -228,8 +236,9 @@ fn bad(settings: &Settings, key: &'static str, why: String) -> ConfigError {
 
 /// The flags that a watcher understands too and that are not said for each one anyway.
 fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
-    const ALSO_THE_WATCHERS: [&str; 23] = [
+    const ALSO_THE_WATCHERS: [&str; 25] = [
         "config",
+        "allowed_host",
         "claude_bin",
         "agent",
         "concurrency",
@@ -244,6 +253,7 @@ fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
         "agent_timeout",
         "idle_timeout",
         "visibility_timeout",
+        "max_output",
         "max_retries",
         "agent_env",
         "traces_exporter",
@@ -282,6 +292,8 @@ pub struct RecoverConfig {
     pub grace: Duration,
     /// The log.
     pub log: LogConfig,
+    /// What takes secrets out of what is recorded.
+    pub redactor: Redactor,
 }
 
 impl RecoverConfig {
@@ -300,6 +312,7 @@ impl RecoverConfig {
             max_retries: settings.take("max_retries", number, "3")?,
             grace: settings.take("grace", parse_duration, "10s")?,
             log: LogConfig::resolve(settings, env)?,
+            redactor: env.redactor(),
         })
     }
 }

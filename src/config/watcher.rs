@@ -14,6 +14,7 @@ use super::environment::Environment;
 use super::error::ConfigError;
 use super::retention::Retention;
 use super::settings::Settings;
+use super::size::parse_size;
 
 /// Who answers the prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +163,8 @@ pub struct WatcherConfig {
     pub root: PathBuf,
     /// Where its metrics and health are served; `None`: nowhere.
     pub metrics_addr: Option<SocketAddr>,
+    /// Further names under which pages about tasks are shown.
+    pub allowed_hosts: Vec<String>,
     /// The Claude CLI, where it was named; else it is looked for in `PATH`.
     pub claude_bin: Option<PathBuf>,
     /// Who answers the prompts.
@@ -188,6 +191,8 @@ pub struct WatcherConfig {
     pub idle_timeout: Duration,
     /// How long a running task may show no sign of progress before it is reported as stuck.
     pub visibility_timeout: Duration,
+    /// How much an agent may print in one attempt, in bytes.
+    pub max_output: u64,
     /// How many charged failures a task may have and still be tried again, unless it says otherwise.
     pub max_retries: u32,
     /// Environment variables that agents inherit on top of the built-in list.
@@ -216,6 +221,7 @@ impl WatcherConfig {
         Ok(Self {
             root: settings.take("root", path(env), "/shared")?,
             metrics_addr: settings.take("metrics_addr", address, default_metrics_addr(&worker))?,
+            allowed_hosts: settings.take_list("allowed_host", host, "")?,
             claude_bin: settings.take_optional("claude_bin", path(env))?,
             agent: settings.take("agent", str::parse, "claude")?,
             concurrency: settings.take("concurrency", count, "5")?,
@@ -227,6 +233,7 @@ impl WatcherConfig {
             agent_timeout: settings.take("agent_timeout", some_time, "30m")?,
             idle_timeout: settings.take("idle_timeout", some_time, "10m")?,
             visibility_timeout: settings.take("visibility_timeout", some_time, "5m")?,
+            max_output: settings.take("max_output", some_size, "256MiB")?,
             max_retries: settings.take("max_retries", number, "3")?,
             agent_env: settings.take_list("agent_env", variable, "")?,
             traces_exporter: settings.take_optional("traces_exporter", text)?,
@@ -293,6 +300,10 @@ fn megabytes(text: &str) -> Result<Option<u64>, String> {
     Ok(Some(megabytes.saturating_mul(1_000_000)))
 }
 
+fn some_size(text: &str) -> Result<u64, String> {
+    parse_size(text).and_then(|size| if size == 0 { Err("must be above 0".to_owned()) } else { Ok(size) })
+}
+
 fn count(text: &str) -> Result<usize, String> {
     let wrong = || "takes a number from 1 to 1000".to_owned();
     text.parse().ok().filter(|n| (1..=1000).contains(n)).ok_or_else(wrong)
@@ -308,6 +319,17 @@ fn flag(text: &str) -> Result<bool, String> {
 
 pub(super) fn text(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("takes a word".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// A host's name, or a pattern of such names: `*` or `*.example.org`.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let good = text == "*" || name.bytes().all(|c| c.is_ascii_alphanumeric() || b".-_".contains(&c));
+    if good && !name.is_empty() {
+        Ok(text.to_owned())
+    } else {
+        Err("takes a host's name without a port, or *.its.domain, or *".to_owned())
+    }
 }
 
 fn variable(text: &str) -> Result<String, String> {
@@ -339,6 +361,7 @@ mod tests {
         assert_eq!((marie.idle_timeout.as_secs(), marie.visibility_timeout.as_secs()), (600, 300));
         assert_eq!((marie.durability, marie.agent), (Durability::Full, AgentKind::Claude));
         assert_eq!(marie.log.dir, Path::new("/var/log/agents"));
+        assert_eq!(marie.max_output, 256 << 20);
     }
 
     #[test]
@@ -364,6 +387,9 @@ mod tests {
             ("metrics_addr", "marie"),
             ("metrics_addr", "127.0.0.1:99999"),
             ("agent_timeout", "0"),
+            ("max_output", "0"),
+            ("allowed_host", "http://x"),
+            ("max_output", "much"),
             ("log_level", "loud"),
             ("root", ""),
         ] {

@@ -8,6 +8,7 @@ use crate::agent::LineSplitter;
 use crate::config::Exit;
 use crate::task::outcome::head;
 use crate::task::{Attempt, RunId};
+use crate::text::redact::{Lines, Redactor};
 
 use super::conclusion::{exit_of, folders};
 use super::desk::Desk;
@@ -57,7 +58,8 @@ pub fn run(desk: &Desk, args: &LogsArgs) -> Result<Exit, OperatorError> {
     if find::worker(desk, &args.what).is_ok() {
         return worker_log(desk, args);
     }
-    let mut reader = TaskReader { desk, raw: args.raw, run: None, current: None };
+    let redactor = desk.env.redactor();
+    let mut reader = TaskReader { desk, redactor, raw: args.raw, run: None, current: None };
     let mut vigil = Vigil::start()?;
     let mut trail = find::Trail::new(&args.what);
     loop {
@@ -77,6 +79,7 @@ pub fn run(desk: &Desk, args: &LogsArgs) -> Result<Exit, OperatorError> {
 /// Reads the attempts of one task, one after another.
 struct TaskReader<'a> {
     desk: &'a Desk,
+    redactor: Redactor,
     raw: bool,
     run: Option<RunId>,
     current: Option<AttemptReader>,
@@ -89,6 +92,7 @@ struct AttemptReader {
     stderr: Tail,
     lines: LineSplitter,
     errors: LineSplitter,
+    clean: Lines,
 }
 
 impl TaskReader<'_> {
@@ -131,29 +135,30 @@ impl TaskReader<'_> {
             stderr: Tail::new(&paths.stderr(attempt.number)),
             lines: LineSplitter::default(),
             errors: LineSplitter::default(),
+            clean: Lines::new(self.redactor.clone()),
         });
         let heading = format!("── attempt {}, {:.0}", attempt.number, attempt.started_at);
         self.raw || self.desk.report.data(&self.desk.report.line(&[Cell::toned(heading, Tone::Faint)]))
     }
 
     fn drain(&mut self) -> Result<bool, OperatorError> {
-        let (report, raw) = (self.desk.report, self.raw);
-        let Some(AttemptReader { stdout, stderr, lines, errors, .. }) = &mut self.current else {
+        let (report, raw, redactor) = (self.desk.report, self.raw, &self.redactor);
+        let Some(AttemptReader { stdout, stderr, lines, errors, clean, .. }) = &mut self.current else {
             return Ok(true);
         };
         if raw {
             return stdout.drain(|bytes| report.raw(bytes));
         }
-        let print = |shown: &Shown| report.data(&report.text(&shown.text, shown.tone));
+        let print = |shown: &Shown| report.data(&report.text(&redactor.redact(&shown.text), shown.tone));
         let goes_on = stdout.drain(|bytes| {
             let mut is_read = true;
             lines.push(bytes, |line| is_read = is_read && render(line).iter().all(print));
             is_read
         })?;
-        let print_error = |line: crate::agent::Line<'_>| match line {
+        let mut print_error = |line: crate::agent::Line<'_>| match line {
             crate::agent::Line::Whole(line) => {
                 let text = String::from_utf8_lossy(line);
-                let text = format!("stderr: {}", one_line(head(text.trim_end(), 4000)));
+                let text = format!("stderr: {}", one_line(&clean.redact(head(text.trim_end(), 4000))));
                 report.data(&report.text(&text, Tone::Warn))
             }
             crate::agent::Line::Oversized { .. } => true,
@@ -186,8 +191,9 @@ fn worker_log(desk: &Desk, args: &LogsArgs) -> Result<Exit, OperatorError> {
     let mut vigil = Vigil::start()?;
     vigil.listen(tail.path().parent().map(Path::to_owned));
     let mut lines = LineSplitter::default();
+    let mut clean = Lines::new(desk.env.redactor());
     loop {
-        let goes_on = tail.drain(|bytes| log_lines(desk, args, &mut lines, bytes))?;
+        let goes_on = tail.drain(|bytes| log_lines(desk, args, (&mut lines, &mut clean), bytes))?;
         if !goes_on || !args.follow {
             return Ok(Exit::Done);
         }
@@ -195,14 +201,19 @@ fn worker_log(desk: &Desk, args: &LogsArgs) -> Result<Exit, OperatorError> {
     }
 }
 
-fn log_lines(desk: &Desk, args: &LogsArgs, lines: &mut LineSplitter, bytes: &[u8]) -> bool {
+fn log_lines(
+    desk: &Desk,
+    args: &LogsArgs,
+    (lines, clean): (&mut LineSplitter, &mut Lines),
+    bytes: &[u8],
+) -> bool {
     if args.raw {
         return desk.report.raw(bytes);
     }
     let mut is_read = true;
     lines.push(bytes, |line| {
         let text = match line {
-            crate::agent::Line::Whole(line) => printable(&String::from_utf8_lossy(line)),
+            crate::agent::Line::Whole(line) => printable(&clean.redact(&String::from_utf8_lossy(line))),
             crate::agent::Line::Oversized { bytes } => format!("(a line of {bytes} bytes)"),
         };
         is_read = is_read && desk.report.data(&format!("{text}\n"));

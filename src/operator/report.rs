@@ -12,6 +12,7 @@ use std::io::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use crate::config::{ConfigError, Environment, Shown};
+pub use crate::text::escape::{one_line, printable};
 
 /// How loud a word is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,39 +206,11 @@ fn explain(error: &dyn Error, hint: Option<&str>) -> String {
     text
 }
 
-/// A text in which nothing can steer a terminal: control characters and direction marks are escaped, line
-/// breaks and tabs stay.
-pub fn printable(text: &str) -> String {
-    escape(text, |c| matches!(c, '\n' | '\t'))
-}
-
-/// Same, on one line.
-pub fn one_line(text: &str) -> String {
-    escape(text, |_| false)
-}
-
-fn escape(text: &str, keep: impl Fn(char) -> bool) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        let steers =
-            c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if steers && !keep(c) { out.extend(c.escape_default()) } else { out.push(c) }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const DULL: Report = Report { colour_out: false, colour_err: false };
-
-    #[test]
-    fn nothing_an_agent_writes_steers_the_terminal() {
-        assert_eq!(printable("a\x1b[2Jb\r\n\tc\u{202e}"), "a\\u{1b}[2Jb\\r\n\tc\\u{202e}");
-        assert_eq!(one_line("a\nb"), "a\\nb");
-        assert_eq!(one_line("schön 漢"), "schön 漢");
-    }
 
     #[test]
     fn columns_stand_below_each_other_and_lines_do_not_end_in_blanks() {

@@ -13,6 +13,7 @@ use crate::os::process::ProcessId;
 use crate::task::{
     AttemptOutcome, FileName, Outcome, Requeue, RunId, TaskFile, TaskState, Usage, WorkerName,
 };
+use crate::text::redact::Redactor;
 
 /// What to do with a living agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -25,7 +26,7 @@ pub enum LivingAgents {
 }
 
 /// What a plan depends on besides the survey.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     /// How often a task may be charged before it fails for good, where it does not say so itself.
     pub max_retries: u32,
@@ -37,6 +38,14 @@ pub struct Policy {
     pub jitter: f64,
     /// What an attempt is charged with that its watcher's death interrupted: `worker_crash`, or what is known.
     pub failure: &'static str,
+    /// What takes secrets out of the reasons.
+    pub redactor: Redactor,
+}
+
+impl Policy {
+    const fn terms(&self) -> Terms<'_> {
+        Terms { max_retries: self.max_retries, now: self.now, jitter: self.jitter, redactor: &self.redactor }
+    }
 }
 
 /// One thing to do.
@@ -252,10 +261,7 @@ fn interrupted(file: FileName, task: &TaskFile, testimony: &Testimony, policy: &
         actions.push(Action::End { file: file.clone(), pids, processes });
     }
     actions.push(match &testimony.heard {
-        Some(judgement) => {
-            let terms = Terms { max_retries: policy.max_retries, now: policy.now, jitter: policy.jitter };
-            from_disposition(file, disposition::dispose(judgement, task, &terms))
-        }
+        Some(judgement) => from_disposition(file, disposition::dispose(judgement, task, &policy.terms())),
         None if ended_here => requeue(file, uncharged("ended by the operator during recovery")),
         None => crashed(file, task, policy),
     });
@@ -263,8 +269,7 @@ fn interrupted(file: FileName, task: &TaskFile, testimony: &Testimony, policy: &
 }
 
 fn crashed(file: FileName, task: &TaskFile, policy: &Policy) -> Action {
-    let terms = Terms { max_retries: policy.max_retries, now: policy.now, jitter: policy.jitter };
-    from_disposition(file, disposition::after_crash(policy.failure, task, &terms))
+    from_disposition(file, disposition::after_crash(policy.failure, task, &policy.terms()))
 }
 
 fn uncharged(reason: &str) -> Requeue {

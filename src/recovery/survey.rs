@@ -266,6 +266,7 @@ mod tests {
             now: SystemClock.wall(),
             jitter: 0.0,
             failure: "worker_crash",
+            redactor: crate::text::redact::Redactor::default(),
         };
         for about in ["x.json", "input.json"] {
             let spool = spool(dir.path(), about);

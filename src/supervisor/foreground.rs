@@ -16,6 +16,7 @@ use crate::layout::Layout;
 use crate::task::{FileName, RunId, TaskState, WorkerName};
 use crate::telemetry::journal::{Event, Line};
 use crate::telemetry::state_file::{Hold, State, WorkerStatus};
+use crate::text::escape::is_hidden;
 
 /// How many characters of an answer or a reason are shown.
 const SHOWN_CHARS: usize = 100;
@@ -218,7 +219,7 @@ fn plain_to(text: &str, max: usize) -> String {
     let mut shown = String::new();
     let mut chars = joined.chars();
     for c in chars.by_ref().take(max) {
-        if c.is_control() || steers_text(c) {
+        if is_hidden(c) {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
@@ -228,11 +229,6 @@ fn plain_to(text: &str, max: usize) -> String {
         shown.push('…');
     }
     shown
-}
-
-/// Invisible characters that change the direction or the order of what stands around them.
-const fn steers_text(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -124,7 +124,14 @@ pub fn run(
     ));
     let (Wish::Plan(living) | Wish::Apply(living)) = wish;
     let Past { died, failure } = Past::of(&layout, &config.worker);
-    let policy = Policy { max_retries: config.max_retries, living, now: clock.wall(), jitter: 0.0, failure };
+    let policy = Policy {
+        max_retries: config.max_retries,
+        living,
+        now: clock.wall(),
+        jitter: 0.0,
+        failure,
+        redactor: config.redactor.clone(),
+    };
     let done = match wish {
         Wish::Plan(_) => planned(&spool, &SystemWitness::new(layout), &policy).map(|plan| Recovered {
             plan,

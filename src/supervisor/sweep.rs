@@ -94,7 +94,14 @@ fn act(
 
 fn policy(spool: &Spool<Disk>, config: &RecoverConfig, failure: &'static str) -> Policy {
     let now = spool.clock().wall();
-    Policy { max_retries: config.max_retries, living: LivingAgents::Adopt, now, jitter: 0.0, failure }
+    Policy {
+        max_retries: config.max_retries,
+        living: LivingAgents::Adopt,
+        now,
+        jitter: 0.0,
+        failure,
+        redactor: config.redactor.clone(),
+    }
 }
 
 fn living(plan: &Plan) -> usize {

@@ -133,6 +133,7 @@ fn start_log(config: &SupervisorConfig, env: &Environment, clock: &SharedClock) 
         level: config.log.level.as_str().to_owned(),
         file: Some(config.log.dir.join("supervisor.log")),
         rotation: Rotation { max_bytes: config.log.max_bytes, keep: config.log.keep },
+        redactor: config.redactor.clone(),
         color: env.terminals().stderr && env.get("NO_COLOR").is_none(),
     };
     // It supervises without one, too; what it has to say stands on stdout.

@@ -1,15 +1,6 @@
 //! Text that somebody else wrote, as it may stand in a message that a person reads on a terminal.
 
-/// Whether a character does something else than show itself: controls, marks that turn the direction of writing,
-/// separators and signs without width. They can hide what a line says.
-pub fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-        )
-}
+pub use crate::text::escape::is_hidden;
 
 /// `text` with hidden characters written out, and not much longer than `max` bytes.
 pub fn shown(text: &str, max: usize) -> String {

@@ -3,7 +3,6 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`log`] | structured lines to stderr and to a file that survives rotation |
-//! | [`redact`] | takes secrets out of text (pure) |
 //! | [`journal`] | one line for every state change of every task, append only |
 //! | [`heartbeat`] | the sign of progress, written by the loop that works |
 //! | [`state_file`] | `state.json`: what the worker is doing, how often it crashed |
@@ -31,7 +30,6 @@ pub mod heartbeat;
 pub mod journal;
 pub mod log;
 pub mod metrics;
-pub mod redact;
 pub mod report;
 pub mod state_file;
 pub mod traces;

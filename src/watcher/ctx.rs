@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::board::Board;
 use crate::agent::disposition::Holding;
 use crate::agent::transcript;
+use crate::agent::trouble::Program;
 use crate::clock::SharedClock;
 use crate::config::{AgentKind, Environment, WatcherConfig};
 use crate::layout::Layout;
@@ -16,12 +17,14 @@ use crate::task::{HoldCause, TaskState};
 use crate::telemetry::journal::{Event, Journal, Line};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
+use crate::text::redact::Redactor;
 
 /// Shared by every room; nothing in it is exclusive.
 #[derive(Debug)]
 pub(super) struct Ctx {
     pub(super) config: WatcherConfig,
     pub(super) environment: Environment,
+    pub(super) redactor: Redactor,
     pub(super) clock: SharedClock,
     pub(super) spool: Arc<Spool<Disk>>,
     pub(super) reaper: Arc<Reaper>,
@@ -64,10 +67,10 @@ impl Ctx {
 
     fn claude(&self) -> Result<PathBuf, Holding> {
         if let Some(path) = &self.config.claude_bin {
-            return if path.is_file() {
-                Ok(path.clone())
-            } else {
-                Err(missing(&format!("`{}` is not there", path.display())))
+            return match Program::look(path) {
+                Program::Absent => Err(missing(&format!("`{}` is not there", path.display()))),
+                Program::Directory => Err(missing(&format!("`{}` is a directory", path.display()))),
+                Program::Plain | Program::Script { .. } | Program::Binary => Ok(path.clone()),
             };
         }
         let found =

@@ -10,6 +10,7 @@ use super::core::Event;
 use super::ctx::Ctx;
 use super::look::{self, Slot};
 use crate::agent::disposition::Holding;
+use crate::agent::trouble::{self, is_scarcity};
 use crate::recovery::{ApplyError, LivingAgents, Policy, SystemHands, SystemWitness, recover_one};
 use crate::spool::{ClaimError, Claimed, Disk, Examined, Lease, Spool, Store};
 use crate::task::{Attempt, AttemptOutcome, FileName, HoldCause, Place, RunId, SessionId, TaskFile};
@@ -81,12 +82,14 @@ impl Errands {
     pub(super) fn recover(&self, file: FileName) {
         let (spool, clock) = (Arc::clone(&self.ctx.spool), Arc::clone(&self.ctx.clock));
         let (scratch, max_retries) = (self.ctx.scratch.clone(), self.ctx.config.max_retries);
+        let redactor = self.ctx.redactor.clone();
         let policy = Policy {
             max_retries,
             living: LivingAgents::Adopt,
             now: clock.wall(),
             jitter: Ctx::jitter(),
             failure: "worker_crash",
+            redactor,
         };
         let ours = self.ours();
         self.go(move |_| {
@@ -180,6 +183,17 @@ fn not_ours() -> Holding {
     Holding::of(HoldCause::Disk, "the worker's folder is not the one that is locked".to_owned())
 }
 
+/// Why nothing is claimed while this process has too little of something.
+fn scarcity(error: &std::io::Error) -> Holding {
+    let trouble = trouble::explain(error, std::path::Path::new("/"), std::path::Path::new("/"));
+    Holding {
+        cause: HoldCause::Configuration,
+        reason: format!("a task could not be read: {} ({error})", trouble.why),
+        remedy: trouble.remedy,
+        until: None,
+    }
+}
+
 /// Why nothing is claimed for a while after a file in `active/` could not be brought home.
 fn unreached(error: &ApplyError) -> Holding {
     let source = std::error::Error::source(error).map(|it| format!(": {it}")).unwrap_or_default();
@@ -213,7 +227,8 @@ fn not_claimed(file: &FileName, error: &ClaimError) -> Vec<Told> {
         }
         ClaimError::Unreadable { source, .. } => {
             tracing::warn!(file = %file, error = %source, "not claimed: it cannot be read");
-            vec![again]
+            let scarce = is_scarcity(source).then(|| Told::Core(Event::Refused(scarcity(source))));
+            scarce.into_iter().chain([again]).collect()
         }
         ClaimError::Disk { source, .. } => {
             tracing::error!(file = %file, error = %source, cause = %source.source, "not claimed: the disk refuses");

@@ -36,6 +36,7 @@ pub(super) fn recover_first(ctx: &Ctx, past: Past) -> Result<Vec<FileName>, Reco
         now: ctx.clock.wall(),
         jitter: Ctx::jitter(),
         failure,
+        redactor: ctx.redactor.clone(),
     };
     let say = |line: &str| tracing::info!("{line}");
     let hands = Homecoming {

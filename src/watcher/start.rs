@@ -27,7 +27,7 @@ use crate::spool::probe::{probe, probe_locks};
 use crate::spool::suitable::{self, Finding, Remote, Weight};
 use crate::spool::{Disk, Spool};
 use crate::task::FileName;
-use crate::telemetry::face::Face;
+use crate::telemetry::face::{Face, Hosts};
 use crate::telemetry::journal::{Event as Noted, Journal};
 use crate::telemetry::log::{self, LogFormat, LogHandle, LogOptions, Rotation};
 use crate::telemetry::metrics::Metrics;
@@ -37,6 +37,10 @@ use crate::telemetry::traces::{Traces, TracesGuard};
 const FOR_A_WATCHER: Duration = Duration::from_secs(2);
 /// How long it waits for whoever recovers in its place.
 const FOR_OTHERS: Duration = Duration::from_mins(1);
+/// Threads for what the disk and the kernel keep waiting: a flood of drops must not become one of threads.
+const BLOCKING: usize = 20;
+/// They stay: where this user may have no more threads, one that is there already still works.
+const STAYING: Duration = Duration::from_hours(24 * 365);
 /// Between two tries.
 const TRY: Duration = Duration::from_millis(20);
 
@@ -113,6 +117,7 @@ fn start_log(
         file: Some(config.log.dir.join(format!("{}.log", config.worker))),
         rotation: Rotation { max_bytes: config.log.max_bytes, keep: config.log.keep },
         color: environment.terminals().stderr && environment.get("NO_COLOR").is_none(),
+        redactor: environment.redactor(),
     };
     log::install(&options, Some(&config.worker), clock).map_err(|_| Exit::Internal)
 }
@@ -137,6 +142,7 @@ struct Opened {
 fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) -> Result<Opened, StartError> {
     signals::clean().map_err(StartError::Process)?;
     inherited::keep().map_err(StartError::Process)?;
+    inherited::dump_nothing().map_err(StartError::Process)?;
     let signals = signals::listen().map_err(StartError::Process)?;
     reaper::become_subreaper().map_err(StartError::Process)?;
     let layout = Layout::new(&config.root);
@@ -167,6 +173,7 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
     let ctx = Ctx {
         journal: Journal::new(layout, config.worker.clone()),
         environment: environment.clone(),
+        redactor: environment.redactor(),
         clock,
         spool,
         reaper: Arc::new(Reaper::default()),
@@ -267,7 +274,9 @@ impl Waiting {
 
 fn work(opened: Opened, log: LogHandle) -> Exit {
     let Opened { ctx, mirrors, signals, living, sending } = opened;
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let builder = &mut tokio::runtime::Builder::new_current_thread();
+    let runtime = match builder.enable_all().max_blocking_threads(BLOCKING).thread_keep_alive(STAYING).build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(error = %error, "the worker does not start: no runtime");
@@ -316,7 +325,7 @@ fn start_face(ctx: &Ctx) -> Option<Face> {
         metrics: Arc::clone(&ctx.metrics),
         clock: Arc::clone(&ctx.clock),
     };
-    match Face::start(addr, Arc::new(source)) {
+    match Face::start(addr, Hosts::new(&ctx.config.allowed_hosts), Arc::new(source)) {
         Ok(face) => {
             tracing::info!(addr = %face.addr(), "serving /metrics and /health");
             ctx.board.show().served = Some(face.addr());

@@ -15,6 +15,7 @@ use crate::spool::{Disk, Examined, Spool, StepError};
 use crate::task::text::shown;
 use crate::task::{ErrorCode, FileName, Misfit, Place, WorkerName};
 use crate::telemetry::metrics::Metrics;
+use crate::text::redact::Redactor;
 
 /// What is to be filed.
 #[derive(Debug)]
@@ -63,8 +64,9 @@ impl Verdicts {
         }
         self.is_busy = true;
         let round = std::mem::take(&mut self.waiting);
-        let clerk =
-            Clerk { metrics: Arc::clone(&errands.ctx.metrics), board: Arc::clone(&errands.ctx.board) };
+        let ctx = &errands.ctx;
+        let (metrics, board) = (Arc::clone(&ctx.metrics), Arc::clone(&ctx.board));
+        let clerk = Clerk { metrics, board, redactor: ctx.redactor.clone() };
         let ours = errands.ours();
         errands.go_on(move |spool, tell| {
             // Without the lock they are another watcher's to file.
@@ -81,6 +83,7 @@ impl Verdicts {
 struct Clerk {
     metrics: Arc<Metrics>,
     board: Arc<Board>,
+    redactor: Redactor,
 }
 
 impl Clerk {
@@ -114,9 +117,11 @@ impl Clerk {
             // Its writer was slower than our patience, and faster than we.
             return Some(Told::Looked(looked));
         }
-        let done = spool.reject(sentence.place, &sentence.file, sentence.code, &sentence.why);
+        // What is wrong with a file is said with words out of it.
+        let why = self.redactor.redact(&sentence.why);
+        let done = spool.reject(sentence.place, &sentence.file, sentence.code, &why);
         let path = spool.path(sentence.place, &sentence.file);
-        let is_over = self.say(&path, (sentence.code, &sentence.why), done);
+        let is_over = self.say(&path, (sentence.code, &why), done);
         // What is still there is tried at the next look at everything: asked now, it would be without a pause.
         is_over.then(|| Told::Looked(look::look_at(spool, slot)))
     }

@@ -12,6 +12,7 @@
     reason = "a program of its own, which is no part of the product"
 )]
 
+mod havoc;
 mod script;
 mod session;
 mod voice;
@@ -248,8 +249,10 @@ impl Agent {
             "append" => append(step.or("file", "out.txt"), step.or("text", "")),
             "grandchild" => leave_behind(step),
             unknown => {
-                eprintln!("fake-claude: unknown step `{unknown}`");
-                std::process::exit(self.end(64));
+                if !havoc::wreak(step) {
+                    eprintln!("fake-claude: unknown step `{unknown}`");
+                    std::process::exit(self.end(64));
+                }
             }
         }
     }
@@ -414,6 +417,9 @@ fn grandchild(words: &[String]) {
         std::fs::write(ready, "").expect("a sign that it is there");
     }
     let mut left = PATIENCE;
+    while has("flood") {
+        voice::raw(b"x\n".repeat(500).as_slice());
+    }
     while !left.is_zero() {
         std::thread::sleep(Duration::from_millis(100));
         left = left.saturating_sub(Duration::from_millis(100));

@@ -25,10 +25,14 @@
 //! | `tear` | half a result line, then SIGKILL |
 //! | `flood n=N [bytes=B]`, `line bytes=B` | many lines, one long line |
 //! | `bad-utf8`, `garbage` | a line that is no text, or no JSON |
+//! | `raw text=T` | T as it is, with `\e`, `\n`, `\r`, `\a`, `\u{…}` and `%3B` for what a script cannot hold; `raw stderr text=T` |
+//! | `pour bytes=B [lines] [stderr]` | so many bytes, as fast as the disk takes them, as lines of 64 KiB or as one |
+//! | `cut bytes=B` | makes its own output file B bytes long, which cuts it short or leaves a hole |
+//! | `overwrite text=T` | writes T over the beginning of its own output |
 //! | `stderr text=T` | a line on standard error |
 //! | `write file=F text=T`, `append file=F text=T` | a file |
 //! | `cost usd=C` | what the session has cost from here on grows by C a turn (0.01 without it) |
-//! | `grandchild [setsid] [double] [noterm] [stdout] [noenv]` | leaves a process behind that sleeps; its pid is logged |
+//! | `grandchild [setsid] [double] [noterm] [stdout [flood]] [noenv]` | leaves a process behind that sleeps, or prints without end; its pid is logged |
 //! | `listen` | waits for the next message and says `heard: <it>` |
 //! | `refuse [code=C] [text=T]` | as the first step: ends before it prints anything, like a bad flag |
 

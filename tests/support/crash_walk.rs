@@ -11,6 +11,7 @@ use agent_worker::recovery::{Action, Hands, Plan, Policy, apply, planned};
 use agent_worker::spool::found::Examined;
 use agent_worker::spool::{ClaimError, Claimed, Lease, Store};
 use agent_worker::task::{Attempt, ErrorCode, FileName, Place, SessionId, TaskFile, TaskState};
+use agent_worker::text::redact::Redactor;
 
 use super::crash_promises::{self as promises, Cut};
 use super::crash_world::{
@@ -103,6 +104,7 @@ fn policy() -> Policy {
         now: now(),
         jitter: 0.0,
         failure: "worker_crash",
+        redactor: Redactor::default(),
     }
 }
 
@@ -270,7 +272,8 @@ impl Scenario {
                 agent.lives = false;
             }
         });
-        let terms = Terms { max_retries: MAX_RETRIES, now: now(), jitter: 0.0 };
+        let redactor = Redactor::default();
+        let terms = Terms { max_retries: MAX_RETRIES, now: now(), jitter: 0.0, redactor: &redactor };
         match dispose(&ending.judgement(), &lease.task, &terms) {
             Disposition::Conclude { outcome, answer, usage } => {
                 let answer = answer.as_deref().map(str::as_bytes);

@@ -9,6 +9,7 @@
 
 pub mod ending;
 pub mod identity;
+pub mod priority;
 pub mod reaper;
 pub mod tree;
 

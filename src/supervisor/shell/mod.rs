@@ -34,6 +34,7 @@ use crate::os::lock;
 use crate::os::signals::Signal;
 use crate::os::watch::{Hint, Hints};
 use crate::task::{Place, WorkerName};
+use crate::telemetry::face::Hosts;
 use crate::telemetry::log::LogHandle;
 use crate::telemetry::metrics::MetricsError;
 use crate::telemetry::state_file::WorkerStatus;
@@ -119,7 +120,7 @@ impl Shell {
         let layout = Layout::new(&config.root);
         let places = Places::new(&config.root, watcher.parent().unwrap_or(Path::new("/")), env.cwd());
         let face = Arc::new(SupervisorFace::new(&config.workers, &clock)?);
-        let (door, unserved) = Door::open(config.metrics_addr, &face);
+        let (door, unserved) = Door::open((config.metrics_addr, Hosts::new(&config.allowed_hosts)), &face);
         let mut telling =
             Telling::start(&config, places, door.at(), clock.wall()).map_err(failed("the speaker"))?;
         if let Some(why) = unserved {

@@ -2,22 +2,28 @@
 //!
 //! Invariants:
 //! - it only reads, and only what [`FaceSource`] has ready: a stuck work loop is reported, not waited for;
-//! - a request head has 5 s in all and 8 KiB, a request body is never read, a connection lives at most a minute;
-//! - at most 64 connections are open; a new one takes the place of the one that has been idle longest, so that
-//!   half-open connections keep nobody out;
-//! - no request, however it is formed, ends the thread, and errors of `accept(2)` are met: by closing an idle connection, else by waiting;
+//! - a connection is for one request: its head has 5 s in all and 8 KiB, a body is never read, an answer that nobody
+//!   reads waits 5 s, and after half a minute it ends in any case;
+//! - at most 64 connections are open, and never more than an eighth of the descriptors that this process may have, since
+//!   the work needs some too; a new one takes the place of the oldest, so that half-open ones keep nobody out;
+//! - a page about tasks is shown under names that are ours only, and to no script of another page;
+//! - no request, however it is formed, ends the thread, and errors of `accept(2)` are met: by closing the oldest connection, else by waiting;
 //! - a port that is taken is an error of [`Face::start`], which says who may have it; the work goes on without.
 //!
 //! | module | what it is for |
 //! |---|---|
 //! | `routes` | from a method and a path to an answer (pure) |
+//! | `hosts` | under which names the pages about tasks are shown (pure) |
 //! | `slots` | which connection has to go (pure) |
+//! | `patience` | a deadline on writes |
 //! | `serve` | the thread: accept, HTTP, deadlines |
 //! | `holder` | who listens on a port, as far as `/proc` tells |
 //!
 //! It deliberately changes nothing: commands come through pipes. Why hyper: `docs/adr/0002`.
 
 mod holder;
+mod hosts;
+mod patience;
 mod routes;
 mod serve;
 mod slots;
@@ -30,6 +36,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use super::health::Snapshot;
+pub use hosts::Hosts;
 
 /// Where the face gets its answers. Each call must return at once: no disk, no lock that the work loop holds long.
 pub trait FaceSource: Send + Sync {
@@ -39,6 +46,12 @@ pub trait FaceSource: Send + Sync {
     fn snapshot(&self) -> Snapshot;
     /// The JSON of `/api/status`.
     fn status(&self) -> serde_json::Value;
+}
+
+/// What is shown, and under which names.
+struct Shown {
+    hosts: Hosts,
+    source: Arc<dyn FaceSource>,
 }
 
 /// Why nothing is served.
@@ -87,12 +100,13 @@ pub struct Face {
 
 impl Face {
     /// Listens on `addr` (port 0: any free one) and serves from a thread of its own.
-    pub fn start(addr: SocketAddr, source: Arc<dyn FaceSource>) -> Result<Self, FaceError> {
+    pub fn start(addr: SocketAddr, hosts: Hosts, source: Arc<dyn FaceSource>) -> Result<Self, FaceError> {
+        let shown = Shown { hosts, source };
         let (stop, stopped) = oneshot::channel();
         let (ready, bound) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("face".to_owned())
-            .spawn(move || serve::run(addr, &source, &ready, stopped))
+            .spawn(move || serve::run(addr, shown, &ready, stopped))
             .map_err(|source| FaceError::Thread { addr, source })?;
         let bound = bound.recv().unwrap_or_else(|gone| Err(io::Error::other(gone)));
         match bound {

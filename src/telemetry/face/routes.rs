@@ -2,12 +2,12 @@
 //!
 //! Invariant: a request that could carry a body is refused before anything of it is read.
 
-use hyper::header::{ALLOW, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use hyper::{HeaderMap, Method, StatusCode, header};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING};
+use hyper::{HeaderMap, Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
 
 use super::super::health::{self, Part};
-use super::FaceSource;
+use super::{FaceSource, Shown};
 
 /// What there is, for whoever asks for something else.
 const PATHS: [(&str, Route); 8] = [
@@ -37,26 +37,65 @@ pub(super) struct Reply {
 }
 
 /// What is answered to a request.
-pub(super) fn reply(method: &Method, path: &str, headers: &HeaderMap, source: &dyn FaceSource) -> Reply {
-    if has_body(headers) {
-        let mut refusal =
-            json_reply(StatusCode::PAYLOAD_TOO_LARGE, &json!({ "error": "no request here has a body" }));
-        refusal.headers.push((CONNECTION, "close"));
+pub(super) fn reply(method: &Method, uri: &Uri, headers: &HeaderMap, shown: &Shown) -> Reply {
+    if let Some(refusal) = refusal(method, headers) {
         return refusal;
+    }
+    let Some(&(_, route)) = PATHS.iter().find(|(known, _)| *known == uri.path()) else {
+        return nothing_here();
+    };
+    if !(route.is_for_anybody() || host_of(uri, headers).is_ok_and(|host| shown.hosts.admit(host))) {
+        return json_reply(
+            StatusCode::MISDIRECTED_REQUEST,
+            &json!({ "error": "this is not shown under that name; --allowed-host NAME lets it be" }),
+        );
+    }
+    match route {
+        Route::Metrics => text_reply(shown.source.metrics()),
+        Route::Status => json_reply(StatusCode::OK, &shown.source.status()),
+        Route::Health(part) => health_reply(part, shown.source.as_ref()),
+    }
+}
+
+impl Route {
+    /// Whether it tells of no task, so that scrapers and probes may call us by any name.
+    const fn is_for_anybody(self) -> bool {
+        match self {
+            Self::Metrics | Self::Health(_) => true,
+            Self::Status => false,
+        }
+    }
+}
+
+/// What is refused wherever it is asked for.
+fn refusal(method: &Method, headers: &HeaderMap) -> Option<Reply> {
+    let refuse = |status, why| json_reply(status, &json!({ "error": why }));
+    if has_body(headers) {
+        let mut refusal = refuse(StatusCode::PAYLOAD_TOO_LARGE, "no request here has a body");
+        refusal.headers.push((CONNECTION, "close"));
+        return Some(refusal);
     }
     if method != Method::GET && method != Method::HEAD {
-        let mut refusal = json_reply(
-            StatusCode::METHOD_NOT_ALLOWED,
-            &json!({ "error": "only GET and HEAD are answered here" }),
-        );
+        let mut refusal = refuse(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here");
         refusal.headers.push((ALLOW, "GET, HEAD"));
-        return refusal;
+        return Some(refusal);
     }
-    match PATHS.iter().find(|(known, _)| *known == path) {
-        Some((_, Route::Metrics)) => text_reply(source.metrics()),
-        Some((_, Route::Status)) => json_reply(StatusCode::OK, &source.status()),
-        Some((_, Route::Health(part))) => health_reply(*part, source),
-        None => nothing_here(),
+    // Only a page of somebody else's that runs in a browser sends it with a GET.
+    headers
+        .contains_key(ORIGIN)
+        .then(|| refuse(StatusCode::FORBIDDEN, "no page of another origin is answered here"))
+}
+
+/// The name under which we are asked; two of them are none.
+fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Option<&'a str>, ()> {
+    if let Some(authority) = uri.authority() {
+        return Ok(Some(authority.as_str()));
+    }
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => Ok(None),
+        (Some(host), None) => host.to_str().map(Some).map_err(|_| ()),
+        (Some(_), Some(_)) => Err(()),
     }
 }
 
@@ -98,6 +137,9 @@ fn common(content_type: &'static str) -> Vec<(header::HeaderName, &'static str)>
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::Hosts;
     use super::*;
     use crate::telemetry::health::Snapshot;
 
@@ -117,12 +159,16 @@ mod tests {
         }
     }
 
+    fn shown() -> Shown {
+        Shown { hosts: Hosts::new(&["box.example.org".to_owned()]), source: Arc::new(Still) }
+    }
+
     fn status(method: &Method, path: &str, headers: &[(header::HeaderName, &'static str)]) -> u16 {
         let headers = headers
             .iter()
             .map(|(name, value)| (name.clone(), header::HeaderValue::from_static(value)))
             .collect();
-        reply(method, path, &headers, &Still).status.as_u16()
+        reply(method, &path.parse().unwrap(), &headers, &shown()).status.as_u16()
     }
 
     #[test]
@@ -142,7 +188,7 @@ mod tests {
         ] {
             assert_eq!(status(&Method::GET, path, &[]), expected, "{path}");
         }
-        let body = reply(&Method::GET, "/nowhere", &HeaderMap::new(), &Still).body;
+        let body = reply(&Method::GET, &Uri::from_static("/nowhere"), &HeaderMap::new(), &shown()).body;
         assert!(PATHS.iter().all(|(path, _)| body.contains(path)), "{body}");
     }
 
@@ -164,5 +210,28 @@ mod tests {
                 "{header:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_tells_of_tasks_is_shown_under_our_names_only_and_to_no_other_page() {
+        for (path, headers, expected) in [
+            ("/api/status", &[][..], 200),
+            ("/api/status", &[(HOST, "marie:9091")], 200),
+            ("/api/status", &[(HOST, "box.example.org")], 200),
+            ("/api/status", &[(HOST, "rebind.attacker.net")], 421),
+            ("http://rebind.attacker.net/api/status", &[(HOST, "marie")], 421),
+            ("/metrics", &[(HOST, "prometheus.corp.example")], 200),
+            ("/health/queue", &[(HOST, "probe.corp.example")], 200),
+            ("/metrics", &[(ORIGIN, "https://attacker.net")], 403),
+            ("/api/status", &[(HOST, "localhost"), (ORIGIN, "null")], 403),
+        ] {
+            assert_eq!(status(&Method::GET, path, headers), expected, "{path} {headers:?}");
+        }
+        let mut twice = HeaderMap::new();
+        for name in ["marie", "anga"] {
+            twice.append(HOST, header::HeaderValue::from_static(name));
+        }
+        let reply = reply(&Method::GET, &Uri::from_static("/api/status"), &twice, &shown());
+        assert_eq!(reply.status.as_u16(), 421);
     }
 }

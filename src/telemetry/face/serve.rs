@@ -6,35 +6,34 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time;
 
-use super::slots::{Slots, Stamp};
-use super::{FaceSource, routes};
+use super::patience::Patient;
+use super::slots::{Slots, Stamp, places};
+use super::{Shown, routes};
 
-/// For a whole request head, from the first moment; also how long a connection may be idle between requests.
+/// For a whole request head, from the first moment.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 /// hyper's smallest buffer, and so the longest head, in bytes.
 const HEAD_BYTES: usize = 8192;
 const HEADERS: usize = 64;
-/// For a connection as a whole: ends those who never read what they asked for.
-const LIFETIME: Duration = Duration::from_mins(1);
-/// How many requests one connection may make.
-const REQUESTS: u32 = 1000;
+/// For a connection as a whole: ends those who read what they asked for a byte at a time.
+const LIFETIME: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections that the kernel keeps for us: wide, so that a flood drops nobody's SYN (listen(2)).
 const BACKLOG: u32 = 4096;
@@ -44,7 +43,7 @@ type Seats = Arc<Mutex<Slots<AbortHandle>>>;
 /// Listens, says so, and serves until `stopped`.
 pub(super) fn run(
     addr: SocketAddr,
-    source: &Arc<dyn FaceSource>,
+    shown: Shown,
     ready: &mpsc::SyncSender<io::Result<SocketAddr>>,
     stopped: oneshot::Receiver<()>,
 ) {
@@ -58,7 +57,7 @@ pub(super) fn run(
             Ok((addr, listener)) => {
                 if ready.send(Ok(addr)).is_ok() {
                     tokio::select! {
-                        () = accept(&listener, source) => {}
+                        () = accept(&listener, Arc::new(shown)) => {}
                         _ = stopped => {}
                     }
                 }
@@ -76,11 +75,13 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn accept(listener: &TcpListener, source: &Arc<dyn FaceSource>) {
-    let seats: Seats = Arc::new(Mutex::new(Slots::new()));
+async fn accept(listener: &TcpListener, shown: Arc<Shown>) {
+    // Without an answer of the kernel, as if there were few.
+    let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    let seats: Seats = Arc::new(Mutex::new(Slots::new(places(descriptors))));
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => admit(&seats, stream, source),
+            Ok((stream, _)) => admit(&seats, stream, &shown),
             Err(error) => recover(&seats, &error).await,
         }
         // A connection that is new gets its turn before more are accepted and could push it out.
@@ -88,7 +89,7 @@ async fn accept(listener: &TcpListener, source: &Arc<dyn FaceSource>) {
     }
 }
 
-/// Out of descriptors: the connection that has been idle longest gives its own. Anything else is waited out.
+/// Out of descriptors: the oldest connection gives its own. Anything else is waited out.
 async fn recover(seats: &Seats, error: &io::Error) {
     tracing::debug!(%error, "could not accept a connection; trying again");
     let scarce =
@@ -100,11 +101,10 @@ async fn recover(seats: &Seats, error: &io::Error) {
     }
 }
 
-fn admit(seats: &Seats, stream: TcpStream, source: &Arc<dyn FaceSource>) {
+fn admit(seats: &Seats, stream: TcpStream, shown: &Arc<Shown>) {
     let stamp = lock(seats).stamp();
-    let seat =
-        Arc::new(Seat { seats: Arc::clone(seats), stamp: AtomicU64::new(stamp), served: AtomicU32::new(0) });
-    let task = tokio::spawn(converse(stream, seat, Arc::clone(source)));
+    let seat = Seat { seats: Arc::clone(seats), stamp };
+    let task = tokio::spawn(converse(stream, seat, Arc::clone(shown)));
     end(lock(seats).seat(stamp, task.abort_handle()));
 }
 
@@ -121,47 +121,34 @@ fn lock(seats: &Seats) -> MutexGuard<'_, Slots<AbortHandle>> {
 /// A connection's place; dropping it frees the place.
 struct Seat {
     seats: Seats,
-    stamp: AtomicU64,
-    served: AtomicU32,
-}
-
-impl Seat {
-    /// A request came: the connection is the youngest again. True while more may come.
-    fn serve_one(&self) -> bool {
-        let old: Stamp = self.stamp.load(Ordering::Relaxed);
-        let fresh = lock(&self.seats).touch(old);
-        self.stamp.store(fresh, Ordering::Relaxed);
-        self.served.fetch_add(1, Ordering::Relaxed) + 1 < REQUESTS
-    }
+    stamp: Stamp,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        lock(&self.seats).leave(self.stamp.load(Ordering::Relaxed));
+        lock(&self.seats).leave(self.stamp);
     }
 }
 
-async fn converse(stream: TcpStream, seat: Arc<Seat>, source: Arc<dyn FaceSource>) {
+async fn converse(stream: TcpStream, _seat: Seat, shown: Arc<Shown>) {
     let service = service_fn(|request: Request<Incoming>| {
-        let mut answer = respond(&request, source.as_ref());
-        if !seat.serve_one() {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        std::future::ready(Ok::<_, Infallible>(answer))
+        std::future::ready(Ok::<_, Infallible>(respond(&request, &shown)))
     });
     let connection = http1::Builder::new()
+        // Whoever may ask again and again on one connection keeps the others waiting.
+        .keep_alive(false)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
         .max_buf_size(HEAD_BYTES)
         .max_header_size(HEAD_BYTES)
         .max_headers(HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(Patient::new(stream), service);
     // How a connection ends is its own affair: nobody here could do anything about it.
     time::timeout(LIFETIME, pin!(connection)).await.ok();
 }
 
-fn respond(request: &Request<Incoming>, source: &dyn FaceSource) -> Response<Full<Bytes>> {
-    let reply = routes::reply(request.method(), request.uri().path(), request.headers(), source);
+fn respond(request: &Request<Incoming>, shown: &Shown) -> Response<Full<Bytes>> {
+    let reply = routes::reply(request.method(), request.uri(), request.headers(), shown);
     let mut response = Response::new(Full::new(Bytes::from(reply.body)));
     *response.status_mut() = reply.status;
     for (name, value) in reply.headers {

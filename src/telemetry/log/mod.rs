@@ -33,6 +33,7 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::clock::SharedClock;
 use crate::task::WorkerName;
+use crate::text::redact::Redactor;
 
 use file::LogFile;
 use record::{Fields, Record};
@@ -79,6 +80,8 @@ pub struct LogOptions {
     pub rotation: Rotation,
     /// Whether the pretty style may use colours on stderr (a terminal, and no `NO_COLOR`).
     pub color: bool,
+    /// What takes secrets out.
+    pub redactor: Redactor,
 }
 
 /// When a log file is put aside, where nobody else rotates it.
@@ -179,6 +182,7 @@ fn build<W: Write + Send + 'static>(
     let layer = Lines {
         format: options.format,
         color: options.color,
+        redactor: options.redactor.clone(),
         worker: worker.map(ToString::to_string),
         clock,
         stderr,
@@ -216,6 +220,7 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
 struct Lines {
     format: LogFormat,
     color: bool,
+    redactor: Redactor,
     worker: Option<String>,
     clock: SharedClock,
     stderr: NonBlocking,
@@ -224,7 +229,7 @@ struct Lines {
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
-        let mut fields = Fields::default();
+        let mut fields = Fields::new(&self.redactor);
         attributes.record(&mut fields);
         if let Some(span) = context.span(id) {
             span.extensions_mut().replace(fields);
@@ -240,7 +245,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut fields = Fields::default();
+        let mut fields = Fields::new(&self.redactor);
         if let Some(worker) = &self.worker {
             fields.set("worker", worker.as_str().into());
         }

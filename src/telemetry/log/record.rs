@@ -11,7 +11,7 @@ use tracing::Level;
 use tracing::field::{Field, Visit};
 
 use crate::clock::Timestamp;
-use crate::telemetry::redact::redact;
+use crate::text::redact::Redactor;
 
 /// The longest message, in bytes.
 const MESSAGE_MAX: usize = 8 * 1024;
@@ -27,7 +27,10 @@ const LEADING: [&str; 5] = ["worker", "task", "run_id", "correlation_id", "error
 
 /// Fields as they are collected.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fields(Map<String, Value>);
+pub(super) struct Fields {
+    map: Map<String, Value>,
+    redactor: Redactor,
+}
 
 /// One event, ready to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,45 +43,50 @@ pub(super) struct Record {
 }
 
 impl Fields {
+    /// None yet; their texts will be cleaned by `redactor`.
+    pub(super) fn new(redactor: &Redactor) -> Self {
+        Self { map: Map::new(), redactor: redactor.clone() }
+    }
+
     pub(super) fn set(&mut self, name: &str, value: Value) {
-        if self.0.len() < FIELDS_MAX || self.0.contains_key(name) {
-            self.0.insert(name.to_owned(), value);
+        if self.map.len() < FIELDS_MAX || self.map.contains_key(name) {
+            self.map.insert(name.to_owned(), value);
         }
     }
 
     pub(super) fn take_in(&mut self, outer: &Self) {
-        for (name, value) in &outer.0 {
+        for (name, value) in &outer.map {
             self.set(name, value.clone());
         }
     }
 
     pub(super) fn into_record(mut self, time: Timestamp, level: Level) -> Record {
-        let message = match self.0.shift_remove("message") {
+        let message = match self.map.shift_remove("message") {
             Some(Value::String(text)) => text,
             Some(other) => other.to_string(),
             None => String::new(),
         };
         let mut fields = Map::new();
         for name in LEADING {
-            if let Some(value) = self.0.shift_remove(name) {
+            if let Some(value) = self.map.shift_remove(name) {
                 fields.insert(name.to_owned(), value);
             }
         }
-        fields.extend(self.0);
+        fields.extend(self.map);
         Record { time, level, message, fields }
     }
 
     fn text(&mut self, field: &Field, text: &str) {
         let max = if field.name() == "message" { MESSAGE_MAX } else { FIELD_MAX };
         // `r#type` is how a field with a keyword's name is written in the source.
-        self.set(field.name().trim_start_matches("r#"), clean(text, max).into());
+        self.set(field.name().trim_start_matches("r#"), clean(&self.redactor, text, max).into());
     }
 }
 
 /// `text` without secrets and not much longer than `max` bytes.
-pub(super) fn clean(text: &str, max: usize) -> String {
+pub(super) fn clean(redactor: &Redactor, text: &str, max: usize) -> String {
     let near = &text[..text.floor_char_boundary(max + OVERLAP)];
-    let masked = redact(near);
+    let masked = redactor.redact(near);
     if text.len() == near.len() && masked.len() <= max {
         return masked.into_owned();
     }
@@ -130,17 +138,21 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_between_characters_and_says_so() {
-        assert_eq!(clean("short", 8), "short");
-        assert_eq!(clean("exactly8", 8), "exactly8");
-        assert_eq!(clean("aaaaaaaü", 8), "aaaaaaa… (9 bytes in all)");
+        assert_eq!(clean(&Redactor::default(), "short", 8), "short");
+        assert_eq!(clean(&Redactor::default(), "exactly8", 8), "exactly8");
+        assert_eq!(clean(&Redactor::default(), "aaaaaaaü", 8), "aaaaaaa… (9 bytes in all)");
         let long = "x".repeat(5_000_000);
-        assert!(clean(&long, 100).len() < 150);
+        assert!(clean(&Redactor::default(), &long, 100).len() < 150);
     }
 
     #[test]
     fn a_secret_across_the_cut_is_masked() {
         let text = format!("{} sk-ant-api03-{}", "x".repeat(90), "s".repeat(200));
-        assert!(!clean(&text, 110).contains("ss"), "{}", clean(&text, 110));
+        assert!(
+            !clean(&Redactor::default(), &text, 110).contains("ss"),
+            "{}",
+            clean(&Redactor::default(), &text, 110)
+        );
     }
 
     #[test]

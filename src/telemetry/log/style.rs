@@ -12,6 +12,7 @@ use tracing::Level;
 
 use super::LogFormat;
 use super::record::Record;
+use crate::text::escape::{is_hidden, one_line};
 
 /// `record` in `format`, without colours.
 pub(super) fn line(format: LogFormat, record: &Record) -> String {
@@ -56,7 +57,7 @@ fn json(record: &Record) -> String {
 fn pretty(record: &Record, level: Style, dim: Style) -> String {
     let time = record.time.strftime("%H:%M:%S");
     let name = record.level.as_str();
-    let mut line = format!("{dim}{time}{dim:#} {level}{name:>5}{level:#} {}", escaped(&record.message));
+    let mut line = format!("{dim}{time}{dim:#} {level}{name:>5}{level:#} {}", one_line(&record.message));
     for (name, value) in &record.fields {
         push(&mut line, format_args!(" {dim}{name}={dim:#}{}", shown(value)));
     }
@@ -67,7 +68,7 @@ fn pretty(record: &Record, level: Style, dim: Style) -> String {
 fn bracket(record: &Record) -> String {
     let agent = record.fields.get("worker").map_or_else(|| "-".to_owned(), shown);
     let mut lines =
-        format!("[{}] [{}] [agent:{agent}] {}\n", time(record), record.level, escaped(&record.message));
+        format!("[{}] [{}] [agent:{agent}] {}\n", time(record), record.level, one_line(&record.message));
     for (name, value) in record.fields.iter().filter(|(name, _)| *name != "worker") {
         push(&mut lines, format_args!("  {name}: {}\n", shown(value)));
     }
@@ -84,32 +85,11 @@ fn time(record: &Record) -> String {
 
 fn shown(value: &Value) -> String {
     match value {
-        Value::String(text) => escaped(text),
+        Value::String(text) => one_line(text),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            escaped(&value.to_string())
+            one_line(&value.to_string())
         }
     }
-}
-
-/// `text` on one line and without anything that a terminal would act on.
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            out.extend(c.escape_default());
-        } else if is_hidden(c) {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-/// Characters that are not seen but change what is: controls, and marks that turn the direction of text.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn push_utf16(line: &mut String, c: char) {

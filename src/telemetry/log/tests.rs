@@ -12,6 +12,7 @@ fn logged(format: LogFormat, level: &str, say: impl FnOnce(&LogHandle)) -> Strin
         file: Some(path.clone()),
         rotation: Rotation::default(),
         color: false,
+        redactor: Redactor::default(),
     };
     let worker = "marie".parse().unwrap();
     let (subscriber, handle, complaint) =
@@ -92,6 +93,7 @@ fn a_file_that_cannot_be_opened_is_told_and_not_fatal() {
         file: Some("/proc/no/such/place.log".into()),
         rotation: Rotation::default(),
         color: false,
+        redactor: Redactor::default(),
     };
     let (subscriber, handle, complaint) =
         build(&options, None, SystemClock::shared(), std::io::sink()).unwrap();

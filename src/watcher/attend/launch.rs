@@ -14,6 +14,7 @@ use crate::agent::child::{self, Launch, LaunchError};
 use crate::agent::course::{Course, Limits};
 use crate::agent::disposition::{Disposition, Holding};
 use crate::agent::tail::Tail;
+use crate::agent::trouble::{self, is_scarcity};
 use crate::agent::verdict::Exit;
 use crate::clock::Ticks;
 use crate::os::lock::Lock;
@@ -23,9 +24,6 @@ use crate::task::HoldCause;
 use crate::telemetry::journal::Event as Noted;
 use crate::telemetry::state_file::RunningTask;
 use crate::watcher::ctx::WORKING;
-
-/// Bytes of output at which a run is ended: far above any conversation, far below a disk.
-const OUTPUT_MAX: u64 = 1 << 30;
 
 impl Run {
     /// Starts the agent and records its process.
@@ -48,6 +46,7 @@ impl Run {
             process: Some(agent.child.id.clone()),
             exit: Box::pin(async move { agent.child.exit.await.ok() }),
             tail: Tail::of(agent.stream),
+            stderr: paths.stderr(number),
             stdin: sender(agent.stdin),
             outbox: prepared.first[agent.sent..].to_vec(),
             course: Course::new(self.limits(), self.ctx.clock.ticks()),
@@ -74,6 +73,7 @@ impl Run {
             process,
             exit: Box::pin(async move { gone.await.ok().and(None) }),
             tail: Tail::open(&stream)?,
+            stderr: self.lease.paths(self.ctx.layout()).stderr(self.lease.number()),
             stdin: None,
             outbox: Vec::new(),
             course,
@@ -107,7 +107,12 @@ impl Run {
         let config = &self.ctx.config;
         let wall =
             self.lease.task.spec.timeout_s.map_or(config.agent_timeout, |it| Duration::from_secs(it.into()));
-        Limits { wall, silence: config.idle_timeout, quiet: config.visibility_timeout, output: OUTPUT_MAX }
+        Limits {
+            wall,
+            silence: config.idle_timeout,
+            quiet: config.visibility_timeout,
+            output: config.max_output,
+        }
     }
 
     fn record_start(&mut self, process: &ProcessId, cwd: &std::path::Path) {
@@ -174,13 +179,21 @@ impl Run {
 
     /// What becomes of a task whose agent could not be started: nothing was spent, and it is not its fault.
     fn not_started(&self, error: &LaunchError) -> Box<Disposition> {
-        let cause = match error {
-            LaunchError::Prepare { .. } => HoldCause::Disk,
-            LaunchError::Occupied(_) | LaunchError::Spawn { .. } => HoldCause::Configuration,
+        let (cause, trouble) = match error {
+            LaunchError::Prepare { path, source } if is_scarcity(source) => {
+                (HoldCause::Configuration, Some(trouble::explain(source, path, path)))
+            }
+            LaunchError::Prepare { .. } => (HoldCause::Disk, None),
+            LaunchError::Occupied(_) => (HoldCause::Configuration, None),
+            LaunchError::Spawn { trouble, .. } => (HoldCause::Configuration, Some(trouble.clone())),
         };
         let source = std::error::Error::source(error).map(|it| format!(" ({it})")).unwrap_or_default();
         tracing::error!(task = %self.lease.name, error = %error, cause = %source, "the agent could not be started");
-        deferred(Holding::of(cause, format!("{error}{source}")))
+        let mut holding = Holding::of(cause, format!("{error}{source}"));
+        if let Some(trouble) = trouble {
+            holding.remedy = trouble.remedy;
+        }
+        deferred(holding)
     }
 }
 

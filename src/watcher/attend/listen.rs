@@ -1,5 +1,6 @@
 //! While the agent works: its output is read, its limits are watched, what is to be said to it is said.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -23,9 +24,18 @@ pub(super) struct Live {
     pub(super) process: Option<ProcessId>,
     pub(super) exit: Pin<Box<dyn Future<Output = Option<Exit>>>>,
     pub(super) tail: Tail,
+    pub(super) stderr: PathBuf,
     pub(super) stdin: Option<pipe::Sender>,
     pub(super) outbox: Vec<u8>,
     pub(super) course: Course,
+}
+
+impl Live {
+    /// How much it has printed, as long as the files are; a hole counts like what could be written into it.
+    fn printed(&self) -> u64 {
+        let stderr = std::fs::symlink_metadata(&self.stderr).map_or(0, |it| it.len());
+        self.tail.size().unwrap_or(0).saturating_add(stderr)
+    }
 }
 
 /// What woke us.
@@ -65,11 +75,20 @@ impl Run {
             let acts = live.course.tick(self.ctx.clock.ticks());
             self.act(acts, live);
         };
-        // Everything that was written is in the file now.
-        while self.hear(live) {}
-        live.tail.finish();
+        self.hear_the_rest(live).await;
         live.stdin = None;
         Some((exit, live.course.ended_by()))
+    }
+
+    /// Everything that the agent wrote is in the file now. What it left behind may write on, and is not listened to.
+    async fn hear_the_rest(&mut self, live: &mut Live) {
+        let end = live.tail.size().unwrap_or(0);
+        live.tail.catch_up(end);
+        while self.hear(live) && !live.tail.has_reached(end) {
+            // A long rest must not keep the other runs waiting.
+            tokio::task::yield_now().await;
+        }
+        live.tail.finish();
     }
 
     async fn wait(&mut self, live: &mut Live, wait: Duration) -> Woken {
@@ -125,10 +144,14 @@ impl Run {
         if answered {
             self.completing();
         }
+        if looked.cut {
+            tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, "the agent cut its own output short; reading it from its start again");
+        }
         if looked.bytes > 0 {
-            acts.extend(live.course.heard(looked.bytes, now));
+            live.course.heard(now);
             self.sign_of_life();
         }
+        acts.extend(live.course.measured(live.printed(), now));
         if live.tail.evidence.hopeless().is_some() {
             acts.extend(live.course.end(EndedBy::HopelessWait, now));
         }

@@ -130,10 +130,15 @@ impl Run {
 
     async fn through(&mut self, mut live: listen::Live) -> Option<Disposition> {
         let agent = live.process.clone();
-        let stream = self.lease.paths(self.ctx.layout()).stream(self.lease.number());
-        self.tell.send(Told::Watch(stream.clone())).ok();
+        let paths = self.lease.paths(self.ctx.layout());
+        let (stream, stderr) = (paths.stream(self.lease.number()), live.stderr.clone());
+        for path in [&stream, &stderr] {
+            self.tell.send(Told::Watch(path.clone())).ok();
+        }
         let heard = self.listen(&mut live).await;
-        self.tell.send(Told::Unwatch(stream)).ok();
+        for path in [stream, stderr] {
+            self.tell.send(Told::Unwatch(path)).ok();
+        }
         let (exit, ended_by) = heard?;
         let took = live.course.spent(self.ctx.clock.ticks());
         self.sweep(agent.as_ref()).await;

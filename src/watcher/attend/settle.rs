@@ -31,6 +31,7 @@ impl Run {
             max_retries: self.ctx.config.max_retries,
             now: self.ctx.clock.wall(),
             jitter: Ctx::jitter(),
+            redactor: &self.ctx.redactor,
         };
         dispose(judgement, &self.lease.task, &terms)
     }
