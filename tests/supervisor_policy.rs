@@ -439,6 +439,7 @@ impl<'a> Host<'a> {
             .args(more)
             .env("PATH", format!("{}:/usr/bin:/bin", self.world.path().join("host").display()))
             .env("HOST_LOG", self.path("log"))
+            .env("HOST_SAYS", self.path("says"))
             .env("HOST_DOES", self.path("does"))
             .env("HOST_WATCHER", line);
         command
@@ -472,6 +473,36 @@ fn systemd_is_asked_by_the_units_name_and_its_refusal_is_told_and_tried_again() 
     service.stop();
     assert!(is_alive(last), "it belongs to its host");
     assert!(world.agentctl(&["status"]).status.success());
+}
+
+#[test]
+fn what_the_host_knows_about_a_death_reaches_the_next_watcher() {
+    for by in ["systemd", "docker"] {
+        let world = World::new();
+        let host = Host::new(&world, "start");
+        let marie = world.up("marie");
+        let pid = marie.pid();
+        let says = match by {
+            "systemd" => format!("Result=oom-kill\nExecMainPID={pid}\nExecMainCode=2\nExecMainStatus=9\n"),
+            _ => r#"[{"Name":"/marie","State":{"Status":"exited","OOMKilled":true,"ExitCode":137}}]"#
+                .to_owned(),
+        };
+        fs::write(host.path("says"), says).unwrap();
+        let service = Service::start(&world, &mut host.run(by, &[]), "run");
+        service.says("marie: a watcher is at work already", 1);
+        marie.murder();
+        service.says("marie: up again", 1);
+        let path = world.root().join("workers/marie/state.json");
+        let state = world.until("the crash is written down", || {
+            world::json(&path).filter(|state| state["recovery_count"] == 1)
+        });
+        assert_eq!(state["last_crash_reason"], "oom_killed", "{by}: {state:#}");
+        world.until("the log says it in the runbook's words", || {
+            let log = fs::read_to_string(world.logs().join("marie.log")).ok()?;
+            log.contains("oom-killer ended the watcher of marie").then_some(())
+        });
+        service.stop();
+    }
 }
 
 #[test]

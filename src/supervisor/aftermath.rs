@@ -8,13 +8,14 @@ use std::sync::mpsc;
 
 use super::notice::Notice;
 use super::recovery_trace::Recoveries;
-use crate::clock::SharedClock;
-use crate::config::{Environment, SupervisorConfig};
+use crate::clock::{SharedClock, Timestamp};
+use crate::config::{Environment, RestartBy, SupervisorConfig};
 use crate::layout::Layout;
 use crate::os::holder::Holder;
 use crate::os::oom::Counter;
 use crate::os::process::Exit;
-use crate::recovery::crash::{Dead, Evidence, Verdict, decide, gather, note};
+use crate::recovery::crash::host::{from_docker, from_systemd};
+use crate::recovery::crash::{CrashReason, Dead, Evidence, Verdict, decide, gather, note};
 use crate::task::WorkerName;
 use crate::telemetry::heartbeat::Heartbeat;
 use crate::telemetry::traces::{Traces, TracesGuard};
@@ -173,4 +174,29 @@ impl Aftermath {
             self.traces.send(span);
         }
     }
+}
+
+/// The host has told how a watcher ended. If nothing was known so far, the next watcher is left what it makes of that.
+pub(super) fn by_host(
+    layout: &Layout,
+    worker: &WorkerName,
+    (by, text): (RestartBy, &str),
+    now: Timestamp,
+) -> Option<Verdict> {
+    let dead = Dead::find(layout, worker)?;
+    let path = layout.death(worker);
+    let known = note::read(&path, &dead.process).map(|verdict| verdict.reason);
+    if known.is_some_and(|reason| reason != CrashReason::Unknown) {
+        return None;
+    }
+    let host = match by {
+        RestartBy::Systemd => from_systemd(text, Some(dead.process.pid)),
+        RestartBy::Docker => from_docker(text, worker.as_str()),
+        RestartBy::Exec | RestartBy::Nobody => None,
+    };
+    let known = Evidence { host: Some(host?), ..Evidence::default() };
+    let verdict = decide(&gather(layout, worker, Some(&dead), known));
+    // Without it the next watcher looks for itself.
+    note::write(&path, &dead.process, &verdict, now).ok();
+    Some(verdict)
 }

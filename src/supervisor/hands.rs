@@ -8,10 +8,11 @@ use std::time::Duration;
 use rustix::process::Signal as Number;
 use tokio::sync::mpsc;
 
+use super::aftermath::by_host;
 use super::core::Event;
-use super::host::{Refusal, ask_all};
+use super::host::{Refusal, ask_all, hear};
 use super::notice::Force;
-use super::restarter::asks;
+use super::restarter::{asks, question};
 use super::state::{Actual, Sweep, Swept, Worker};
 use super::sweep::sweep;
 use super::{launch, look};
@@ -24,6 +25,8 @@ use crate::task::WorkerName;
 
 /// How long a watcher may take from its lock's release to its exit, before we go without having seen it.
 const LAST_BREATH: Duration = Duration::from_secs(1);
+/// How long a host may take to say how a watcher ended: the restart waits for it.
+const QUESTION: Duration = Duration::from_secs(3);
 
 /// The hands.
 #[derive(Debug)]
@@ -109,7 +112,16 @@ impl Hands {
     fn ask(&self, worker: &WorkerName) -> Event {
         let (told, name, reaper) = (self.told.clone(), worker.clone(), Arc::clone(&self.reaper));
         let (asks, deadline) = (asks(self.config.restart, worker), self.config.host_deadline);
+        let (layout, clock, by) = (self.layout.clone(), Arc::clone(&self.clock), self.config.restart);
+        let question = question(by, worker);
         tokio::spawn(async move {
+            // A unit that was started again tells of its new life only.
+            if let Some(question) = question
+                && let Some(text) = hear(&reaper, &question, deadline.min(QUESTION)).await
+                && let Some(verdict) = by_host(&layout, &name, (by, &text), clock.wall())
+            {
+                tracing::warn!(worker = %name, reason = %verdict.reason, "{}", verdict.text);
+            }
             match ask_all(reaper, asks, deadline).await {
                 // Whether a watcher came of it, its lock tells.
                 Ok(()) => {}

@@ -39,10 +39,15 @@ pub(super) async fn ask_all(reaper: Arc<Reaper>, asks: Vec<Ask>, deadline: Durat
     Ok(())
 }
 
-async fn one(reaper: &Reaper, ask: &Ask, deadline: Duration) -> Result<(), Refusal> {
+/// Asks a host one question; what it printed. No answer is none: the restart does not depend on it.
+pub(super) async fn hear(reaper: &Reaper, question: &Ask, deadline: Duration) -> Option<String> {
+    one(reaper, question, deadline).await.ok()
+}
+
+async fn one(reaper: &Reaper, ask: &Ask, deadline: Duration) -> Result<String, Refusal> {
     let line = ask.argv.join(" ");
     let failed = |why: String| Refusal::Failed(format!("`{line}`: {why}"));
-    let Some((program, args)) = ask.argv.split_first() else { return Ok(()) };
+    let Some((program, args)) = ask.argv.split_first() else { return Ok(String::new()) };
     let printed = [paper("out"), paper("err")].into_iter().collect::<io::Result<Vec<File>>>();
     let mut printed = printed.map_err(|error| failed(error.to_string()))?;
     let mut command = Command::new(program);
@@ -70,7 +75,7 @@ async fn one(reaper: &Reaper, ask: &Ask, deadline: Duration) -> Result<(), Refus
         Some(answer) if !answer.is(&out) => {
             Err(failed(format!("there is no container of exactly this name, but: {}", said(&out, &err))))
         }
-        Some(_) | None => Ok(()),
+        Some(_) | None => Ok(out),
     }
 }
 

@@ -9,6 +9,7 @@
 //! It deliberately does not run anything, and does not know how often it is asked.
 
 use crate::config::RestartBy;
+use crate::recovery::crash::host::SYSTEMD_PROPERTIES;
 use crate::task::WorkerName;
 
 /// One command that a host is given.
@@ -48,6 +49,21 @@ pub fn asks(by: RestartBy, worker: &WorkerName) -> Vec<Ask> {
                 ask(&["docker", "inspect", "--type=container", "--format={{.Name}}", "--", &name]);
             which.answer = Some(Answer { name: name.clone() });
             vec![which, ask(&["docker", "restart", "--", &name])]
+        }
+    }
+}
+
+/// What to type to hear how `worker`'s watcher ended, before it is started again; nothing where no host ran it.
+pub fn question(by: RestartBy, worker: &WorkerName) -> Option<Ask> {
+    match by {
+        RestartBy::Exec | RestartBy::Nobody => None,
+        RestartBy::Systemd => {
+            let properties = format!("--property={SYSTEMD_PROPERTIES}");
+            Some(ask(&["systemctl", "show", &properties, "--", &format!("agent-worker-{worker}")]))
+        }
+        RestartBy::Docker => {
+            let format = r#"--format=[{"Name":{{json .Name}},"State":{{json .State}}}]"#;
+            Some(ask(&["docker", "inspect", "--type=container", format, "--", worker.as_str()]))
         }
     }
 }

@@ -46,6 +46,8 @@ pub fn from_systemd(text: &str, pid: Option<i32>) -> Option<HostSays> {
 /// What `docker inspect` says of a container.
 #[derive(Deserialize)]
 struct Container {
+    #[serde(rename = "Name")]
+    name: String,
     #[serde(rename = "State")]
     state: State,
 }
@@ -63,10 +65,14 @@ struct State {
     finished_at: String,
 }
 
-/// Reads what `docker inspect NAME` printed. `None` if the container runs, never ran, or if that is no such output.
-pub fn from_docker(text: &str) -> Option<HostSays> {
+/// Reads what `docker inspect NAME` printed. `None` if the container runs, never ran, has another name (Docker also
+/// takes the beginning of an id), or if that is no such output.
+pub fn from_docker(text: &str, name: &str) -> Option<HostSays> {
     let containers: Vec<Container> = serde_json::from_str(text).ok()?;
-    let state = containers.into_iter().next()?.state;
+    let Container { name: found, state } = containers.into_iter().next()?;
+    if found.trim_start_matches('/') != name {
+        return None;
+    }
     if state.running || state.status == "created" {
         return None;
     }
@@ -151,7 +157,7 @@ mod tests {
             (r#"{"Status":"exited","ExitCode":139}"#, Exit::Signal(11), false),
             (r#"{"Status":"exited","ExitCode":78,"Error":"x"}"#, Exit::Code(78), false),
         ] {
-            let said = from_docker(&inspected(state)).unwrap();
+            let said = from_docker(&inspected(state), "marie").unwrap();
             assert_eq!((said.exit, said.oom), (Some(exit), oom), "{state}");
         }
         for none in [
@@ -160,7 +166,9 @@ mod tests {
             "[]",
             "Error: No such object: marie",
         ] {
-            assert_eq!(from_docker(none), None, "{none}");
+            assert_eq!(from_docker(none, "marie"), None, "{none}");
         }
+        let others = inspected(r#"{"Status":"exited","ExitCode":137}"#);
+        assert_eq!(from_docker(&others, "mar"), None, "another container's");
     }
 }

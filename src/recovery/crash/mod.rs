@@ -5,7 +5,7 @@
 //! | [`reason`] | the words |
 //! | [`verdict`] | evidence in, word and sentence out (pure) |
 //! | [`host`] | what systemd and Docker say about the end of a process (pure) |
-//! | [`examine`] | looks at the kernel, the reports and the lock's mirror |
+//! | [`mod@examine`] | looks at the kernel, the reports and the lock's mirror |
 //! | [`note`] | what the supervisor found, left for the next watcher |
 //!
 //! Invariants:
