@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::near::nearest;
 
 /// Every key that may stand in a file: the long flags with underscores.
-pub const KEYS: [&str; 28] = [
+pub const KEYS: [&str; 33] = [
     "root",
     "worker",
     "workers",
@@ -37,6 +37,11 @@ pub const KEYS: [&str; 28] = [
     "cooldown",
     "window",
     "hung_after",
+    "batch_size",
+    "delay",
+    "max_failure_rate",
+    "adaptive",
+    "leaderless",
 ];
 
 /// A configuration file in memory.

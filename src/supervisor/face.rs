@@ -124,6 +124,7 @@ impl SupervisorFace {
             "reason": seen.and_then(|it| it.reason.clone()),
             "status": state.map(|it| it.status),
             "hold": state.and_then(|it| it.hold.clone()),
+            "resume": state.and_then(|it| it.resume),
             "running": state.map(|it| it.running.clone()).unwrap_or_default(),
             "queues": state.map(|it| it.queues),
             "last_crash": state.and_then(|it| it.last_crash),
@@ -138,6 +139,9 @@ impl SupervisorFace {
 impl FaceSource for SupervisorFace {
     fn metrics(&self) -> String {
         let now = self.clock.wall();
+        for (worker, state) in &self.board().states {
+            self.metrics.set_resume(worker, state.resume.as_ref());
+        }
         for (worker, at) in &self.board().beats {
             let age = Duration::try_from(now.duration_since(*at)).unwrap_or_default();
             self.metrics.set_heartbeat_age(worker, age);

@@ -12,8 +12,8 @@
 //! What is wanted (every named worker up, until somebody asks to stop) and what is actual (the table in
 //! [`state`]) are two things; [`core`] brings the second to the first, [`shell`] does what it says.
 //!
-//! It deliberately does not touch tasks: a watcher recovers its own when it starts. It keeps nothing on disk
-//! besides its lock, so its successor only has to look.
+//! It deliberately does not touch tasks, except that it lets a backlog go in batches ([`resume`]): a watcher recovers
+//! its own when it starts. What it keeps on disk is its lock and `resume.json`, so its successor only has to look.
 
 mod aftermath;
 mod banner;
@@ -29,6 +29,7 @@ pub mod notice;
 pub mod recover;
 mod recovery_trace;
 pub mod restart;
+pub mod resume;
 mod shell;
 mod speaker;
 pub mod state;

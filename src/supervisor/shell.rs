@@ -18,6 +18,7 @@ use super::ears::{Ears, Woke, listen_to_files};
 use super::face::SupervisorFace;
 use super::notice::{Force, Notice, Weight};
 use super::restart::Policy;
+use super::resume::auto::Ramps;
 use super::state::{Actual, Worker};
 use super::telling::Telling;
 use super::waiter::{Waited, Waiters};
@@ -75,6 +76,7 @@ pub(super) struct Shell {
     telling: Telling,
     face: Arc<SupervisorFace>,
     aftermath: Aftermath,
+    ramps: Ramps,
     _served: Option<Face>,
     signalled: Vec<ProcessId>,
 }
@@ -109,7 +111,9 @@ impl Shell {
             Policy { max_restarts: config.max_restarts, cooldown: config.cooldown, window: config.window };
         let aftermath = Aftermath::start(&config, env, &clock);
         let names = config.workers.iter().map(|worker| worker.name.clone());
+        let ramps = Ramps::new(layout.clone(), config.durability, Arc::clone(&clock), config.window);
         Ok(Self {
+            ramps,
             core: Core::new(names, policy, config.grace),
             ears: Some(Ears { signals, exits, waits, hints: told }),
             _hints: hints,
@@ -136,6 +140,7 @@ impl Shell {
             self.face.turned(self.core.workers(), self.status());
             let woke = ears.listen(self.patience()).await;
             over = self.woken(woke);
+            self.look_after_resumes();
             let due = self.core.due(self.moment());
             over |= self.perform(due);
         }
@@ -240,6 +245,15 @@ impl Shell {
         self.config.workers.iter().map(|worker| worker.name.clone()).collect()
     }
 
+    fn look_after_resumes(&mut self) {
+        if !self.core.is_stopping() {
+            self.ramps.look_around(&self.names());
+        }
+        for trouble in self.ramps.troubles() {
+            self.telling.warn(&trouble);
+        }
+    }
+
     /// What a worker says about itself is told and shown.
     fn condition(&mut self, worker: &WorkerName) {
         let state = State::read(&self.layout.state(worker));
@@ -297,6 +311,7 @@ impl Shell {
                 }
                 Effect::Say(notice) => {
                     self.say(&notice);
+                    self.ramps.told(&notice);
                     None
                 }
                 Effect::Finish => {
@@ -330,6 +345,7 @@ impl Shell {
     }
 
     fn spawn(&mut self, worker: &WorkerName) -> Event {
+        self.ramps.before_start(worker);
         match self.try_spawn(worker) {
             Ok(process) => Event::Spawned(process),
             Err(error) => {

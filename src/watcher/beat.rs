@@ -187,6 +187,7 @@ impl Beat {
         let state_now = |state: &mut State| {
             state.status = shown.status;
             state.hold.clone_from(&shown.hold);
+            state.resume = shown.resume;
             state.running = shown.running.values().cloned().collect();
             state.queues = shown.queues;
             state.metrics_addr = shown.served.map(|addr| addr.to_string());

@@ -114,6 +114,10 @@ impl Clerk {
             // Its writer was slower than our patience, and faster than we.
             return Some(Told::Looked(looked));
         }
+        // Two names, since whoever moved it to staged was killed in between.
+        if spool.mend(&sentence.file).unwrap_or(false) {
+            return Some(Told::Looked(look::look_at(spool, slot)));
+        }
         let done = spool.reject(sentence.place, &sentence.file, sentence.code, &sentence.why);
         let path = spool.path(sentence.place, &sentence.file);
         let is_over = self.say(&path, (sentence.code, &sentence.why), done);

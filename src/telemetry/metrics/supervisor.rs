@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGaugeVec};
 
 use crate::task::WorkerName;
+use crate::telemetry::state_file::Resuming;
 
 use super::registry::Registrar;
 use super::{MetricsError, Runbook};
@@ -20,6 +21,17 @@ pub struct SupervisorMetrics {
     restarts: IntCounterVec,
     heartbeat_age: GaugeVec,
     loop_lag: Gauge,
+    resume: ResumeGauges,
+}
+
+/// The gradual resumes, one number a worker.
+#[derive(Clone, Debug)]
+struct ResumeGauges {
+    under_way: IntGaugeVec,
+    found: IntGaugeVec,
+    released: IntGaugeVec,
+    failed: IntGaugeVec,
+    batch: IntGaugeVec,
 }
 
 impl SupervisorMetrics {
@@ -46,6 +58,7 @@ impl SupervisorMetrics {
             )?,
             loop_lag: registry
                 .gauge("agent_worker_loop_lag_seconds", "How long ago the supervisor's loop last turned.")?,
+            resume: ResumeGauges::new(&registry)?,
             registry,
         };
         for worker in workers {
@@ -60,6 +73,23 @@ impl SupervisorMetrics {
         self.set_aside.with_label_values(label).set(0);
         self.restarts.with_label_values(label).reset();
         self.heartbeat_age.with_label_values(label).set(0.0);
+        self.set_resume(worker, None);
+    }
+
+    /// The gradual resume that the worker follows, if there is one.
+    pub fn set_resume(&self, worker: &WorkerName, resuming: Option<&Resuming>) {
+        let number =
+            |of: fn(&Resuming) -> u64| resuming.map_or(0, |it| i64::try_from(of(it)).unwrap_or(i64::MAX));
+        let gauges = &self.resume;
+        for (gauge, value) in [
+            (&gauges.under_way, number(|it| if it.stopped { 2 } else { 1 })),
+            (&gauges.found, number(|it| it.found)),
+            (&gauges.released, number(|it| it.released)),
+            (&gauges.failed, number(|it| it.failed)),
+            (&gauges.batch, number(|it| it.batch.into())),
+        ] {
+            gauge.with_label_values(&[worker.as_str()]).set(value);
+        }
     }
 
     /// The text of a scrape, in Prometheus' format.
@@ -97,6 +127,23 @@ impl SupervisorMetrics {
     /// How long ago the supervisor's loop last turned.
     pub fn set_loop_lag(&self, lag: Duration) {
         self.loop_lag.set(lag.as_secs_f64());
+    }
+}
+
+impl ResumeGauges {
+    fn new(registry: &Registrar) -> Result<Self, MetricsError> {
+        let gauges =
+            |what: &str, help| registry.int_gauges(&format!("agent_worker_resume_{what}"), help, "worker");
+        Ok(Self {
+            under_way: gauges(
+                "state",
+                "0 without a gradual resume, 1 while one is under way, 2 when it has stopped.",
+            )?,
+            found: gauges("found_tasks", "How many tasks waited when the gradual resume began.")?,
+            released: gauges("released_tasks", "How many of them were let go.")?,
+            failed: gauges("failed_tasks", "How many of those failed.")?,
+            batch: gauges("batch", "The latest batch of the gradual resume, counted from 1.")?,
+        })
     }
 }
 
