@@ -222,6 +222,7 @@ fn take(config: &ResumeConfig, spool: &Arc<Spool<Disk>>) -> Result<Option<Lead>,
     };
     let found = backlog(spool)?;
     if found == 0 {
+        leader.sweep(spool);
         leader.retire(spool).map_err(|source| ResumeError::Begin(LeaderError::Disk { path, source }))?;
         return Ok(None);
     }
