@@ -351,3 +351,16 @@ fn a_disk_that_does_not_answer_decides_nothing_and_a_task_that_was_taken_away_co
     assert_eq!((play.sizes(), play.end), (vec![5, 1], Some(End::Completed)));
     assert_eq!(play.core.record().failed, 0);
 }
+
+#[test]
+fn one_that_tried_makes_no_adaptive_resume_grow() {
+    let mut play = Play::new(40, Terms { adaptive: true, ..TERMS });
+    play.after(0).hold = Some("outage: 529");
+    play.comes(Fate::Back, 0..5).after(1);
+    assert_eq!(play.sizes(), [5, 1]);
+    play.hold = None;
+    play.comes(Fate::Done, [5]).after(1).after(30);
+    assert_eq!(play.sizes(), [5, 1, 5], "it is no batch that did well");
+    play.comes(Fate::Done, 6..11).after(30);
+    assert_eq!(play.sizes(), [5, 1, 5, 10]);
+}
