@@ -3,6 +3,8 @@
 
 #[path = "support/crash_promises.rs"]
 mod crash_promises;
+#[path = "support/crash_ramp.rs"]
+mod crash_ramp;
 #[path = "support/crash_walk.rs"]
 mod crash_walk;
 #[path = "support/crash_world.rs"]
@@ -13,13 +15,16 @@ mod model_disk;
 use std::collections::BTreeMap;
 
 use agent_worker::task::Place;
+use crash_ramp::Ramp;
 use crash_walk::{Depth, Drop, How, Scenario, Walked, refuse_each, walk};
 use crash_world::{Ending, Mutation};
 use model_disk::Moves;
 
 fn plain(name: &'static str) -> Scenario {
     let drop = Drop { mark: 'A', place: Place::Pending, how: How::Moved, max_retries: 3, is_whole: true };
-    Scenario { name, drop, late: None, is_rewritten: false, taken: &[], endings: &[], moves: Moves::Rename }
+    let (taken, endings): (&[_], &[_]) = (&[], &[]);
+    let (moves, ramp) = (Moves::Rename, Ramp::None);
+    Scenario { name, drop, late: None, is_rewritten: false, taken, endings, moves, ramp }
 }
 
 fn dropped(name: &'static str, place: Place, how: How) -> Scenario {
@@ -73,7 +78,19 @@ fn scenarios() -> Vec<Scenario> {
         ending("link and unlink, cancelled", 3, &[Cancelled]),
     ];
     all_of_them.extend(linked.map(|it| Scenario { moves: Moves::LinkAndUnlink, ..it }));
+    all_of_them.extend(ramps());
     all_of_them
+}
+
+/// Gradual resumes: what is let go, and what is taken back again.
+fn ramps() -> Vec<Scenario> {
+    let taken_back = Scenario { ramp: Ramp::TakenBack, ..plain("a batch is taken back") };
+    let copied = dropped("a batch of copies is let go", Place::Pending, How::Copied);
+    vec![
+        Scenario { moves: Moves::LinkAndUnlink, ..taken_back.clone() },
+        Scenario { ramp: Ramp::LetGo, ..copied },
+        taken_back,
+    ]
 }
 
 fn walk_all(depth: Depth, mutation: Option<&Mutation>) -> Result<Walked, String> {

@@ -21,6 +21,10 @@ pub const fn remedy(cause: HoldCause) -> &'static str {
             "nothing: the worker tries again by itself; https://status.claude.com says whether the API is down, \
              `curl -sI ${ANTHROPIC_BASE_URL:-https://api.anthropic.com}` whether it can be reached from here"
         }
+        HoldCause::Resume => {
+            "look why the tasks failed (`agentctl status`, the *.reason in failed/), then `supervisor resume WORKER` \
+             again, or with --abandon"
+        }
         HoldCause::Disk => "make room, or mend the disk: the worker goes on by itself",
         HoldCause::Configuration => {
             "run `claude --version` and `claude -p hello` as the worker's user to see what is wrong; check \

@@ -111,6 +111,7 @@ mod tests {
             "end_agents",
             "duration",
             "interval",
+            "abandon",
         ];
         let supervisor = supervisor::Supervisor::command();
         let commands = supervisor.get_subcommands().cloned().chain([watcher::Watcher::command()]);

@@ -5,9 +5,10 @@
 use std::ffi::OsString;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Environment, Exit, RecoverConfig, SupervisorConfig, WatcherConfig};
+use crate::config::{Environment, Exit, RecoverConfig, ResumeConfig, SupervisorConfig, WatcherConfig};
 use crate::operator::Report;
 use crate::recovery::LivingAgents;
+use crate::supervisor::resume::verb::{self as resuming, View};
 use crate::supervisor::{self, recover::Wish};
 
 /// What `supervisor recover` was asked for, beside its settings.
@@ -19,6 +20,15 @@ pub(super) struct RecoverWish {
     pub(super) json: bool,
     /// End agents that are still alive.
     pub(super) end_agents: bool,
+}
+
+/// What `supervisor resume` was asked for, beside its settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ResumeWish {
+    /// To lead, to show, to end.
+    pub(super) what: resuming::Wish,
+    /// The end as JSON.
+    pub(super) json: bool,
 }
 
 pub(super) fn watch(config: WatcherConfig, env: &Environment) -> Exit {
@@ -91,5 +101,32 @@ pub(super) fn recover(config: RecoverConfig, wish: RecoverWish, env: &Environmen
 fn tell_death(report: Report, recovered: &supervisor::recover::Recovered) {
     if let Some(died) = &recovered.died {
         report.talk(&format!("its last watcher died: {died}"));
+    }
+}
+
+pub(super) fn resume(config: ResumeConfig, wish: ResumeWish, env: &Environment) -> Exit {
+    let report = Report::new(env);
+    let say = |line: &str| {
+        if wish.json {
+            report.talk(line);
+        } else {
+            report.data(line);
+        }
+    };
+    let view = View { say: &say, warn: &|text| report.warn(text), is_terminal: env.terminals().stderr };
+    if wish.what == resuming::Wish::Plan {
+        report.talk(&format!("this is what resuming {} would do; nothing was changed", config.worker));
+    }
+    match resuming::run(&config, wish.what, &SystemClock::shared(), view) {
+        Ok(resumed) => {
+            if wish.json {
+                report.json(&serde_json::to_value(&resumed).unwrap_or_default());
+            }
+            resumed.exit()
+        }
+        Err(error) => {
+            report.error(&error, error.hint());
+            error.exit()
+        }
     }
 }

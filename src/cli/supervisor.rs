@@ -4,9 +4,10 @@ use std::ffi::OsString;
 
 use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand};
 
-use crate::config::{Environment, Exit, Manner, RecoverConfig, SupervisorConfig};
+use crate::config::{Environment, Exit, Manner, RecoverConfig, ResumeConfig, SupervisorConfig};
 use crate::operator::Report;
 use crate::os::inherited;
+use crate::supervisor::resume::verb::Wish;
 use crate::task::WorkerName;
 
 use super::flags::{AgentFlags, LimitFlags, LogFlags, PlaceFlags, RetentionFlags, TraceFlags};
@@ -30,8 +31,9 @@ Examples:
   supervisor run --restart none                  watchers are units of their own, systemd restarts them
   supervisor recover marie --dry-run             what would be done about a dead marie
   supervisor monitor marie --duration 5m         marie's numbers while it recovers
+  supervisor resume marie                        let its backlog go in batches of 5, every 30 s
 
-Exit codes: 0, 64 usage, 65 data, 69 unavailable, 70 internal, 75 try again, 77 permission, 78 configuration.";
+Exit codes: 0, 1 resume stopped, 64 usage, 65 data, 69 unavailable, 70 internal, 75 try again, 77 permission, 78 configuration.";
 
 const RUN_HELP: &str = "\
 Who restarts a watcher (one layer only):
@@ -56,6 +58,8 @@ pub enum Verb {
     Recover(RecoverFlags),
     /// Watch a worker while it recovers: its numbers, every ten seconds
     Monitor(MonitorFlags),
+    /// Let a worker's backlog go in batches, and stop when too much of it fails
+    Resume(ResumeFlags),
 }
 
 /// The flags of `supervisor up`.
@@ -162,6 +166,63 @@ pub struct RecoverFlags {
     pub log: LogFlags,
 }
 
+/// The flags of `supervisor resume`.
+#[derive(Debug, Args)]
+#[command(after_help = RESUME)]
+pub struct ResumeFlags {
+    /// Whose backlog
+    #[arg(value_name = "WORKER")]
+    pub whom: WorkerName,
+    /// How many tasks the first batch has [default: 5]
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<String>,
+    /// The pause between two batches [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    pub delay: Option<String>,
+    /// Which share of a batch may fail [default: 0.5]
+    #[arg(long, value_name = "SHARE")]
+    pub max_failure_rate: Option<String>,
+    /// Twice as many after a batch without a failure (up to 8 times the first), half as many after one with some
+    #[arg(long)]
+    pub adaptive: bool,
+    /// What to do instead, and how to tell it.
+    #[command(flatten)]
+    pub instead: InsteadFlags,
+    /// After how long without a leader the worker ends the resume by itself [default: 60s]
+    // Hidden: nobody but a test needs another.
+    #[arg(long, value_name = "TIME", hide = true)]
+    pub leaderless: Option<String>,
+    /// full, or none for tests and throw-away roots [default: full]
+    #[arg(long, value_name = "HOW")]
+    pub durability: Option<String>,
+    /// Where the root is.
+    #[command(flatten)]
+    pub place: PlaceFlags,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogFlags,
+}
+
+/// What `supervisor resume` does instead of leading, and how it tells.
+#[derive(Debug, Args)]
+pub struct InsteadFlags {
+    /// Show the batches and do nothing
+    #[arg(long, conflicts_with = "abandon")]
+    pub dry_run: bool,
+    /// End a resume that is under way or has stopped: the worker takes everything again
+    #[arg(long)]
+    pub abandon: bool,
+    /// The end, or the plan, as JSON; the lines go to stderr
+    #[arg(long)]
+    pub json: bool,
+}
+
+const RESUME: &str = "\
+While it is under way the worker takes its tasks from staged/ only. When more than the share of a batch fails, it
+stops: what waits in staged/ goes back to pending/, and the worker takes nothing until somebody has looked; then
+`supervisor resume WORKER` begins again, and --abandon lets everything go. Ctrl-C leaves it to a successor: the same
+command goes on, and so does a running `supervisor up`; after 60 s without a leader the worker ends it by itself.";
+
 /// Runs `supervisor` with `args`, the program first.
 pub fn run(args: &[OsString], env: &Environment) -> Exit {
     inherited::keep_to_the_group();
@@ -172,6 +233,7 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
     match matches.subcommand() {
         Some(("recover", verb)) => recover(verb, env),
         Some(("monitor", verb)) => monitor::run(verb, env),
+        Some(("resume", verb)) => resume(verb, env),
         Some(("run", verb)) => look_after(Manner::Run, verb, env),
         Some((_, verb)) => look_after(Manner::Up, verb, env),
         None => Exit::Usage,
@@ -209,5 +271,26 @@ fn recover(matches: &ArgMatches, env: &Environment) -> Exit {
             Exit::Done
         }
         Ok((config, _)) => seams::recover(config, wish, env),
+    }
+}
+
+fn resume(matches: &ArgMatches, env: &Environment) -> Exit {
+    let Some(worker) = matches.get_one::<WorkerName>("whom").cloned() else { return Exit::Usage };
+    let resolved = parse::settings(matches, env).and_then(|mut settings| {
+        ResumeConfig::resolve(worker, &mut settings, env).map(|config| (config, settings))
+    });
+    let what = match (parse::is_on(matches, "dry_run"), parse::is_on(matches, "abandon")) {
+        (true, _) => Wish::Plan,
+        (false, true) => Wish::Abandon,
+        (false, false) => Wish::Lead,
+    };
+    let wish = seams::ResumeWish { what, json: parse::is_on(matches, "json") };
+    match resolved {
+        Err(error) => parse::misconfigured(&error, env),
+        Ok((_, settings)) if parse::is_on(matches, "print_config") => {
+            Report::new(env).settings(settings.shown());
+            Exit::Done
+        }
+        Ok((config, _)) => seams::resume(config, wish, env),
     }
 }

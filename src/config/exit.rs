@@ -7,7 +7,7 @@ use std::process::{ExitCode, Termination};
 pub enum Exit {
     /// 0: done; for `wait`, the task completed.
     Done,
-    /// 1: `wait` only: the task failed.
+    /// 1: for `wait`, the task failed; for `resume`, too many did.
     TaskFailed,
     /// 64: the command line is wrong.
     Usage,

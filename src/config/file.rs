@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::near::nearest;
 
 /// Every key that may stand in a file: the long flags with underscores.
-pub const KEYS: [&str; 49] = [
+pub const KEYS: [&str; 54] = [
     "root",
     "worker",
     "workers",
@@ -58,6 +58,11 @@ pub const KEYS: [&str; 49] = [
     "retention_every",
     "log_max_mb",
     "log_keep",
+    "batch_size",
+    "delay",
+    "max_failure_rate",
+    "adaptive",
+    "leaderless",
 ];
 
 /// A configuration file in memory.

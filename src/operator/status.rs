@@ -7,6 +7,7 @@ use crate::clock::{Timestamp, epoch_seconds};
 use crate::config::Exit;
 use crate::os::holder::{Holder, Role};
 use crate::os::process::identity::boot_id;
+use crate::recovery::ramp::{Phase, Record};
 use crate::task::{Place, TaskFile, WorkerName};
 use crate::telemetry::heartbeat::Heartbeat;
 use crate::telemetry::state_file::{State, WorkerStatus};
@@ -43,6 +44,8 @@ struct WorkerView {
     state: Option<State>,
     /// Seconds since the last beat.
     beat_s: Option<u64>,
+    /// A gradual resume, and whether somebody leads it.
+    resume: Option<(Box<Record>, bool)>,
     pid: Option<i32>,
     depths: Vec<(Place, usize)>,
     running: Vec<Running>,
@@ -81,6 +84,7 @@ pub fn run(desk: &Desk, args: &StatusArgs) -> Result<Exit, OperatorError> {
     }
     desk.report.data(&heading(desk, &screen));
     desk.report.data(&worker_table(desk, &screen.workers));
+    desk.report.data(&resumes(desk, &screen.workers));
     desk.report.data(&troubles(desk, &screen.workers));
     desk.report.data(&running_table(desk, &screen.workers));
     desk.report.data(&failure_table(desk, &screen.failures));
@@ -110,12 +114,19 @@ fn view(desk: &Desk, name: WorkerName) -> Result<WorkerView, OperatorError> {
     Ok(WorkerView {
         held_by: held_by(desk, &name),
         state: state.exists().then(|| State::read(&state)),
+        resume: resume(desk, &name),
         beat_s: beat.as_ref().map(|beat| beat_age_s(desk, beat)),
         pid: beat.map(|beat| beat.pid),
         depths,
         running: running(desk, &name)?,
         name,
     })
+}
+
+fn resume(desk: &Desk, name: &WorkerName) -> Option<(Box<Record>, bool)> {
+    let path = desk.layout.resume(name);
+    let record = Record::read(&path)?;
+    Some((Box::new(record), crate::os::lock::is_held(&path).unwrap_or(true)))
 }
 
 /// The boot clock tells it exactly; a beat of another boot only has its time of day.
@@ -281,6 +292,27 @@ fn depth_cell(place: Place, depth: usize) -> Cell {
     Cell::toned(depth.to_string(), tone)
 }
 
+fn resumes(desk: &Desk, workers: &[WorkerView]) -> String {
+    let mut text = String::new();
+    for worker in workers {
+        let Some((record, is_led)) = &worker.resume else { continue };
+        let (word, tone) = match (record.state, is_led) {
+            (Phase::Stopped, _) => ("stopped".to_owned(), Tone::Bad),
+            (Phase::Moving | Phase::Waiting, true) => {
+                (format!("led by pid {}", record.leader.pid), Tone::Plain)
+            }
+            (Phase::Moving | Phase::Waiting, false) => ("nobody leads it".to_owned(), Tone::Warn),
+        };
+        text += &desk.report.line(&[
+            Cell::toned(format!("{} resuming", worker.name), Tone::Strong),
+            Cell::plain(format!("{},", record.summary())),
+            Cell::toned(word, tone),
+        ]);
+        text.push('\n');
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
+}
+
 fn troubles(desk: &Desk, workers: &[WorkerView]) -> String {
     let mut text = String::new();
     for worker in workers {
@@ -395,6 +427,17 @@ fn worker_json(desk: &Desk, worker: &WorkerView) -> Value {
         "held_by": worker.held_by,
         "status": worker.word().0,
         "set_aside": worker.set_aside(),
+        "resume": worker.resume.as_ref().map(|(record, is_led)| json!({
+            "state": record.state,
+            "led": is_led,
+            "leader": record.leader.pid,
+            "found": record.found,
+            "released": record.released,
+            "done": record.done,
+            "failed": record.failed,
+            "batch": record.batch,
+            "reason": record.reason,
+        })),
         "hold": worker.state.as_ref().and_then(|state| state.hold.as_ref()),
         "last_crash": worker.state.as_ref().and_then(|state| state.last_crash),
         "last_crash_reason": worker.state.as_ref().and_then(|state| state.last_crash_reason.as_ref()),

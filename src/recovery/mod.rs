@@ -17,6 +17,7 @@ pub mod crash;
 pub mod hands;
 pub mod locks;
 pub mod plan;
+pub mod ramp;
 pub mod recover;
 pub mod survey;
 pub mod witness;

@@ -113,6 +113,7 @@ fn ghosts<S: Store>(spool: &Spool<S>, active: &[FileName]) -> io::Result<Vec<Pat
             let path = spool.path(place, file);
             let worked = active.binary_search(file).is_ok();
             let is_ghost = (worked && is_same(spool, &path, &spool.path(Place::Active, file)))
+                || (place == Place::Pending && is_one_inode(spool, &path, &spool.path(Place::Staged, file)))
                 || filed(spool, file).any(|filed| is_filed(spool, &path, &filed));
             if is_ghost {
                 ghosts.push(path);

@@ -189,11 +189,15 @@ impl<S: Store> Spool<S> {
     /// Makes durable what can be seen now, so that no later power cut brings back what a dead watcher moved.
     ///
     /// Where names came to is synced before where they came from. Nobody moves out of the terminal places;
-    /// between `active/` and the queues names go both ways, and what stands in `active/` came from a queue.
+    /// between `active/` and the queues names go both ways, and what stands in `active/` came from a queue; so it is
+    /// between `staged/` and `pending/`.
     pub fn settle(&self) -> Result<(), StepError> {
-        let works = self.list(Place::Active).is_ok_and(|files| !files.is_empty());
+        let holds = |place| self.list(place).is_ok_and(|files| !files.is_empty());
+        let works = holds(Place::Active);
         let dir = |place: &Place| self.layout.place(&self.worker, *place);
-        let (active, queues) = ([Place::Active], Place::QUEUES);
+        let taken_back = [Place::Pending, Place::Inbox, Place::Staged];
+        let queues = if holds(Place::Staged) { Place::QUEUES } else { taken_back };
+        let active = [Place::Active];
         let (first, then) = if works { (&active[..], &queues[..]) } else { (&queues[..], &active[..]) };
         let dirs = Place::TERMINAL.iter().chain(first).chain(then).map(dir);
         let there = dirs.filter(|dir| self.store.identity(dir).is_ok()).collect();

@@ -37,6 +37,7 @@ pub mod order;
 mod papers;
 pub mod probe;
 pub mod queue;
+mod release;
 pub mod steps;
 pub mod store;
 pub mod suitable;

@@ -125,10 +125,11 @@ impl Queue {
         if base == head.file.stem() || head.place == Place::Inbox {
             return false;
         }
+        // What was let go does not wait for what was not.
+        let before =
+            if head.place == Place::Staged { &[Place::Staged][..] } else { &[Place::Pending, Place::Staged] };
         let first: Result<FileName, _> = format!("{base}.json").parse();
-        first.is_ok_and(|first| {
-            [Place::Pending, Place::Staged].iter().any(|place| self.get(*place, &first).is_some())
-        })
+        first.is_ok_and(|first| before.iter().any(|place| self.get(*place, &first).is_some()))
     }
 }
 
@@ -257,6 +258,16 @@ mod tests {
         (0..20_000).for_each(|n| queue.put(head(Place::Pending, &name(n), n, 0), at(0)));
         assert!((0..20_000).all(|n| queue.remove(Place::Pending, &name(n).parse().unwrap())));
         assert!(queue.is_empty() && queue.heads.capacity() < 2_000, "{}", queue.heads.capacity());
+    }
+
+    #[test]
+    fn what_was_let_go_does_not_wait_for_a_namesake_that_was_not() {
+        let mut queue = Queue::default();
+        queue.put(head(Place::Pending, "x.json", 5, 0), at(10));
+        queue.put(head(Place::Staged, "x~2.json", 6, 0), at(10));
+        assert_eq!(queue.next(at(10), |head| head.place == Place::Staged).unwrap().file.as_str(), "x~2.json");
+        queue.put(head(Place::Staged, "x.json", 7, 0), at(10));
+        assert_eq!(queue.next(at(10), |head| head.place == Place::Staged).unwrap().file.as_str(), "x.json");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | claim | [`super::claim`] |
 //! | conclude, file, requeue, put back, reject | `filing` |
 //! | rename aside, and which names are free | `names` |
+//! | stage, unstage | `release` |
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;

@@ -100,6 +100,24 @@ pub fn transfer(from: &Path, to: &Path) -> Vec<Step> {
     steps
 }
 
+/// A paper that others act upon, written beside its name and synced; it counts from [`announce`] on.
+pub fn draft(temp: &Path, bytes: Vec<u8>) -> Vec<Step> {
+    vec![Step::Write { path: temp.to_owned(), bytes, mtime: None }, Step::SyncFile(temp.to_owned())]
+}
+
+/// Gives a paper a name that nobody may have taken. It is not durable before its next version: nobody has acted yet.
+pub fn begin(draft: &Path, path: &Path) -> Vec<Step> {
+    vec![Step::Move { from: draft.to_owned(), to: path.to_owned() }]
+}
+
+/// Gives a paper its name, durably, in place of its last version.
+pub fn announce(draft: &Path, path: &Path) -> Vec<Step> {
+    vec![
+        Step::Replace { from: draft.to_owned(), to: path.to_owned() },
+        Step::SyncDir(parent(path).to_owned()),
+    ]
+}
+
 /// A claim of a dropped file.
 #[derive(Clone, Debug)]
 pub struct Claim<'a> {

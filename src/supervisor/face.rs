@@ -190,6 +190,7 @@ impl SupervisorFace {
             "backup": seen.is_some_and(|it| it.is_backup),
             "status": state.map(|it| it.status),
             "hold": state.and_then(|it| it.hold.clone()),
+            "resume": state.and_then(|it| it.resume),
             "running": state.map(|it| it.running.clone()).unwrap_or_default(),
             "queues": state.map(|it| it.queues),
             "last_crash": state.and_then(|it| it.last_crash),
@@ -204,6 +205,9 @@ impl SupervisorFace {
 impl FaceSource for SupervisorFace {
     fn metrics(&self) -> String {
         let now = self.clock.wall();
+        for (worker, state) in &self.board().states {
+            self.metrics.set_resume(worker, state.resume.as_ref());
+        }
         let ticks = self.clock.ticks();
         for (worker, beat) in &self.board().beats {
             let by_wall = || Duration::try_from(now.duration_since(beat.at)).unwrap_or_default();

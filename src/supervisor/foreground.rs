@@ -65,8 +65,8 @@ impl Foreground {
     /// The line about an event, if it is one that a person follows; `answer` is the beginning of what the agent
     /// said in a run that completed.
     pub fn task(&mut self, line: &Line, answer: Option<&str>) -> Option<Told> {
-        if line.event == Event::WorkerStatus {
-            return self.remark(line);
+        if let Some(weight) = remark_weight(line.event) {
+            return self.remark(line, weight);
         }
         let (text, weight) = self.happened(line, answer)?;
         let name = line.task.as_ref()?;
@@ -75,10 +75,10 @@ impl Foreground {
     }
 
     /// What a worker has to say about itself, and goes on.
-    fn remark(&self, line: &Line) -> Option<Told> {
+    fn remark(&self, line: &Line, weight: Weight) -> Option<Told> {
         let said = plain_to(line.reason.as_deref()?, REMEDY_CHARS);
         let text = format!("{} {:<7} {said}", self.time(line.time), line.worker);
-        Some(Told { text, weight: Weight::Warning })
+        Some(Told { text, weight })
     }
 
     fn happened(&mut self, line: &Line, answer: Option<&str>) -> Option<(String, Weight)> {
@@ -106,7 +106,13 @@ impl Foreground {
             | Event::Released
             | Event::WorkerStatus
             | Event::Pruned
-            | Event::Folded => {
+            | Event::Folded
+            | Event::ResumeStarted
+            | Event::ResumeBatch
+            | Event::ResumeHeld
+            | Event::ResumeStopped
+            | Event::ResumeCompleted
+            | Event::ResumeAbandoned => {
                 return None;
             }
         })
@@ -187,6 +193,27 @@ impl Foreground {
             hold.cause.as_str(),
             plain(&hold.reason)
         )
+    }
+}
+
+/// How much a line asks of the person that is about a worker and about no task.
+const fn remark_weight(event: Event) -> Option<Weight> {
+    match event {
+        Event::WorkerStatus | Event::ResumeHeld | Event::ResumeAbandoned => Some(Weight::Warning),
+        Event::ResumeStarted | Event::ResumeBatch | Event::ResumeCompleted => Some(Weight::Plain),
+        Event::ResumeStopped => Some(Weight::Alarm),
+        Event::Claimed
+        | Event::Started
+        | Event::Adopted
+        | Event::Resumed
+        | Event::Turn
+        | Event::Requeued
+        | Event::Concluded
+        | Event::Recovered
+        | Event::Held
+        | Event::Released
+        | Event::Pruned
+        | Event::Folded => None,
     }
 }
 

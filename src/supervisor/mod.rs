@@ -13,8 +13,9 @@
 //! What is wanted (every named worker up, until somebody asks to stop) and what is actual (the table in
 //! [`state`]) are two things; [`core`] brings the second to the first, [`shell`] does what it says.
 //!
-//! It deliberately does not touch the tasks of a worker that somebody brings back: a watcher recovers its own when it
-//! starts. It keeps nothing on disk besides its lock, so its successor only has to look.
+//! It deliberately does not touch the tasks of a worker that somebody brings back, except that it lets a backlog go in
+//! batches ([`resume`]): a watcher recovers its own when it starts. What it keeps on disk is its lock and
+//! `resume.json`, so its successor only has to look.
 
 mod aftermath;
 mod banner;
@@ -38,6 +39,7 @@ pub mod recover;
 mod recovery_trace;
 pub mod restart;
 pub mod restarter;
+pub mod resume;
 mod seeing;
 mod shell;
 mod single;

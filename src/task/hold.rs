@@ -20,12 +20,21 @@ pub enum HoldCause {
     Configuration,
     /// The disk is full or fails.
     Disk,
+    /// A gradual resume stopped: too much of a batch failed.
+    Resume,
 }
 
 impl HoldCause {
     /// Every cause.
-    pub const ALL: [Self; 6] =
-        [Self::Auth, Self::Billing, Self::RateLimit, Self::Outage, Self::Configuration, Self::Disk];
+    pub const ALL: [Self; 7] = [
+        Self::Auth,
+        Self::Billing,
+        Self::RateLimit,
+        Self::Outage,
+        Self::Configuration,
+        Self::Disk,
+        Self::Resume,
+    ];
 
     /// The word written into files, labels and answers.
     pub const fn as_str(self) -> &'static str {
@@ -36,6 +45,7 @@ impl HoldCause {
             Self::Outage => "outage",
             Self::Configuration => "configuration",
             Self::Disk => "disk",
+            Self::Resume => "resume",
         }
     }
 
@@ -44,7 +54,7 @@ impl HoldCause {
         match self {
             Self::Auth | Self::Billing | Self::Configuration => ErrorCode::E005,
             Self::RateLimit | Self::Outage => ErrorCode::E006,
-            Self::Disk => ErrorCode::E008,
+            Self::Disk | Self::Resume => ErrorCode::E008,
         }
     }
 
@@ -52,7 +62,7 @@ impl HoldCause {
     pub const fn passes_by_itself(self) -> bool {
         match self {
             Self::RateLimit | Self::Outage | Self::Disk => true,
-            Self::Auth | Self::Billing | Self::Configuration => false,
+            Self::Auth | Self::Billing | Self::Configuration | Self::Resume => false,
         }
     }
 }

@@ -219,7 +219,8 @@ fn held(hold: &Hold) -> Finding {
         | HoldCause::Billing
         | HoldCause::Outage
         | HoldCause::Configuration
-        | HoldCause::Disk => Verdict::Failing,
+        | HoldCause::Disk
+        | HoldCause::Resume => Verdict::Failing,
     };
     let code = hold.error_code.map_or_else(String::new, |code| format!("{code} "));
     let until = hold.until.map_or_else(String::new, |until| format!("; next try at {until}"));
@@ -339,6 +340,7 @@ mod tests {
             (HoldCause::Outage, 503),
             (HoldCause::Configuration, 503),
             (HoldCause::Disk, 503),
+            (HoldCause::Resume, 503),
             (HoldCause::RateLimit, 200),
         ] {
             let (verdict, reasons) = verdict(Part::All, |snapshot| {

@@ -61,6 +61,18 @@ pub enum Event {
     Pruned,
     /// Lines of a run's history were left out.
     Folded,
+    /// A gradual resume began, or another leader goes on with it.
+    ResumeStarted,
+    /// A batch was let go.
+    ResumeBatch,
+    /// No batch is let go until something is over that is no task's fault.
+    ResumeHeld,
+    /// Too much failed.
+    ResumeStopped,
+    /// Everything was let go.
+    ResumeCompleted,
+    /// Somebody ended it before its time, or nobody led it any more.
+    ResumeAbandoned,
 }
 
 /// One line. What does not apply is left out.

@@ -108,6 +108,32 @@ pub struct RunningTask {
     pub correlation_id: Option<String>,
 }
 
+/// A gradual resume, as the worker sees it: while it is under way the worker takes from `staged/` only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resuming {
+    /// Which one.
+    pub id: uuid::Uuid,
+    /// Whether it stopped since too much failed.
+    pub stopped: bool,
+    /// How many tasks waited when it began.
+    pub found: u64,
+    /// How many were let go.
+    pub released: u64,
+    /// How many of those ended well.
+    pub done: u64,
+    /// How many of those failed.
+    pub failed: u64,
+    /// The latest batch, counted from 1.
+    pub batch: u32,
+}
+
+impl std::fmt::Display for Resuming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { found, released, failed, batch, .. } = self;
+        write!(f, "{released}/{found}, batch {batch}, {failed} failed")
+    }
+}
+
 /// How many tasks lie where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -167,6 +193,9 @@ pub struct State {
     /// Since when its supervisor restarts it no more, RFC 3339; a watcher that starts clears it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<Timestamp>,
+    /// The gradual resume that it follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resuming>,
     /// What it has in `active/`.
     pub running: Vec<RunningTask>,
     /// How many tasks lie where.
@@ -192,6 +221,7 @@ impl State {
             metrics_addr: take(&mut fields, "metrics_addr"),
             hold: take(&mut fields, "hold"),
             set_aside: take(&mut fields, "set_aside"),
+            resume: take(&mut fields, "resume"),
             running: take(&mut fields, "running"),
             queues: take(&mut fields, "queues"),
             updated_at: take(&mut fields, "updated_at"),

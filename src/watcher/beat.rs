@@ -190,6 +190,7 @@ impl Beat {
             state.status = shown.status;
             state.hold.clone_from(&shown.hold);
             state.set_aside = None;
+            state.resume = shown.resume;
             state.running = shown.running.values().cloned().collect();
             state.queues = shown.queues;
             state.metrics_addr = shown.served.map(|addr| addr.to_string());

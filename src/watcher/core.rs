@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::hold::Holds;
+use super::takes::Takes;
 use crate::agent::disposition::Holding;
 use crate::clock::{Ticks, Timestamp};
 use crate::spool::{Examined, Head, Identity, Queue};
@@ -94,6 +95,8 @@ pub enum Event {
     Fault(Option<Holding>),
     /// The disk refused a write just now.
     Refused(Holding),
+    /// From where tasks are taken now.
+    Takes(Takes),
     /// The operator, or a signal.
     Asked(Wanted),
     /// The operator says that something was mended: a hold need not be waited out.
@@ -197,6 +200,7 @@ pub struct Core {
     refused: Option<(Holding, Ticks)>,
     /// Whose end began the hold or made it longer.
     stumbled: Option<FileName>,
+    takes: Takes,
     wanted: Wanted,
     left: bool,
 }
@@ -215,6 +219,7 @@ impl Core {
             fault: None,
             refused: None,
             stumbled: None,
+            takes: Takes::All,
             wanted: Wanted::Run,
             left: false,
         }
@@ -239,6 +244,7 @@ impl Core {
             Event::RunEnded(ended) => self.run_ended(ended, now, &mut effects),
             Event::Fault(fault) => self.fault = fault,
             Event::Refused(holding) => self.refused = Some((holding, now.ticks.plus(REFUSED))),
+            Event::Takes(takes) => self.takes = takes,
             Event::Asked(wanted) => self.asked(wanted, &mut effects),
             Event::TryNow => self.holds.try_now(now),
             Event::Tick => self.settle(now, &mut effects),
@@ -261,7 +267,7 @@ impl Core {
     /// Why nothing is started now, if that is so.
     pub fn hold(&self) -> Option<&Holding> {
         let refused = self.refused.as_ref().map(|(holding, _)| holding);
-        self.fault.as_ref().or(refused).or_else(|| self.holds.holding())
+        self.fault.as_ref().or(refused).or_else(|| self.holds.holding()).or_else(|| self.takes.holding())
     }
 
     /// Until when nothing is started, where that is known.
@@ -401,9 +407,10 @@ impl Core {
             return;
         }
         while self.active() < self.slots && self.holds.lets_start(now.ticks) {
-            let (running, claiming) = (&self.running, &self.claiming);
+            let (running, claiming, takes) = (&self.running, &self.claiming, &self.takes);
             let fits = |head: &Head| {
-                !running.contains_key(&head.file)
+                takes.allows(head.place)
+                    && !running.contains_key(&head.file)
                     && !claiming.contains_key(&head.file)
                     && !running
                         .values()

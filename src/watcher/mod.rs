@@ -8,6 +8,8 @@
 //! | `revive` | why the last watcher died, and what it left |
 //! | `shell` | the loop: waits for signals, hints, runs and time, asks the core, does what it says |
 //! | `look` | finds what is new in the queues |
+//! | [`takes`] | from which places tasks are taken (pure) |
+//! | `ramp` | whether a gradual resume is under way |
 //! | `attend` | follows one run from its claim to its end: one async task for each, nobody else knows its process |
 //! | `trace` | the span of an attempt |
 //! | `beat` | says once a second what is going on: heartbeat, state, mirrors of locks |
@@ -39,11 +41,13 @@ mod look;
 mod looks;
 mod mirror;
 mod panic;
+mod ramp;
 mod revive;
 mod shell;
 #[cfg(feature = "test-support")]
 mod stall;
 mod start;
+pub mod takes;
 mod tenure;
 mod trace;
 mod verdicts;

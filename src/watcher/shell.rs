@@ -14,6 +14,7 @@ use super::ctx::Ctx;
 use super::effects::{Errands, Told};
 use super::look::{Finds, Scanner, Slot, Watched};
 use super::looks::Looks;
+use super::ramp::Ramp;
 use super::verdicts::{Verdict, Verdicts};
 use crate::clock::Ticks;
 use crate::os::alarm::{self, Alarm};
@@ -60,6 +61,7 @@ struct Looping {
     verdicts: Verdicts,
     runs: HashMap<FileName, Following>,
     watched: Watched,
+    ramp: Ramp,
     scanner: Option<Scanner>,
     next_scan: Ticks,
     next_beat: Ticks,
@@ -92,6 +94,7 @@ impl Shell {
             verdicts: Verdicts::default(),
             runs: HashMap::new(),
             watched: Watched::new(self.ctx.layout(), &config.worker),
+            ramp: Ramp::default(),
             scanner: Some(Scanner::default()),
             next_scan: Ticks::default(),
             next_beat: Ticks::default(),
@@ -148,6 +151,9 @@ impl Looping {
         let soon = now.ticks.plus(TOGETHER);
         if soon >= self.next_beat {
             self.next_beat = now.ticks.plus(BEAT);
+            // Before it beats: the beat says which resume is followed, and its leader goes by that.
+            let takes = self.ramp.look(&self.ctx, now.ticks);
+            self.on_event(Event::Takes(takes));
             self.beat(shell, now);
         }
         if soon >= self.next_scan

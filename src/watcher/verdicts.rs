@@ -117,6 +117,10 @@ impl Clerk {
             // Its writer was slower than our patience, and faster than we.
             return Some(Told::Looked(looked));
         }
+        // Two names, since whoever moved it to staged was killed in between.
+        if spool.mend(&sentence.file).unwrap_or(false) {
+            return Some(Told::Looked(look::look_at(spool, slot)));
+        }
         // What is wrong with a file is said with words out of it.
         let why = self.redactor.redact(&sentence.why);
         let done = spool.reject(sentence.place, &sentence.file, sentence.code, &why);

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use agent_worker::recovery::ramp::Record;
 use agent_worker::task::{AttemptOutcome, Place, TaskFile, TaskState};
 
 use super::crash_world::{ANSWER, Broken, Home, Moment, OLD, is_queue, is_terminal, layout, marie, place_of};
@@ -37,6 +38,9 @@ pub(crate) fn at_cut(moment: &Moment, cut: Cut) -> Result<(), Broken> {
         hold(is_there, || format!("task {mark} is lost"))?;
         one_place(moment, cut, homes)?;
     }
+    if moment.is_ramped {
+        what_is_staged_is_recorded(moment)?;
+    }
     homes.remove(&OLD);
     homes.values().flatten().try_for_each(|home| papers(moment, home))?;
     reported_stays(moment)
@@ -52,7 +56,12 @@ fn one_place(moment: &Moment, cut: Cut, homes: &[Home]) -> Result<(), Broken> {
             hold(cut == Cut::Power || moment.lost_power || linked, || {
                 format!("two homes after a kill: {places:?}")
             })?;
-            hold(linked || may_both_show(one, two), || format!("two homes of this kind: {places:?}"))
+            // A batch moves from one queue to another.
+            let ramped =
+                moment.is_ramped && one.inode == two.inode && [one, two].iter().all(|it| is_queue(it.place));
+            hold(linked || ramped || may_both_show(one, two), || {
+                format!("two homes of this kind: {places:?}")
+            })
         }
         _ => Err(format!("three homes: {places:?}")),
     }
@@ -67,6 +76,19 @@ fn may_both_show(one: &Home, two: &Home) -> bool {
     shows(is_terminal, is_active)
         || shows(is_active, is_queue)
         || (shows(is_terminal, is_queue) && one.inode == two.inode)
+}
+
+/// A batch is durable before the first of its tasks moves.
+fn what_is_staged_is_recorded(moment: &Moment) -> Result<(), Broken> {
+    let bytes = moment.disk.content(&layout().resume(&marie()));
+    let record =
+        bytes.map(|bytes| Record::parse(bytes).ok_or("resume.json is not whole".to_owned())).transpose()?;
+    let is_named = |home: &Home| {
+        let mut open = record.iter().flat_map(Record::open);
+        open.any(|ticket| home.path.file_name().is_some_and(|it| it == ticket.file.as_str()))
+    };
+    let stray = moment.homes().into_iter().find(|home| home.place == Place::Staged && !is_named(home));
+    hold(stray.is_none(), || format!("{:?} was staged, and no record names it", stray.map(|it| it.path)))
 }
 
 fn nothing_torn_in_active(moment: &Moment) -> Result<(), Broken> {
@@ -155,6 +177,8 @@ fn is_temp(path: &Path) -> bool {
 /// What holds at the end of everything.
 pub(crate) fn at_end(moment: &Moment) -> Result<(), Broken> {
     at_cut(moment, Cut::Kill)?;
+    let resume = moment.disk.content(&layout().resume(&marie()));
+    hold(resume.is_none(), || "a gradual resume is left at its end".to_owned())?;
     let homes = moment.homes();
     let waits = moment.disk.files().find(|(path, _)| place_of(path).is_some_and(|it| !is_terminal(it)));
     hold(waits.is_none(), || format!("{:?} was left behind", waits.map(|it| it.0)))?;

@@ -12,8 +12,10 @@ use agent_worker::spool::found::Examined;
 use agent_worker::spool::{ClaimError, Claimed, Lease, Store};
 use agent_worker::task::{Attempt, ErrorCode, FileName, Place, SessionId, TaskFile, TaskState};
 use agent_worker::text::redact::Redactor;
+use agent_worker::watcher::takes::Takes;
 
 use super::crash_promises::{self as promises, Cut};
+use super::crash_ramp::{self as ramp, Ramp};
 use super::crash_world::{
     Agent, Broken, Dropped, Ending, Moment, Mutation, OLD, Rewrite, World, is_terminal, layout, marie,
     mark_of, now,
@@ -55,6 +57,7 @@ pub(crate) struct Scenario {
     /// How the agents end, one after the other; then well.
     pub(crate) endings: &'static [Ending],
     pub(crate) moves: Moves,
+    pub(crate) ramp: Ramp,
 }
 
 /// What a walk has seen.
@@ -168,6 +171,7 @@ impl Scenario {
         }
         Self::bring(world, &self.drop);
         recover(world).or_else(|_| recover(world))?;
+        ramp::begin(world, self.ramp)?;
         self.drive(world)
     }
 
@@ -178,7 +182,8 @@ impl Scenario {
             Self::finish(world, &mut lease(world, &file)?)?;
         }
         for _ in 0..40 {
-            match next(world) {
+            let takes = ramp::lead(world)?;
+            match next(world, &takes) {
                 Some((place, file)) => self.take(world, place, &file)?,
                 // A claim that failed, and could not be taken back either, is left to the next survey.
                 None if world.refused_at().is_some()
@@ -186,6 +191,7 @@ impl Scenario {
                 {
                     recover(world)?;
                 }
+                None if takes != Takes::All => {}
                 None => return promises::at_end(&world.see(Clone::clone)),
             }
         }
@@ -287,7 +293,7 @@ impl Scenario {
 }
 
 /// Once more, if the disk refused.
-fn again<T, E: std::error::Error>(mut act: impl FnMut() -> Result<T, E>) -> Result<T, Broken> {
+pub(crate) fn again<T, E: std::error::Error>(mut act: impl FnMut() -> Result<T, E>) -> Result<T, Broken> {
     act().or_else(|_| act()).map_err(plain)
 }
 
@@ -308,7 +314,7 @@ pub(crate) fn refuse_each(scenario: &Scenario) -> Result<usize, Broken> {
     Ok(0)
 }
 
-fn plain(error: impl std::error::Error) -> Broken {
+pub(crate) fn plain(error: impl std::error::Error) -> Broken {
     let source = error.source().map(ToString::to_string).unwrap_or_default();
     format!("{error}: {source}")
 }
@@ -326,15 +332,17 @@ fn kept_its_age(world: &World, path: &std::path::Path, mtime_ns: i64) -> Result<
     })
 }
 
-/// The next file in the queues that does not wait for its namesake.
-fn next(world: &World) -> Option<(Place, FileName)> {
+/// The next file in the queues that does not wait for its namesake; while a gradual resume is under way, of those that
+/// it let go.
+fn next(world: &World, takes: &Takes) -> Option<(Place, FileName)> {
     let spool = world.spool();
     let list = |place: Place| {
         let mut files = spool.list(place).unwrap_or_default();
         files.sort();
         files.into_iter().map(move |file| (place, file))
     };
-    let waiting: Vec<_> = Place::QUEUES.into_iter().flat_map(list).collect();
+    let queues = Place::QUEUES.into_iter().filter(|place| takes.allows(*place));
+    let waiting: Vec<_> = queues.flat_map(list).collect();
     let first = |file: &FileName| waiting.iter().any(|(_, it)| it.stem() == file.base());
     waiting.iter().find(|(_, file)| file.base() == file.stem() || !first(file)).cloned()
 }

@@ -108,6 +108,8 @@ pub(crate) struct Moment {
     pub(crate) late_came: bool,
     /// Whether somebody wrote into a file that was just moved, so that half of it may stand in `active/`.
     pub(crate) is_scribbled: bool,
+    /// Whether a gradual resume has begun, so that what is staged is named in its record.
+    pub(crate) is_ramped: bool,
     /// Whether a power cut may have left two homes, and no recovery has come to its end since.
     pub(crate) lost_power: bool,
     /// Whether an operation or a recovery is under way.
@@ -120,6 +122,7 @@ impl Moment {
         self.disk.print().hash(&mut hash);
         (&self.agents, &self.dropped, &self.finished, &self.crashed).hash(&mut hash);
         (&self.reported, self.late_came, self.is_scribbled, self.is_amid, self.lost_power).hash(&mut hash);
+        self.is_ramped.hash(&mut hash);
         hash.finish()
     }
 }

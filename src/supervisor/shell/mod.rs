@@ -22,6 +22,7 @@ use super::facts::Ward;
 use super::hands::{Hands, Later};
 use super::notice::{Notice, Weight};
 use super::restart::Policy;
+use super::resume::auto::Ramps;
 use super::single::Single;
 use super::state::{Actual, Worker};
 use super::telling::Telling;
@@ -98,6 +99,7 @@ pub(super) struct Shell {
     telling: Telling,
     face: Arc<SupervisorFace>,
     aftermath: Aftermath,
+    ramps: Ramps,
     door: Door,
     ward: Ward,
     single: Single,
@@ -134,6 +136,7 @@ impl Shell {
             telling.warn("no file events here (inotify): looking every few seconds instead");
         }
         let aftermath = Aftermath::start(&config, env, &clock);
+        let ramps = Ramps::new(layout.clone(), config.durability, Arc::clone(&clock), config.window);
         let look_every = LOOK_EVERY.min(config.hung_after / LOOKS);
         Ok(Self {
             workers: config.workers.iter().map(|worker| worker.name.clone()).collect(),
@@ -148,6 +151,7 @@ impl Shell {
             telling,
             face,
             aftermath,
+            ramps,
             door,
             single: given.single,
             log: given.log,
@@ -166,6 +170,7 @@ impl Shell {
             self.face.turned(self.core.workers(), self.status());
             let woke = ears.listen(self.patience()).await;
             self.woken(woke);
+            self.look_after_resumes();
             if self.clock.ticks().since(self.looked) >= self.look_every {
                 self.look_at_everything();
             }
@@ -291,6 +296,7 @@ impl Shell {
                 return Some((worker, looked));
             }
             Effect::Spawn(worker) => {
+                self.ramps.before_start(&worker);
                 let (event, prints) = self.hands.start(&worker);
                 if let Some(path) = prints {
                     self.telling.prints_to(&worker, path);
@@ -304,7 +310,10 @@ impl Shell {
             }
             Effect::Await(worker) => self.wait(&worker),
             Effect::Sweep(worker, what) => self.hands.sweep(&worker, what),
-            Effect::Say(notice) => self.say(&notice),
+            Effect::Say(notice) => {
+                self.say(&notice);
+                self.ramps.told(&notice);
+            }
             Effect::Finish => self.over = Some(Ended::Asked),
         }
         None

@@ -51,6 +51,16 @@ impl Shell {
         }
     }
 
+    /// Leads the resumes that nobody leads, and tells what goes wrong with those that we do.
+    pub(super) fn look_after_resumes(&mut self) {
+        if !self.core.is_stopping() {
+            self.ramps.look_around(&self.workers);
+        }
+        for trouble in self.ramps.troubles() {
+            self.telling.warn(&trouble);
+        }
+    }
+
     fn keep_the_lock(&mut self) {
         match self.single.keep(self.clock.wall()) {
             Ok(Kept::Ours) => {}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus::{Gauge, GaugeVec, Histogram, IntCounterVec, IntGaugeVec};
 
 use crate::task::WorkerName;
+use crate::telemetry::state_file::Resuming;
 
 use super::registry::Registrar;
 use super::{MetricsError, Runbook};
@@ -51,6 +52,17 @@ pub struct SupervisorMetrics {
     recovery: Histogram,
     heartbeat_age: GaugeVec,
     loop_lag: Gauge,
+    resume: ResumeGauges,
+}
+
+/// The gradual resumes, one number a worker.
+#[derive(Clone, Debug)]
+struct ResumeGauges {
+    under_way: IntGaugeVec,
+    found: IntGaugeVec,
+    released: IntGaugeVec,
+    failed: IntGaugeVec,
+    batch: IntGaugeVec,
 }
 
 impl SupervisorMetrics {
@@ -107,6 +119,7 @@ impl SupervisorMetrics {
             )?,
             loop_lag: registry
                 .gauge("agent_worker_loop_lag_seconds", "How long ago the supervisor's loop last turned.")?,
+            resume: ResumeGauges::new(&registry)?,
             registry,
         };
         for worker in workers {
@@ -125,6 +138,23 @@ impl SupervisorMetrics {
         self.recoveries.with_label_values(label).reset();
         self.recovered_tasks.with_label_values(label).reset();
         self.heartbeat_age.with_label_values(label).set(0.0);
+        self.set_resume(worker, None);
+    }
+
+    /// The gradual resume that the worker follows, if there is one.
+    pub fn set_resume(&self, worker: &WorkerName, resuming: Option<&Resuming>) {
+        let number =
+            |of: fn(&Resuming) -> u64| resuming.map_or(0, |it| i64::try_from(of(it)).unwrap_or(i64::MAX));
+        let gauges = &self.resume;
+        for (gauge, value) in [
+            (&gauges.under_way, number(|it| if it.stopped { 2 } else { 1 })),
+            (&gauges.found, number(|it| it.found)),
+            (&gauges.released, number(|it| it.released)),
+            (&gauges.failed, number(|it| it.failed)),
+            (&gauges.batch, number(|it| it.batch.into())),
+        ] {
+            gauge.with_label_values(&[worker.as_str()]).set(value);
+        }
     }
 
     /// The text of a scrape, in Prometheus' format.
@@ -185,6 +215,23 @@ fn count(gauges: &IntGaugeVec, all: &[&str], found: &[&str]) {
     for word in all {
         let times = found.iter().filter(|it| *it == word).count();
         gauges.with_label_values(&[word]).set(i64::try_from(times).unwrap_or(i64::MAX));
+    }
+}
+
+impl ResumeGauges {
+    fn new(registry: &Registrar) -> Result<Self, MetricsError> {
+        let gauges =
+            |what: &str, help| registry.int_gauges(&format!("agent_worker_resume_{what}"), help, "worker");
+        Ok(Self {
+            under_way: gauges(
+                "state",
+                "0 without a gradual resume, 1 while one is under way, 2 when it has stopped.",
+            )?,
+            found: gauges("found_tasks", "How many tasks waited when the gradual resume began.")?,
+            released: gauges("released_tasks", "How many of them were let go.")?,
+            failed: gauges("failed_tasks", "How many of those failed.")?,
+            batch: gauges("batch", "The latest batch of the gradual resume, counted from 1.")?,
+        })
     }
 }
 

@@ -1,0 +1,189 @@
+//! What became of a task that was let go: looked for where it can be, in the direction in which tasks move.
+//!
+//! A task is told from another of its name by the moment when it was dropped: the age of its file until it is
+//! claimed, a field of its record from then on.
+
+use std::cmp::Ordering;
+use std::path::Path;
+
+use super::record::Ticket;
+use crate::clock::Timestamp;
+use crate::spool::found::FILE_LIMIT;
+use crate::spool::store::is_no_answer;
+use crate::spool::{Identity, Spool, Store};
+use crate::task::{Place, TaskFile};
+
+/// Where a task of a batch is, and what that means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It waits in `staged/`.
+    Staged,
+    /// It is being worked on.
+    Works,
+    /// It is in `pending/`, and was charged since.
+    Charged,
+    /// It is in `pending/` as it was.
+    Back,
+    /// It ended well.
+    Done,
+    /// It ended badly.
+    Failed,
+    /// It was cancelled, or somebody took it away.
+    Gone,
+    /// The disk did not say.
+    Unknown,
+}
+
+/// A file of the ticket's name, read.
+enum Sight {
+    Ours { charges: u32 },
+    Another,
+    Unreadable,
+}
+
+/// What became of the task of `ticket`.
+pub fn fate<S: Store>(spool: &Spool<S>, ticket: &Ticket) -> Fate {
+    // It may have moved from where we had not looked yet to where we had.
+    let found = look(spool, ticket);
+    if found == Fate::Gone { look(spool, ticket) } else { found }
+}
+
+fn look<S: Store>(spool: &Spool<S>, ticket: &Ticket) -> Fate {
+    let mut is_unread = false;
+    for place in
+        [Place::Staged, Place::Active, Place::Completed, Place::Failed, Place::Cancelled, Place::Pending]
+    {
+        let names: Vec<_> = if Place::TERMINAL.contains(&place) {
+            spool.taken(place, &ticket.file).collect()
+        } else {
+            vec![spool.path(place, &ticket.file)]
+        };
+        for path in names {
+            match see(spool, &path, ticket) {
+                Some(Sight::Ours { charges }) => return meaning(place, charges.cmp(&ticket.charges)),
+                Some(Sight::Unreadable) => is_unread = true,
+                Some(Sight::Another) | None => {}
+            }
+        }
+    }
+    if is_unread { Fate::Unknown } else { Fate::Gone }
+}
+
+const fn meaning(place: Place, charges: Ordering) -> Fate {
+    match place {
+        Place::Staged => Fate::Staged,
+        Place::Active => Fate::Works,
+        Place::Completed => Fate::Done,
+        Place::Failed => Fate::Failed,
+        Place::Cancelled => Fate::Gone,
+        Place::Pending | Place::Inbox if matches!(charges, Ordering::Greater) => Fate::Charged,
+        Place::Pending | Place::Inbox => Fate::Back,
+    }
+}
+
+fn see<S: Store>(spool: &Spool<S>, path: &Path, ticket: &Ticket) -> Option<Sight> {
+    match spool.store().read(path, FILE_LIMIT) {
+        Ok((bytes, identity)) => Some(compare(&bytes, identity, ticket)),
+        Err(error) if is_no_answer(&error) => Some(Sight::Unreadable),
+        // A pipe or a link is filed as it is; its name has an age too.
+        Err(_) => {
+            let dropped_at = dropped_at(spool.store().identity(path).ok()?);
+            let ours = dropped_at == ticket.dropped_at;
+            Some(if ours { Sight::Ours { charges: ticket.charges } } else { Sight::Another })
+        }
+    }
+}
+
+fn compare(bytes: &[u8], identity: Identity, ticket: &Ticket) -> Sight {
+    let record = TaskFile::parse(bytes).ok().map(|task| task.record);
+    let submitted = record.as_ref().and_then(|record| record.submitted_at);
+    if submitted != Some(ticket.dropped_at) && dropped_at(identity) != ticket.dropped_at {
+        return Sight::Another;
+    }
+    Sight::Ours { charges: record.and_then(|record| record.retry_count).unwrap_or(0) }
+}
+
+/// The age of a file, as a moment.
+pub fn dropped_at(identity: Identity) -> Timestamp {
+    Timestamp::from_nanosecond(i128::from(identity.mtime_ns)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::layout::Layout;
+    use crate::os::durable::{Durability, write_new};
+    use crate::spool::Disk;
+
+    /// When the task was dropped, in seconds since 1970.
+    const DROPPED: u64 = 1_700_000_000;
+
+    fn world() -> (tempfile::TempDir, Spool<Disk>, Ticket) {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, worker) = (Layout::new(dir.path()), "marie".parse().unwrap());
+        for folder in layout.worker_dirs(&worker) {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        let spool =
+            Spool::new(layout, worker, Disk::new(dir.path(), Durability::None), Arc::new(SystemClock));
+        let dropped_at = Timestamp::from_second(i64::try_from(DROPPED).unwrap()).unwrap();
+        (dir, spool, Ticket { file: "x.json".parse().unwrap(), dropped_at, charges: 1 })
+    }
+
+    /// A file of that name, which was claimed before unless it has no count.
+    fn put(spool: &Spool<Disk>, place: Place, name: &str, (dropped, charges): (u64, Option<u32>)) {
+        let at = Timestamp::from_second(i64::try_from(dropped).unwrap()).unwrap();
+        let task = charges.map_or_else(
+            || r#"{"prompt":"x"}"#.to_owned(),
+            |n| format!(r#"{{"prompt":"x","submitted_at":"{at}","retry_count":{n}}}"#),
+        );
+        // One that was claimed has another age than its file.
+        let age = SystemTime::UNIX_EPOCH + Duration::from_secs(if charges.is_some() { 5 } else { dropped });
+        let path = spool.path(place, &name.parse().unwrap());
+        write_new(&path, task.as_bytes(), Some(age)).unwrap();
+    }
+
+    #[test]
+    fn a_task_is_found_wherever_it_went_and_told_from_another_of_its_name() {
+        let ours = |charges| (DROPPED, charges);
+        let others = (DROPPED + 1, Some(9));
+        for (what, files, expected) in [
+            ("waits as it was dropped", vec![(Place::Staged, "x.json", ours(None))], Fate::Staged),
+            ("is taken and not stamped yet", vec![(Place::Active, "x.json", ours(None))], Fate::Works),
+            ("works", vec![(Place::Active, "x.json", ours(Some(1)))], Fate::Works),
+            ("ended well", vec![(Place::Completed, "x.json", ours(Some(1)))], Fate::Done),
+            (
+                "ended badly, under another name",
+                vec![(Place::Failed, "x.json", others), (Place::Failed, "x~2.json", ours(Some(2)))],
+                Fate::Failed,
+            ),
+            ("was cancelled", vec![(Place::Cancelled, "x.json", ours(Some(1)))], Fate::Gone),
+            ("is back unharmed", vec![(Place::Pending, "x.json", ours(Some(1)))], Fate::Back),
+            ("is back and was charged", vec![(Place::Pending, "x.json", ours(Some(2)))], Fate::Charged),
+            (
+                "is not it",
+                vec![(Place::Completed, "x.json", others), (Place::Staged, "x.json", others)],
+                Fate::Gone,
+            ),
+            (
+                "is not the new drop of its name",
+                vec![
+                    (Place::Pending, "x.json", (DROPPED + 9, None)),
+                    (Place::Active, "x.json", ours(Some(1))),
+                ],
+                Fate::Works,
+            ),
+            ("was no task", vec![], Fate::Gone),
+        ] {
+            let (_dir, spool, ticket) = world();
+            for (place, name, whose) in files {
+                put(&spool, place, name, whose);
+            }
+            assert_eq!(fate(&spool, &ticket), expected, "it {what}");
+        }
+    }
+}
