@@ -61,15 +61,8 @@ pub struct Ended {
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// Somebody looked at a name in a queue.
-    Looked {
-        /// Where.
-        place: Place,
-        /// At what.
-        file: FileName,
-        /// What was there.
-        found: Examined,
-    },
+    /// Somebody looked at names in queues, and this is what was there.
+    Looked(Vec<((Place, FileName), Examined)>),
     /// A claim succeeded, or a living agent was adopted: a run is under way.
     Running {
         /// Its file.
@@ -229,7 +222,10 @@ impl Core {
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
-            Event::Looked { place, file, found } => effects = self.looked((place, file), found, now),
+            // All of it is known before anything is taken, or what is seen first would go first.
+            Event::Looked(looked) => {
+                effects.extend(looked.into_iter().flat_map(|(slot, found)| self.looked(slot, found, now)));
+            }
             Event::Running { file, name, run } => {
                 self.claiming.remove(&file);
                 // A drop of this name that was seen while it was being claimed is seen as one now: left under its

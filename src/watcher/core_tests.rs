@@ -31,7 +31,7 @@ fn head(place: Place, name: &str) -> Head {
 }
 
 fn seen(place: Place, name: &str) -> Event {
-    Event::Looked { place, file: file(name), found: Examined::Task(Box::new(head(place, name))) }
+    Event::Looked(vec![((place, file(name)), Examined::Task(Box::new(head(place, name))))])
 }
 
 fn core(slots: usize) -> Core {
@@ -79,8 +79,7 @@ fn a_task_pinned_to_another_is_left_alone() {
     let mut core = core(5);
     let mut pinned = head(Place::Inbox, "a");
     pinned.pinned = Some("anga".parse().unwrap());
-    let event =
-        Event::Looked { place: Place::Inbox, file: file("a"), found: Examined::Task(Box::new(pinned)) };
+    let event = Event::Looked(vec![((Place::Inbox, file("a")), Examined::Task(Box::new(pinned)))]);
     assert_eq!(core.handle(event, now(1)), []);
     assert!(core.queue().is_empty());
 }
@@ -130,22 +129,17 @@ fn one_name_is_never_worked_on_twice_at_once() {
     core.handle(seen(Place::Pending, "a"), now(1));
     let mut same_id = head(Place::Pending, "b");
     same_id.name = "a".parse().unwrap();
-    let event =
-        Event::Looked { place: Place::Pending, file: file("b"), found: Examined::Task(Box::new(same_id)) };
+    let event = Event::Looked(vec![((Place::Pending, file("b")), Examined::Task(Box::new(same_id)))]);
     assert_eq!(core.handle(event, now(1)), []);
 }
 
 #[test]
 fn half_a_file_has_ten_seconds_from_its_last_change() {
     let mut core = core(1);
-    let half = |inode| Event::Looked {
-        place: Place::Pending,
-        file: file("h"),
-        found: Examined::Unsettled {
-            identity: Some(identity(inode)),
-            by_content: true,
-            why: "half".to_owned(),
-        },
+    let half = |inode| {
+        let (identity, why) = (Some(identity(inode)), "half".to_owned());
+        let found = Examined::Unsettled { identity, by_content: true, why };
+        Event::Looked(vec![((Place::Pending, file("h")), found)])
     };
     core.handle(half(1), now(0));
     core.handle(half(2), now(8));
@@ -223,11 +217,7 @@ fn the_file_of_a_living_run_is_taken_back_from_whoever_queued_it() {
     run(&mut core, "a", 1);
     let mut queued = head(Place::Pending, "renamed");
     queued.run = Some(run_of("a"));
-    let event = Event::Looked {
-        place: Place::Pending,
-        file: file("renamed"),
-        found: Examined::Task(Box::new(queued)),
-    };
+    let event = Event::Looked(vec![((Place::Pending, file("renamed")), Examined::Task(Box::new(queued)))]);
     assert_eq!(
         core.handle(event, now(2)),
         [Effect::TakeBack { place: Place::Pending, file: file("renamed") }]
@@ -260,8 +250,7 @@ fn what_is_due_and_cannot_start_does_not_wake_the_worker_over_and_over() {
     run(&mut core, "a", 1);
     let mut later = head(Place::Pending, "later");
     later.not_before = Some(now(5).wall);
-    let event =
-        Event::Looked { place: Place::Pending, file: file("later"), found: Examined::Task(Box::new(later)) };
+    let event = Event::Looked(vec![((Place::Pending, file("later")), Examined::Task(Box::new(later)))]);
     core.handle(event, now(2));
     assert_eq!(core.next_moment(now(2)), Some(Ticks(Duration::from_secs(5))));
     assert_eq!(core.next_moment(now(6)), None, "it waits for the slot");
@@ -282,4 +271,15 @@ fn a_run_that_never_reached_the_api_says_nothing_of_a_hold() {
     let effects = core.handle(refused, now(19));
     assert!(core.hold().is_some());
     assert!(effects.contains(&claim(Place::Pending, "good")), "the next one tries: {effects:?}");
+}
+
+#[test]
+fn what_is_found_together_goes_in_its_order_and_not_as_it_was_seen() {
+    let mut core = core(1);
+    let mut urgent = head(Place::Pending, "urgent");
+    urgent.priority = 9;
+    let task = |head: Head| ((head.place, head.file.clone()), Examined::Task(Box::new(head)));
+    let looked = Event::Looked(vec![task(head(Place::Pending, "plain")), task(urgent)]);
+    let effects = core.handle(looked, now(0));
+    assert_eq!(effects, [Effect::Claim { place: Place::Pending, file: file("urgent") }]);
 }

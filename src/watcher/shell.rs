@@ -278,14 +278,14 @@ impl Looping {
     }
 
     fn on_looked(&mut self, looked: Vec<(Slot, Examined)>) {
-        for ((place, file), found) in looked {
-            self.warn_of_a_wrong_pin(place, &found);
-            if found == Examined::Gone {
+        for (slot, found) in &looked {
+            self.warn_of_a_wrong_pin(slot.0, found);
+            if *found == Examined::Gone {
                 // It may only be out of reach: the next look at everything must not take it for known.
-                self.unsure.insert((place, file.clone()));
+                self.unsure.insert(slot.clone());
             }
-            self.on_event(Event::Looked { place, file, found });
         }
+        self.on_event(Event::Looked(looked));
     }
 
     /// A task in this worker's own folder that is pinned to another would wait for ever, unseen.
