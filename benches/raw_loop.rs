@@ -123,6 +123,7 @@ impl Tree {
             Step::Write { path, bytes, mtime } => durable::write_new(&path, &bytes, mtime),
             Step::Replace { from, to } => fs::rename(from, to),
             Step::Remove(path) => fs::remove_file(path),
+            Step::Look(_) | Step::Note(_) => Ok(()),
         })
     }
 

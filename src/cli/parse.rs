@@ -78,6 +78,7 @@ fn variable(key: &str) -> &'static str {
         "concurrency" => "WORKER_CONCURRENCY",
         "visibility_timeout" => "QUEUE_VISIBILITY_TIMEOUT",
         "max_retries" => "MAX_RETRIES",
+        "reserve" => "DISK_RESERVE",
         "traces_exporter" => "OTEL_TRACES_EXPORTER",
         "otlp_endpoint" => "OTEL_EXPORTER_OTLP_ENDPOINT",
         _ => "?",

@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::near::nearest;
 
 /// Every key that may stand in a file: the long flags with underscores.
-pub const KEYS: [&str; 27] = [
+pub const KEYS: [&str; 29] = [
     "root",
     "worker",
     "workers",
@@ -28,6 +28,8 @@ pub const KEYS: [&str; 27] = [
     "idle_timeout",
     "visibility_timeout",
     "max_retries",
+    "reserve",
+    "reserve_inodes",
     "agent_env",
     "traces_exporter",
     "otlp_endpoint",

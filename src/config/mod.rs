@@ -17,6 +17,7 @@ mod exit;
 mod file;
 mod near;
 mod settings;
+mod size;
 mod supervisor;
 mod watcher;
 
@@ -28,5 +29,6 @@ pub use exit::Exit;
 pub use file::{ConfigFile, KEYS};
 pub use near::nearest;
 pub use settings::{Given, Settings, Shown};
+pub use size::parse_size;
 pub use supervisor::{RecoverConfig, RestartBy, SupervisorConfig, WorkerSpec};
 pub use watcher::{AgentKind, LogConfig, LogFormat, LogLevel, WatcherConfig, address, default_metrics_addr};

@@ -165,7 +165,7 @@ impl SupervisorConfig {
 
 /// The flags that a watcher understands too and that are not said for each one anyway.
 fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
-    const ALSO_THE_WATCHERS: [&str; 16] = [
+    const ALSO_THE_WATCHERS: [&str; 18] = [
         "config",
         "claude_bin",
         "agent",
@@ -181,6 +181,8 @@ fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
         "idle_timeout",
         "visibility_timeout",
         "max_retries",
+        "reserve",
+        "reserve_inodes",
         "agent_env",
     ];
     let mut args = Vec::new();

@@ -18,4 +18,5 @@ pub mod lock;
 pub mod process;
 pub mod signals;
 pub mod space;
+pub mod trouble;
 pub mod watch;

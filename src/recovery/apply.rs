@@ -1,7 +1,11 @@
 //! Doing: a plan, action by action. It may be cut anywhere; the next survey carries on.
 
+use std::io;
+
 use super::plan::{Action, Plan};
 use crate::os::process::ProcessId;
+use crate::os::trouble::Trouble;
+use crate::spool::steps::Step;
 use crate::spool::{Lease, Spool, StepError, Store};
 use crate::task::{ErrorCode, FileName, Place, TaskFile};
 
@@ -13,8 +17,9 @@ pub trait Hands {
     fn remove_lock(&self, path: &std::path::Path);
     /// Empties the scratch of all runs but those whose agents live.
     fn clear_scratch(&self);
-    /// Notes what was done to a task, in the journal.
-    fn note(&self, action: &Action, task: Option<&TaskFile>);
+    /// Notes what becomes of a task, in the journal, before it is moved. An error means that it must not be moved now,
+    /// or the line would be lost.
+    fn note(&self, action: &Action, task: Option<&TaskFile>) -> io::Result<()>;
     /// Tells the person who looks on.
     fn say(&self, line: &str);
 }
@@ -40,6 +45,15 @@ pub enum ApplyError {
         #[source]
         source: StepError,
     },
+    /// What was to become of a task could not be noted.
+    #[error("could not note in the journal what becomes of `{file}`")]
+    Journal {
+        /// The task's file.
+        file: FileName,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A file that the plan was made from is not there any more, or is another.
     #[error("`{0}` changed since the survey; recover again")]
     Changed(FileName),
@@ -53,6 +67,17 @@ pub enum ApplyError {
         /// How many.
         count: usize,
     },
+}
+
+impl ApplyError {
+    /// The trouble of the machine behind it, if it is that: then it is worth waiting.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Disk { source, .. } => Trouble::of(&source.source),
+            Self::Journal { source, .. } => Trouble::of(source),
+            Self::Changed(_) | Self::Undying { .. } => None,
+        }
+    }
 }
 
 /// Does everything in `plan`. Whoever calls holds the worker's lock.
@@ -97,21 +122,22 @@ fn perform<S: Store>(spool: &Spool<S>, action: &Action, hands: &impl Hands) -> R
             with_task(spool, file, action, hands, |task| spool.file(file, task).map(drop))
         }
         Action::Conclude { file, outcome, answer, usage } => {
-            with_lease(spool, file, action, hands, |lease| {
-                spool.conclude(lease, outcome, *usage, answer.as_deref().map(str::as_bytes)).map(drop)
-            })
+            let answer = answer.as_deref().map(str::as_bytes);
+            let note = |lease: &Lease| hands.note(action, Some(&lease.task));
+            with_lease(spool, file, |lease| spool.conclude(lease, (outcome, *usage), answer, note).map(drop))
         }
         Action::Requeue { file, entry, .. } => {
-            with_lease(spool, file, action, hands, |lease| spool.requeue(lease, entry))
+            let note = |lease: &Lease| hands.note(action, Some(&lease.task));
+            with_lease(spool, file, |lease| spool.requeue(lease, entry, note))
         }
         Action::PutBack { file } => with_task(spool, file, action, hands, |task| spool.put_back(file, task)),
         Action::MoveBack { file } => {
             let done = spool.move_back(file).map_err(|source| disk(file, source));
-            done.inspect(|()| hands.note(action, None))
+            done.and_then(|()| noted(file, hands.note(action, None)))
         }
         Action::Reject { file, reason } => {
             let done = spool.reject(Place::Active, file, ErrorCode::E002, reason);
-            done.map_err(|source| disk(file, source)).map(|_| hands.note(action, None))
+            done.map_err(|source| disk(file, source)).and_then(|_| noted(file, hands.note(action, None)))
         }
         Action::DropGhost { path } => spool
             .drop_ghost(path)
@@ -138,29 +164,33 @@ fn with_task<S: Store>(
     act: impl FnOnce(&TaskFile) -> Result<(), StepError>,
 ) -> Result<(), ApplyError> {
     let task = read(spool, file)?;
-    act(&task).map_err(|source| disk(file, source))?;
-    hands.note(action, Some(&task));
-    Ok(())
+    noted(file, hands.note(action, Some(&task)))?;
+    act(&task).map_err(|source| disk(file, source))
 }
 
 fn with_lease<S: Store>(
     spool: &Spool<S>,
     file: &FileName,
-    action: &Action,
-    hands: &impl Hands,
     act: impl FnOnce(&mut Lease) -> Result<(), StepError>,
 ) -> Result<(), ApplyError> {
     let task = read(spool, file)?;
     let mut lease = Lease::of(spool.worker(), file, task).ok_or_else(|| ApplyError::Changed(file.clone()))?;
-    act(&mut lease).map_err(|source| disk(file, source))?;
-    hands.note(action, Some(&lease.task));
-    Ok(())
+    act(&mut lease).map_err(|source| disk(file, source))
+}
+
+fn noted(file: &FileName, done: io::Result<()>) -> Result<(), ApplyError> {
+    done.map_err(|source| ApplyError::Journal { file: file.clone(), source })
 }
 
 fn read<S: Store>(spool: &Spool<S>, file: &FileName) -> Result<TaskFile, ApplyError> {
     let path = spool.path(Place::Active, file);
     let changed = || ApplyError::Changed(file.clone());
-    let (bytes, _) = spool.store().read(&path, crate::spool::found::FILE_LIMIT).map_err(|_| changed())?;
+    let (bytes, _) = match spool.store().read(&path, crate::spool::found::FILE_LIMIT) {
+        Err(source) if Trouble::of(&source).is_some() => {
+            return Err(disk(file, StepError { step: Step::Look(path), index: 0, source }));
+        }
+        other => other.map_err(|_| changed())?,
+    };
     TaskFile::parse(&bytes).map_err(|_| changed())
 }
 

@@ -35,6 +35,9 @@ pub struct Policy {
     pub now: Timestamp,
     /// 0 to 1, for the backoff.
     pub jitter: f64,
+    /// Whether the open attempt is known to have started no agent: whoever asks made the claim himself, and the disk
+    /// refused to have it undone.
+    pub unstarted: bool,
 }
 
 /// One thing to do.
@@ -246,6 +249,7 @@ fn interrupted(file: FileName, task: &TaskFile, testimony: &Testimony, policy: &
             let terms = Terms { max_retries: policy.max_retries, now: policy.now, jitter: policy.jitter };
             from_disposition(file, disposition::dispose(judgement, task, &terms))
         }
+        None if policy.unstarted => requeue(file, unstarted()),
         None if ended_here => requeue(file, uncharged("ended by the operator during recovery")),
         None => crashed(file, task, policy),
     });
@@ -266,6 +270,11 @@ fn uncharged(reason: &str) -> Requeue {
         retry_at: None,
         usage: Usage::default(),
     }
+}
+
+fn unstarted() -> Requeue {
+    let reason = "the disk refused the claim; no agent was started";
+    Requeue { outcome: AttemptOutcome::NotStarted, ..uncharged(reason) }
 }
 
 fn from_disposition(file: FileName, disposition: Disposition) -> Action {

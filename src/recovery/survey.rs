@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::witness::{Testimony, Witness};
 use crate::os::lock;
+use crate::os::trouble::{if_there, is_no_answer};
 use crate::spool::found::FILE_LIMIT;
 use crate::spool::input::{Input, is_believed};
-use crate::spool::store::is_no_answer;
 use crate::spool::{Spool, Store};
 use crate::task::{FileName, Place, RunId, TaskFile};
 
@@ -66,33 +66,71 @@ pub fn look_at<S: Store>(spool: &Spool<S>, witness: &impl Witness, file: FileNam
             Err(error.to_string())
         }
     };
-    let asked = |it| is_believed(spool.store(), spool.layout(), &file, it);
-    let believed = task.as_ref().map_or(Ok(false), asked).unwrap_or_else(|error| {
-        unread = Some(error.to_string());
-        false
-    });
-    let run = task.as_ref().ok().filter(|_| believed).and_then(|it| it.record.run_id);
-    let filed = filed(spool, &file).find(|twin| is_one_inode(spool, &path, twin) || is_run(spool, twin, run));
-    let is_linked = Place::QUEUES.iter().any(|place| is_one_inode(spool, &path, &spool.path(*place, &file)));
-    let attempt = task.as_ref().ok().and_then(|it| it.record.open_attempt());
-    let testimony = run.zip(attempt).map(|(run, attempt)| witness.testify(run, attempt));
-    ActiveFile { file, path, task, unread, believed, filed, is_linked, testimony }
+    let mut active = ActiveFile {
+        file,
+        path,
+        task,
+        unread,
+        believed: false,
+        filed: None,
+        is_linked: false,
+        testimony: None,
+    };
+    if active.unread.is_none()
+        && let Err(error) = look_around(spool, witness, &mut active)
+    {
+        active.unread = Some(error.to_string());
+    }
+    active
+}
+
+/// What is known about a file beyond its content. An error is a disk that did not answer: whatever was found out until
+/// then, nothing may be decided on it.
+fn look_around<S: Store>(
+    spool: &Spool<S>,
+    witness: &impl Witness,
+    active: &mut ActiveFile,
+) -> io::Result<()> {
+    if let Ok(task) = &active.task {
+        active.believed = is_believed(spool.store(), spool.layout(), &active.file, task)?;
+    }
+    let run = active.task.as_ref().ok().filter(|_| active.believed).and_then(|it| it.record.run_id);
+    for twin in filed(spool, &active.file)? {
+        if is_one_inode(spool, &active.path, &twin)? || is_run(spool, &twin, run)? {
+            active.filed = Some(twin);
+            break;
+        }
+    }
+    for place in Place::QUEUES {
+        active.is_linked |= is_one_inode(spool, &active.path, &spool.path(place, &active.file))?;
+    }
+    let attempt = active.task.as_ref().ok().and_then(|it| it.record.open_attempt());
+    active.testimony = match run.zip(attempt) {
+        Some((run, attempt)) => Some(witness.testify(run, attempt)?),
+        None => None,
+    };
+    Ok(())
 }
 
 /// The names in the terminal places under which `file` may rest: its own, and the numbered ones.
-fn filed<'a, S: Store>(spool: &'a Spool<S>, file: &'a FileName) -> impl Iterator<Item = PathBuf> + 'a {
-    Place::TERMINAL.iter().flat_map(move |place| spool.taken(*place, file))
-}
-
-fn is_one_inode<S: Store>(spool: &Spool<S>, one: &Path, other: &Path) -> bool {
-    match (spool.store().identity(one), spool.store().identity(other)) {
-        (Ok(one), Ok(other)) => one.is_same_inode(&other),
-        _ => false,
+fn filed<S: Store>(spool: &Spool<S>, file: &FileName) -> io::Result<Vec<PathBuf>> {
+    let mut names = Vec::new();
+    for place in Place::TERMINAL {
+        names.extend(spool.taken(place, file).map_err(|error| error.source)?);
     }
+    Ok(names)
 }
 
-fn is_run<S: Store>(spool: &Spool<S>, path: &Path, run: Option<RunId>) -> bool {
-    run.is_some() && read_task(spool, path).is_some_and(|it| it.record.run_id == run)
+fn is_one_inode<S: Store>(spool: &Spool<S>, one: &Path, other: &Path) -> io::Result<bool> {
+    let look = |path| if_there(spool.store().identity(path));
+    Ok(match (look(one)?, look(other)?) {
+        (Some(one), Some(other)) => one.is_same_inode(&other),
+        _ => false,
+    })
+}
+
+fn is_run<S: Store>(spool: &Spool<S>, path: &Path, run: Option<RunId>) -> io::Result<bool> {
+    Ok(run.is_some() && spool.run_at(path)? == run)
 }
 
 /// Names in a queue that are second homes: of a task in `active/`, of one that is filed, or of one that was
@@ -104,49 +142,70 @@ fn ghosts<S: Store>(spool: &Spool<S>, active: &[ActiveFile]) -> io::Result<Vec<P
         for file in &files {
             let path = spool.path(place, file);
             let worked = active.iter().find(|it| it.file == *file);
-            let is_ghost = worked.is_some_and(|it| it.is_linked || is_same(spool, &path, it))
-                || filed(spool, file).any(|filed| is_filed(spool, &path, &filed));
-            if is_ghost {
+            if is_second_home(spool, &path, file, worked)? {
                 ghosts.push(path);
             }
         }
-        ghosts.extend(files.iter().filter_map(|numbered| renamed_from(spool, place, numbered)));
+        for numbered in &files {
+            ghosts.extend(renamed_from(spool, place, numbered)?);
+        }
     }
     Ok(ghosts)
 }
 
+fn is_second_home<S: Store>(
+    spool: &Spool<S>,
+    queued: &Path,
+    file: &FileName,
+    worked: Option<&ActiveFile>,
+) -> io::Result<bool> {
+    if let Some(worked) = worked
+        && (worked.is_linked || is_same(spool, queued, worked)?)
+    {
+        return Ok(true);
+    }
+    for filed in filed(spool, file)? {
+        if is_filed(spool, queued, &filed)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Whether `queued` is the drop that rests as `filed`.
-fn is_filed<S: Store>(spool: &Spool<S>, queued: &Path, filed: &Path) -> bool {
-    is_one_inode(spool, queued, filed)
-        || read_task(spool, filed).is_some_and(|task| is_dropped_again(spool, queued, &task))
+fn is_filed<S: Store>(spool: &Spool<S>, queued: &Path, filed: &Path) -> io::Result<bool> {
+    Ok(is_one_inode(spool, queued, filed)? || is_dropped_again(spool, queued, spool.run_at(filed)?)?)
 }
 
 /// The name that a file had before it was given the numbered one, if it still stands under both.
-fn renamed_from<S: Store>(spool: &Spool<S>, place: Place, numbered: &FileName) -> Option<PathBuf> {
-    let first: FileName = format!("{}.json", numbered.base()).parse().ok().filter(|it| it != numbered)?;
+fn renamed_from<S: Store>(
+    spool: &Spool<S>,
+    place: Place,
+    numbered: &FileName,
+) -> io::Result<Option<PathBuf>> {
+    let first: Option<FileName> = format!("{}.json", numbered.base()).parse().ok();
+    let Some(first) = first.filter(|it| it != numbered) else { return Ok(None) };
     let path = spool.path(place, &first);
-    is_one_inode(spool, &path, &spool.path(place, numbered)).then_some(path)
+    Ok(is_one_inode(spool, &path, &spool.path(place, numbered))?.then_some(path))
 }
 
 /// Whether the queued `path` is the same run as what is worked on, or the drop that it was claimed from.
-fn is_same<S: Store>(spool: &Spool<S>, path: &Path, worked: &ActiveFile) -> bool {
-    let Ok(task) = &worked.task else { return false };
-    is_one_inode(spool, path, &worked.path)
-        || is_run(spool, path, task.record.run_id)
-        || is_dropped_again(spool, path, task)
+fn is_same<S: Store>(spool: &Spool<S>, path: &Path, worked: &ActiveFile) -> io::Result<bool> {
+    let Ok(task) = &worked.task else { return Ok(false) };
+    let run = task.record.run_id;
+    Ok(is_one_inode(spool, path, &worked.path)?
+        || is_run(spool, path, run)?
+        || is_dropped_again(spool, path, run)?)
 }
 
-/// Whether `path` is the very version of the very inode that the run of `task` was claimed from.
-fn is_dropped_again<S: Store>(spool: &Spool<S>, path: &Path, task: &TaskFile) -> bool {
-    let Some(run) = task.record.run_id else { return false };
-    let Some(input) = Input::read(spool.store(), spool.layout(), run) else { return false };
-    input.origin(spool.layout()) == path
-        && spool.store().identity(path).is_ok_and(|it| it.is_same_version(&input.dropped))
-}
-
-fn read_task<S: Store>(spool: &Spool<S>, path: &Path) -> Option<TaskFile> {
-    let (bytes, _) = spool.store().read(path, FILE_LIMIT).ok()?;
-    TaskFile::parse(&bytes).ok()
+/// Whether `path` is the very version of the very inode that `run` was claimed from.
+fn is_dropped_again<S: Store>(spool: &Spool<S>, path: &Path, run: Option<RunId>) -> io::Result<bool> {
+    let Some(run) = run else { return Ok(false) };
+    let Some(input) = Input::read(spool.store(), spool.layout(), run)? else { return Ok(false) };
+    if input.origin(spool.layout()) != path {
+        return Ok(false);
+    }
+    Ok(if_there(spool.store().identity(path))?.is_some_and(|it| it.is_same_version(&input.dropped)))
 }
 
 /// What a cut left of files that were being written: in `active/`, beside what is filed, and in the folders of
@@ -221,8 +280,8 @@ mod tests {
     struct Nobody;
 
     impl Witness for Nobody {
-        fn testify(&self, _: RunId, _: &Attempt) -> Testimony {
-            Testimony { liveness: super::super::Liveness::Dead, heard: None, strays: Vec::new() }
+        fn testify(&self, _: RunId, _: &Attempt) -> io::Result<Testimony> {
+            Ok(Testimony { liveness: super::super::Liveness::Dead, heard: None, strays: Vec::new() })
         }
     }
 
@@ -243,8 +302,13 @@ mod tests {
             .unwrap();
         let begin = |_: &TaskFile, _| Attempt::open(1, SessionId::mint(), SystemClock.wall());
         assert!(matches!(whole.claim(Place::Pending, &file, begin), Ok(Claimed::Lease(_))));
-        let policy =
-            Policy { max_retries: 3, living: LivingAgents::Adopt, now: SystemClock.wall(), jitter: 0.0 };
+        let policy = Policy {
+            max_retries: 3,
+            living: LivingAgents::Adopt,
+            now: SystemClock.wall(),
+            jitter: 0.0,
+            unstarted: false,
+        };
         for about in ["x.json", "input.json"] {
             let spool = spool(dir.path(), about);
             let actions = decide(&look_at(&spool, &Nobody, file.clone()), &policy);

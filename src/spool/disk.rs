@@ -21,6 +21,11 @@ impl Disk {
         Self { durability }
     }
 
+    /// How it syncs.
+    pub const fn durability(self) -> Durability {
+        self.durability
+    }
+
     fn sync(self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         match self.durability {
             Durability::Full => sync(),
@@ -76,6 +81,7 @@ impl Store for Disk {
             Step::Write { path, bytes, mtime } => write(path, bytes, *mtime),
             Step::Replace { from, to } => durable::replace(from, to),
             Step::Remove(path) => durable::remove_if_there(path),
+            Step::Look(_) | Step::Note(_) => Ok(()),
         };
         #[cfg(feature = "test-support")]
         super::kill_point::passed(step);

@@ -14,16 +14,20 @@ use crate::task::{ErrorCode, FileName, Outcome, Place, Requeue, RunId, TaskFile,
 impl<S: Store> Spool<S> {
     /// Makes an outcome durable and files the task; where it went. It may be repeated after an error: the
     /// first outcome stays, and a task that was moved already is not made again.
+    ///
+    /// `note` is called when the outcome is durable and before the move: killed in between, the task is found in
+    /// `active/` and noted once more; noted after the move, a kill would lose the line. Its error stops the move.
     pub fn conclude(
         &self,
         lease: &mut Lease,
-        outcome: &Outcome,
-        usage: Usage,
+        (outcome, usage): (&Outcome, Usage),
         answer: Option<&[u8]>,
+        note: impl FnOnce(&Lease) -> io::Result<()>,
     ) -> Result<PathBuf, StepError> {
         lease.task.conclude(outcome, usage, self.clock.wall());
-        let place = lease.task.record.state.and_then(crate::task::TaskState::terminal_place);
-        if let Some(filed) = place.and_then(|place| self.moved(place, &lease.file, &lease.task)) {
+        if let Some(place) = lease.task.record.state.and_then(crate::task::TaskState::terminal_place)
+            && let Some(filed) = self.moved(place, &lease.file, &lease.task)?
+        {
             self.settle()?;
             return Ok(filed);
         }
@@ -33,6 +37,7 @@ impl<S: Store> Spool<S> {
         }
         let active = lease.active(&self.layout);
         self.store.perform_all(&steps::judge(&active, lease.task.to_bytes(), before))?;
+        noted(&active, note(lease))?;
         self.file(&lease.file, &lease.task)
     }
 
@@ -40,7 +45,7 @@ impl<S: Store> Spool<S> {
     pub fn file(&self, file: &FileName, task: &TaskFile) -> Result<PathBuf, StepError> {
         let place =
             task.record.state.and_then(crate::task::TaskState::terminal_place).unwrap_or(Place::Failed);
-        let name = self.free_name(place, file);
+        let name = self.free_name(place, file)?;
         let mut papers = Papers::default();
         if let Some(run) = task.record.run_id {
             let result = papers::result(&self.worker, file, task, self.clock.wall());
@@ -55,22 +60,38 @@ impl<S: Store> Spool<S> {
         Ok(filed)
     }
 
-    /// Puts a task back into `pending/` with what happened to it.
-    pub fn requeue(&self, lease: &mut Lease, why: &Requeue) -> Result<(), StepError> {
+    /// Puts a task back into `pending/` with what happened to it; `note` as in [`Spool::conclude`].
+    pub fn requeue(
+        &self,
+        lease: &mut Lease,
+        why: &Requeue,
+        note: impl FnOnce(&Lease) -> io::Result<()>,
+    ) -> Result<(), StepError> {
         lease.task.requeue(why, self.clock.wall());
-        self.put_back(&lease.file, &lease.task)
+        let lease = &*lease;
+        self.back(&lease.file, &lease.task, || note(lease))
     }
 
     /// Puts a file from `active/` back into `pending/` with the record as it is.
     pub fn put_back(&self, file: &FileName, task: &TaskFile) -> Result<(), StepError> {
-        if self.moved(Place::Pending, file, task).is_some() {
+        self.back(file, task, || Ok(()))
+    }
+
+    fn back(
+        &self,
+        file: &FileName,
+        task: &TaskFile,
+        note: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(), StepError> {
+        if self.moved(Place::Pending, file, task)?.is_some() {
             return self.settle();
         }
         let age = task.record.submitted_at.map(std::time::SystemTime::from);
-        let queue = self.path(Place::Pending, file);
+        let (active, queue) = (self.path(Place::Active, file), self.path(Place::Pending, file));
         self.make_room(&queue, file)?;
-        let steps = steps::requeue(&self.path(Place::Active, file), &queue, task.to_bytes(), age);
-        self.store.perform_all(&steps)
+        self.store.perform_all(&steps::record(&active, task.to_bytes(), age))?;
+        noted(&active, note())?;
+        self.store.perform_all(&steps::transfer(&active, &queue))
     }
 
     /// Moves a file from `active/` back into `pending/` untouched.
@@ -87,9 +108,8 @@ impl<S: Store> Spool<S> {
 
     /// Removes a queued copy of `run`, unless another drop took its name since it was seen.
     pub fn drop_copy(&self, path: &Path, run: RunId) -> Result<(), StepError> {
-        let content = self.store.read(path, FILE_LIMIT).map(|(bytes, _)| bytes).unwrap_or_default();
-        let is_copy = TaskFile::parse(&content).is_ok_and(|task| task.record.run_id == Some(run));
-        if is_copy { self.drop_ghost(path) } else { Ok(()) }
+        let found = self.run_at(path).map_err(|source| StepError::unseen(path, source))?;
+        if found == Some(run) { self.drop_ghost(path) } else { Ok(()) }
     }
 
     /// Removes the second home of a task.
@@ -110,7 +130,7 @@ impl<S: Store> Spool<S> {
         code: ErrorCode,
         why: &str,
     ) -> Result<FileName, StepError> {
-        let name = self.free_name(Place::Failed, file);
+        let name = self.free_name(Place::Failed, file)?;
         let reason = papers::rejection(&self.worker, file, (code, why), self.clock.wall());
         let papers = Papers { files: vec![(self.layout.reason(&self.worker, &name), reason)] };
         let (from, to) = (self.path(place, file), self.path(Place::Failed, &name));
@@ -121,7 +141,7 @@ impl<S: Store> Spool<S> {
             Err(_) => Content::Opaque,
         };
         let done = self.shift(&from, &to, &steps::reject(&from, &to, content, papers));
-        if done.is_err() && self.store.identity(&to).is_err() {
+        if done.is_err() && matches!(self.store.find(&to), Ok(None)) {
             // Another worker took it first: a reason without its file would mislead.
             self.store.perform(&Step::Remove(paper)).ok();
         }
@@ -149,4 +169,8 @@ impl<S: Store> Spool<S> {
             if is_done { self.settle() } else { Err(error) }
         })
     }
+}
+
+fn noted(active: &Path, done: io::Result<()>) -> Result<(), StepError> {
+    done.map_err(|source| StepError { step: Step::Note(active.to_owned()), index: 0, source })
 }

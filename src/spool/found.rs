@@ -4,9 +4,10 @@ use std::io;
 use std::path::Path;
 
 use super::input::is_believed;
-use super::store::{Identity, Store, is_no_answer};
+use super::store::{Identity, Store};
 use crate::clock::Timestamp;
 use crate::layout::Layout;
+use crate::os::trouble::is_no_answer;
 use crate::task::{FileName, ParseError, Place, RunId, TaskFile, TaskName, WorkerName};
 
 /// The largest task file that is read, in bytes.

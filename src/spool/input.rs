@@ -6,9 +6,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::store::{Identity, Store, is_no_answer};
+use super::store::{Identity, Store};
 use crate::clock::Timestamp;
 use crate::layout::Layout;
+use crate::os::trouble::if_there;
 use crate::task::{FileName, RunId, TaskFile, TaskName, WorkerName};
 
 /// The largest `input.json` that is read back: a task file of the largest size, and our own few fields.
@@ -43,10 +44,14 @@ impl Input {
         bytes
     }
 
-    /// Reads it back; `None` if there is none, or none that can be read.
-    pub fn read(store: &impl Store, layout: &Layout, run: RunId) -> Option<Self> {
-        let (bytes, _) = store.read(&layout.run(&run).input(), LIMIT).ok()?;
-        serde_json::from_slice(&bytes).ok()
+    /// Reads it back; `None` if there is none, or none of ours. An error is a disk that did not answer.
+    pub fn read(store: &impl Store, layout: &Layout, run: RunId) -> io::Result<Option<Self>> {
+        let read = match store.read(&layout.run(&run).input(), LIMIT) {
+            // A link, a pipe, something far too large: none that we wrote.
+            Err(error) if is_no_file_of_ours(&error) => return Ok(None),
+            other => if_there(other)?,
+        };
+        Ok(read.and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok()))
     }
 
     /// Where it was dropped.
@@ -64,11 +69,11 @@ pub fn is_believed(
     task: &TaskFile,
 ) -> io::Result<bool> {
     let Some(run) = task.record.run_id else { return Ok(false) };
-    let bytes = match store.read(&layout.run(&run).input(), LIMIT) {
-        Ok((bytes, _)) => bytes,
-        Err(error) if is_no_answer(&error) => return Err(error),
-        Err(_) => return Ok(false),
-    };
-    let input: Result<Input, _> = serde_json::from_slice(&bytes);
-    Ok(input.is_ok_and(|input| input.run_id == run && input.task == task.name(file)))
+    let input = Input::read(store, layout, run)?;
+    Ok(input.is_some_and(|input| input.run_id == run && input.task == task.name(file)))
+}
+
+fn is_no_file_of_ours(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge)
+        || error.raw_os_error() == Some(nix::libc::ELOOP)
 }

@@ -51,6 +51,10 @@ pub enum Step {
     },
     /// Removes a name; one that is not there is fine.
     Remove(PathBuf),
+    /// Asks what is there. It changes nothing, and stands in no list: it names what could not be answered.
+    Look(PathBuf),
+    /// Notes a move in the journal, before it is made. As [`Step::Look`], it is only a name for what failed.
+    Note(PathBuf),
 }
 
 impl fmt::Display for Step {
@@ -63,6 +67,8 @@ impl fmt::Display for Step {
             Self::Write { path, .. } => write!(f, "write `{}`", path.display()),
             Self::Replace { to, .. } => write!(f, "replace `{}`", to.display()),
             Self::Remove(path) => write!(f, "remove `{}`", path.display()),
+            Self::Look(path) => write!(f, "look at `{}`", path.display()),
+            Self::Note(path) => write!(f, "note in the journal what becomes of `{}`", path.display()),
         }
     }
 }
@@ -170,11 +176,17 @@ pub fn file(active: &Path, filed: &Path, papers: Papers) -> Vec<Step> {
     steps
 }
 
+/// Makes a record durable in `active/`, with the age that keeps the task's place in the queue.
+pub fn record(active: &Path, stamped: Vec<u8>, mtime: Option<SystemTime>) -> Vec<Step> {
+    let mut steps = put(active, stamped, mtime);
+    steps.push(Step::SyncDir(parent(active).to_owned()));
+    steps
+}
+
 /// Puts a task back into a queue: the record first, in `active/`, then the move. It keeps its age, and so its
 /// place in the queue.
 pub fn requeue(active: &Path, queue: &Path, stamped: Vec<u8>, mtime: Option<SystemTime>) -> Vec<Step> {
-    let mut steps = put(active, stamped, mtime);
-    steps.push(Step::SyncDir(parent(active).to_owned()));
+    let mut steps = record(active, stamped, mtime);
     steps.extend(transfer(active, queue));
     steps
 }

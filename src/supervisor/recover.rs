@@ -119,7 +119,8 @@ pub fn run(
         Arc::clone(clock),
     ));
     let (Wish::Plan(living) | Wish::Apply(living)) = wish;
-    let policy = Policy { max_retries: config.max_retries, living, now: clock.wall(), jitter: 0.0 };
+    let policy =
+        Policy { max_retries: config.max_retries, living, now: clock.wall(), jitter: 0.0, unstarted: false };
     let done = match wish {
         Wish::Plan(_) => planned(&spool, &SystemWitness::new(layout), &policy)
             .map(|plan| Recovered { plan, applied: false }),
@@ -146,8 +147,8 @@ fn do_it(
     // What was not there before us is none of what the dead watcher left.
     plan.actions.retain(|action| was_there || *action != Action::RemoveLock { path: mirror.clone() });
     let state_path = layout.state(&config.worker);
-    let status = State::read(&state_path).status;
-    if state_path.exists() && !matches!(status, WorkerStatus::Stopped | WorkerStatus::Recovering) {
+    let status = State::read(&state_path).map_err(RecoveryError::State)?.map(|state| state.status);
+    if status.is_some_and(|it| !matches!(it, WorkerStatus::Stopped | WorkerStatus::Recovering)) {
         record_crash(&state_path, policy.now, config.durability)?;
     }
     let scratch = config.scratch_dir.clone().unwrap_or_else(|| layout.default_scratch(&config.worker));

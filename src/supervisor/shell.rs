@@ -234,7 +234,9 @@ impl Shell {
 
     /// What a worker says about itself is told and shown.
     fn condition(&mut self, worker: &WorkerName) {
-        let state = State::read(&self.layout.state(worker));
+        // One that cannot be read now says nothing new.
+        let Ok(state) = State::read(&self.layout.state(worker)) else { return };
+        let state = state.unwrap_or_default();
         if !self.core.is_stopping() {
             self.telling.condition(worker, &state, self.clock.wall());
         }
@@ -242,8 +244,8 @@ impl Shell {
     }
 
     fn heart(&self, worker: &WorkerName) {
-        if let Some(beat) = Heartbeat::read(&self.layout.heartbeat(worker)) {
-            self.face.beat(worker, beat.timestamp);
+        if let Some(at) = Heartbeat::last_sign(&self.layout.heartbeat(worker)) {
+            self.face.beat(worker, at);
         }
     }
 

@@ -10,7 +10,6 @@ use crate::clock::Timestamp;
 use crate::os::durable::{self, Durability};
 use crate::os::lock::Lock;
 use crate::os::process::ProcessId;
-use crate::os::space;
 use crate::spool::{Identity, Store};
 use crate::task::{ErrorCode, HoldCause, Place};
 use crate::telemetry::health::Check;
@@ -30,19 +29,21 @@ pub(super) struct Beat {
     me: ProcessId,
     seq: u64,
     written: Option<(State, Identity)>,
+    lost: u64,
 }
 
 impl Beat {
     pub(super) fn new(ctx: Rc<Ctx>, lock: Lock, mirrors: Mirrors) -> Self {
-        Self { ctx, lock, mirrors, me: ProcessId::current(), seq: 0, written: None }
+        Self { ctx, lock, mirrors, me: ProcessId::current(), seq: 0, written: None, lost: 0 }
     }
 
-    /// Beats once; a fault that concerns no single task, if there is one.
-    pub(super) fn beat(&mut self, core: &Core, now: Now) -> Option<Holding> {
+    /// Beats once; a fault that concerns no single task, if there is one. `lost`: the lines that the log did not take.
+    pub(super) fn beat(&mut self, core: &Core, now: Now, lost: u64) -> Option<Holding> {
         self.seq += 1;
+        self.catch_up(lost);
         self.show(core);
         self.keep_mirrors(now.wall);
-        self.heartbeat(now);
+        self.heartbeat();
         self.state(now.wall);
         if self.seq.is_multiple_of(FRESHEN) {
             self.freshen(now.wall);
@@ -55,11 +56,33 @@ impl Beat {
         self.show(core);
         self.ctx.board.show().status = WorkerStatus::Stopped;
         self.written = None;
+        if let Err(error) = self.ctx.journal.flush() {
+            let (lines, _) = self.ctx.journal.behind();
+            tracing::error!(error = %error, lines, "these lines are missing in the journal; the task files have what they told");
+        }
         self.state(self.ctx.clock.wall());
-        let now = Now { wall: self.ctx.clock.wall(), ticks: self.ctx.clock.ticks() };
-        self.heartbeat(now);
+        self.heartbeat();
         self.mirrors.release_all();
         drop(self.lock);
+    }
+
+    /// What a full disk did not take is written as soon as it does.
+    fn catch_up(&mut self, lost: u64) {
+        let journal = &self.ctx.journal;
+        if journal.behind().0 > 0 && journal.flush().is_ok() {
+            tracing::info!("the journal is complete again");
+        }
+        let (waiting, given_up) = journal.behind();
+        self.ctx.metrics.set_journal(waiting, given_up);
+        self.ctx.metrics.set_log_lost(lost);
+        if lost > self.lost {
+            tracing::warn!(
+                lines = lost - self.lost,
+                in_all = lost,
+                "the log file did not take these lines; standard error has them"
+            );
+        }
+        self.lost = lost;
     }
 
     fn show(&self, core: &Core) {
@@ -136,23 +159,11 @@ impl Beat {
         }
     }
 
-    fn heartbeat(&self, now: Now) {
+    fn heartbeat(&self) {
         let shown = self.ctx.board.show();
         let (status, active) = (shown.status, shown.running.len());
         drop(shown);
-        let heartbeat = Heartbeat {
-            worker: self.ctx.config.worker.clone(),
-            pid: self.me.pid,
-            boot_id: self.me.boot_id.clone(),
-            boottime_ns: u64::try_from(now.ticks.0.as_nanos()).unwrap_or(u64::MAX),
-            seq: self.seq,
-            timestamp: now.wall,
-            status,
-            active_tasks: u32::try_from(active).unwrap_or(u32::MAX),
-        };
-        if let Err(error) = heartbeat.write(&self.ctx.layout().heartbeat(&self.ctx.config.worker)) {
-            tracing::warn!(error = %error, "could not write the heartbeat");
-        }
+        write_heartbeat(&self.ctx, &self.me, self.seq, (status, active));
     }
 
     /// Writes `state.json` if something changed, or if somebody else wrote it.
@@ -202,30 +213,31 @@ impl Beat {
 
     /// What makes starting anything impossible.
     fn fault(&self) -> Option<Holding> {
-        let disk = |reason: String, remedy: &str| Holding {
-            cause: HoldCause::Disk,
-            reason,
-            remedy: remedy.to_owned(),
-            until: None,
-        };
         let folder = self.ctx.layout().worker(&self.ctx.config.worker);
         if !self.lock.is_still(&folder) {
             let reason =
                 format!("`{}` was moved or replaced: its lock is not ours any more", folder.display());
-            return Some(disk(reason, "put the folder back, or restart this worker"));
+            let remedy = "put the folder back, or restart this worker".to_owned();
+            return Some(Holding { cause: HoldCause::Disk, reason, remedy, until: None });
         }
-        match space::of(self.ctx.layout().root()) {
-            Ok(space) => match space.scarce() {
-                Some(what) => Some(disk(
-                    format!("{what} below the root"),
-                    "make room: `df -h` and `df -i` show where; the worker goes on by itself",
-                )),
-                None => self.ctx.program().err(),
-            },
-            Err(error) => {
-                Some(disk(format!("cannot ask for room below the root: {error}"), "look at the disk"))
-            }
-        }
+        self.ctx.look_at_disks().fault.or_else(|| self.ctx.program().err())
+    }
+}
+
+/// Writes the sign of life; where that fails the file is at least touched.
+pub(super) fn write_heartbeat(ctx: &Ctx, me: &ProcessId, seq: u64, (status, active): (WorkerStatus, usize)) {
+    let heartbeat = Heartbeat {
+        worker: ctx.config.worker.clone(),
+        pid: me.pid,
+        boot_id: me.boot_id.clone(),
+        boottime_ns: u64::try_from(ctx.clock.ticks().0.as_nanos()).unwrap_or(u64::MAX),
+        seq,
+        timestamp: ctx.clock.wall(),
+        status,
+        active_tasks: u32::try_from(active).unwrap_or(u32::MAX),
+    };
+    if let Err(error) = heartbeat.write(&ctx.layout().heartbeat(&ctx.config.worker)) {
+        tracing::warn!(error = %error, "could not write the heartbeat");
     }
 }
 
@@ -237,7 +249,7 @@ fn status(core: &Core) -> WorkerStatus {
     }
 }
 
-fn hold_of(holding: &Holding, until: Option<Timestamp>) -> Hold {
+pub(super) fn hold_of(holding: &Holding, until: Option<Timestamp>) -> Hold {
     Hold {
         cause: holding.cause,
         reason: holding.reason.clone(),

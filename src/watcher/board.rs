@@ -22,6 +22,8 @@ pub(super) struct Shown {
     pub(super) queue: Check,
     pub(super) artifacts: Check,
     pub(super) registry: Check,
+    /// When a disk was last so full that writes fail, and which.
+    pub(super) out: Option<(Ticks, String)>,
 }
 
 /// The board.
@@ -43,6 +45,7 @@ impl Board {
             queue: Check::Ok,
             artifacts: Check::Ok,
             registry: Check::Ok,
+            out: None,
         };
         Self { shown: Mutex::new(shown), turned_ns: AtomicU64::new(0) }
     }

@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::board::Board;
+use super::disks::{Disks, Seen};
 use crate::agent::disposition::Holding;
 use crate::agent::transcript;
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Ticks, Timestamp};
 use crate::config::{AgentKind, Environment, WatcherConfig};
 use crate::layout::Layout;
 use crate::os::process::Reaper;
+use crate::os::trouble::Trouble;
 use crate::spool::{Disk, Lease, Spool};
 use crate::task::{HoldCause, TaskState};
-use crate::telemetry::journal::{Event, Journal, Line};
+use crate::telemetry::journal::{self, Event, Journal, Line, owed};
 use crate::telemetry::metrics::Metrics;
 
 /// Shared by every room; nothing in it is exclusive.
@@ -27,6 +29,7 @@ pub(super) struct Ctx {
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Arc<Board>,
     pub(super) scratch: PathBuf,
+    pub(super) disks: Disks,
 }
 
 impl Ctx {
@@ -39,6 +42,22 @@ impl Ctx {
     pub(super) fn config_dir(&self) -> Option<PathBuf> {
         let given = self.environment.get("CLAUDE_CONFIG_DIR").map(Path::new);
         transcript::config_dir(given, self.environment.get("HOME").map(Path::new))
+    }
+
+    /// Looks at the disks; what there is to remember is on the board then.
+    pub(super) fn look_at_disks(&self) -> Seen {
+        let seen = self.disks.look(&self.metrics);
+        if let Some(why) = &seen.out {
+            self.board.show().out = Some((self.clock.ticks(), why.clone()));
+        }
+        seen
+    }
+
+    /// Why somebody who wrote since `began` may have met a full disk.
+    pub(super) fn out_since(&self, began: Ticks) -> Option<String> {
+        self.look_at_disks();
+        let shown = self.board.show();
+        shown.out.as_ref().filter(|(at, _)| *at >= began).map(|(_, why)| why.clone())
     }
 
     /// The agent's program, looked for anew each time: it may be installed or updated while we run.
@@ -66,16 +85,17 @@ impl Ctx {
 
     /// Notes a change of a task's state, in the journal and in the run's history.
     pub(super) fn note(&self, event: Event, lease: &Lease, detail: impl FnOnce(&mut Line)) {
-        let mut line = Line::new(self.clock.wall(), lease.worker.clone(), event).about(
-            lease.name.clone(),
-            &lease.file,
-            Some(lease.run),
-        );
-        line.attempt = Some(lease.number());
-        line.correlation_id.clone_from(&lease.task.spec.correlation_id);
-        line.to = lease.task.record.state;
+        let mut line = line_about(event, lease, self.clock.wall());
         detail(&mut line);
         self.write_note(&line);
+    }
+
+    /// Notes what a watcher before us did to a task that lives on, and did not come to note.
+    pub(super) fn note_owed(&self, lease: &Lease) {
+        let history = journal::read(&lease.paths(self.layout()).history()).unwrap_or_default();
+        for line in owed(&lease.worker, &lease.file, &lease.task, &history) {
+            self.write_note(&line);
+        }
     }
 
     /// Notes what concerns the worker itself.
@@ -86,9 +106,32 @@ impl Ctx {
     }
 
     fn write_note(&self, line: &Line) {
-        // What a full disk keeps out of the journal is in the log, and in the task file itself.
         if let Err(error) = self.journal.append(line) {
-            tracing::warn!(error = %error, "could not write the journal");
+            tracing::warn!(error = %error, "could not write the journal; the line waits in memory");
+        }
+    }
+
+    /// What notes a move in the journal before it is made; to be called off the loop. A disk that refuses stops the
+    /// move, which is tried again as a whole; for whatever else is wrong with the journal nobody waits.
+    pub(super) fn noter<D: FnOnce(&mut Line) + Send + 'static>(
+        &self,
+        event: Event,
+        detail: D,
+    ) -> impl FnOnce(&Lease) -> std::io::Result<()> + Send + use<D> {
+        let (journal, clock) = (self.journal.clone(), Arc::clone(&self.clock));
+        let durability = self.config.durability;
+        move |lease| {
+            let mut line = line_about(event, lease, clock.wall());
+            detail(&mut line);
+            match journal.append_durably(&line, durability) {
+                Err(error) if Trouble::of(&error).is_some_and(Trouble::is_of_the_disk) => Err(error),
+                Err(error) => {
+                    tracing::warn!(error = %error, "could not write the journal; the line waits in memory");
+                    journal.append(&line).ok();
+                    Ok(())
+                }
+                Ok(()) => Ok(()),
+            }
         }
     }
 
@@ -97,6 +140,15 @@ impl Ctx {
     pub(super) fn jitter() -> f64 {
         (uuid::Uuid::new_v4().as_u128() % 1000) as f64 / 1000.0
     }
+}
+
+fn line_about(event: Event, lease: &Lease, now: Timestamp) -> Line {
+    let mut line =
+        Line::new(now, lease.worker.clone(), event).about(lease.name.clone(), &lease.file, Some(lease.run));
+    line.attempt = Some(lease.number());
+    line.correlation_id.clone_from(&lease.task.spec.correlation_id);
+    line.to = lease.task.record.state;
+    line.identified()
 }
 
 fn missing(what: &str) -> Holding {

@@ -28,6 +28,8 @@ pub(super) enum Told {
     Adopted(Box<Lease>),
     /// A task came back from a queue with an attempt that nobody ended.
     Open(FileName),
+    /// A claim failed, and could not be undone: its file stands in `active/`, and no agent was started for it.
+    Stuck(FileName),
     /// A stream to be watched for hints.
     Watch(PathBuf),
     /// A stream that is over.
@@ -75,11 +77,12 @@ impl Errands {
     }
 
     /// Brings home a file in `active/` that nobody works on: put there by hand, or by a claim that failed half-way.
-    pub(super) fn recover(&self, file: FileName) {
+    /// `unstarted`: by a claim of ours, so that no agent was started and nothing is to be charged.
+    pub(super) fn recover(&self, file: FileName, unstarted: bool) {
         let (spool, clock) = (Arc::clone(&self.ctx.spool), Arc::clone(&self.ctx.clock));
         let (scratch, max_retries) = (self.ctx.scratch.clone(), self.ctx.config.max_retries);
-        let policy =
-            Policy { max_retries, living: LivingAgents::Adopt, now: clock.wall(), jitter: Ctx::jitter() };
+        let (living, now, jitter) = (LivingAgents::Adopt, clock.wall(), Ctx::jitter());
+        let policy = Policy { max_retries, living, now, jitter, unstarted };
         self.go(move |_| {
             let witness = SystemWitness::new(spool.layout().clone());
             let say = |line: &str| tracing::info!("{line}");
@@ -89,10 +92,12 @@ impl Errands {
                 Ok(false) => vec![Told::Core(Event::NotClaimed { file })],
                 Err(error) => {
                     tracing::warn!(file = %file, error = %error, "could not bring home; trying again");
-                    vec![
+                    let mut told = vec![
                         Told::Core(Event::Refused(unreached(&error))),
-                        Told::Core(Event::NotClaimed { file }),
-                    ]
+                        Told::Core(Event::NotClaimed { file: file.clone() }),
+                    ];
+                    told.extend(unstarted.then_some(Told::Stuck(file)));
+                    told
                 }
             }
         });
@@ -185,8 +190,15 @@ fn plan_attempt(
 
 /// Why nothing is claimed for a while after a file in `active/` could not be brought home.
 fn unreached(error: &ApplyError) -> Holding {
-    let source = std::error::Error::source(error).map(|it| format!(": {it}")).unwrap_or_default();
-    Holding::of(HoldCause::Disk, format!("{error}{source}"))
+    match error {
+        ApplyError::Disk { source, .. } => {
+            Holding::of_disk(format_args!("{error}: {source}"), &source.source)
+        }
+        ApplyError::Journal { source, .. } => Holding::of_disk(error, source),
+        ApplyError::Changed(_) | ApplyError::Undying { .. } => {
+            Holding::of(HoldCause::Disk, error.to_string())
+        }
+    }
 }
 
 fn adopted(spool: &Arc<Spool<Disk>>, file: &FileName) -> Vec<Told> {
@@ -218,10 +230,11 @@ fn not_claimed(file: &FileName, error: &ClaimError) -> Vec<Told> {
             tracing::warn!(file = %file, error = %source, "not claimed: it cannot be read");
             vec![again]
         }
-        ClaimError::Disk { source, .. } => {
+        ClaimError::Disk { source, undone, .. } => {
             tracing::error!(file = %file, error = %source, cause = %source.source, "not claimed: the disk refuses");
-            let holding = Holding::of(HoldCause::Disk, format!("{source}: {}", source.source));
-            vec![Told::Core(Event::Refused(holding)), again]
+            let mut told = vec![Told::Core(Event::Refused(Holding::of_disk(source, &source.source))), again];
+            told.extend((!undone).then(|| Told::Stuck(file.clone())));
+            told
         }
     }
 }

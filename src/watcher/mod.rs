@@ -24,6 +24,7 @@ mod beat;
 mod board;
 pub mod core;
 mod ctx;
+mod disks;
 mod effects;
 mod face;
 pub mod hold;
@@ -32,6 +33,7 @@ mod mirror;
 mod panic;
 mod shell;
 mod start;
+mod wait;
 mod watchdog;
 
 pub use start::run;

@@ -58,6 +58,8 @@ struct Looping {
     own: Option<Ticks>,
     kill_at: Option<Ticks>,
     leaving: bool,
+    /// Files in `active/` for which we started no agent.
+    unstarted: HashSet<FileName>,
 }
 
 impl Shell {
@@ -77,6 +79,7 @@ impl Shell {
             own: None,
             kill_at: None,
             leaving: false,
+            unstarted: HashSet::new(),
             ctx: Rc::clone(&self.ctx),
         };
         for file in std::mem::take(&mut self.living) {
@@ -119,7 +122,7 @@ impl Looping {
         let soon = now.ticks.plus(TOGETHER);
         if soon >= self.next_beat {
             self.next_beat = now.ticks.plus(BEAT);
-            let fault = shell.beat.beat(&self.core, now);
+            let fault = shell.beat.beat(&self.core, now, shell.log.lost());
             self.on_event(Event::Fault(fault));
             self.on_event(Event::Tick);
         }
@@ -198,6 +201,8 @@ impl Looping {
             }
             Told::Adopted(lease) => self.follow(*lease, Begin::Adopt),
             Told::Open(file) => self.recover(file),
+            // It is brought home when everything is looked at next.
+            Told::Stuck(file) => drop(self.unstarted.insert(file)),
             Told::Watch(path) => watch(hints, &path),
             Told::Unwatch(path) => {
                 if let Some((hints, _)) = hints {
@@ -241,7 +246,8 @@ impl Looping {
 
     fn recover(&mut self, file: FileName) {
         self.on_event(Event::Recovering { file: file.clone() });
-        self.errands.recover(file);
+        let unstarted = self.unstarted.remove(&file);
+        self.errands.recover(file, unstarted);
     }
 
     fn on_hints(&mut self, hints: impl Iterator<Item = Hint>) {

@@ -5,12 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
+
 use super::board::Board;
 use super::ctx::Ctx;
 use super::face::WatcherFace;
 use super::mirror::Mirrors;
 use super::shell::Shell;
-use super::{beat::Beat, panic, watchdog};
+use super::wait::{Wait, Woken};
+use super::{beat::Beat, disks::Disks, panic, watchdog};
 use crate::clock::SharedClock;
 use crate::config::{Environment, Exit, LogFormat as Wanted, WatcherConfig};
 use crate::layout::Layout;
@@ -20,8 +23,12 @@ use crate::os::inherited;
 use crate::os::lock::Lock;
 use crate::os::process::{Reaper, reaper};
 use crate::os::signals;
+use crate::os::space::Reserve;
+use crate::os::trouble::Trouble;
 use crate::os::watch::Hints;
-use crate::recovery::{LivingAgents, Policy, SystemHands, SystemWitness, record_crash, recover};
+use crate::recovery::{
+    LivingAgents, Policy, RecoveryError, SystemHands, SystemWitness, record_crash, recover,
+};
 use crate::spool::{Disk, Spool};
 use crate::task::{FileName, Place};
 use crate::telemetry::face::Face;
@@ -59,10 +66,19 @@ enum StartError {
     #[error("could not make the metrics")]
     Metrics(#[from] crate::telemetry::metrics::MetricsError),
     #[error("could not recover")]
-    Recovery(#[from] crate::recovery::RecoveryError),
+    Recovery(#[from] RecoveryError),
 }
 
 impl StartError {
+    /// The trouble of the machine behind it, if it is that: then it is worth waiting.
+    fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Folder { source, .. } | Self::Lock { source, .. } => Trouble::of(source),
+            Self::Recovery(error) => error.trouble(),
+            Self::Held { .. } | Self::Process(_) | Self::Metrics(_) => None,
+        }
+    }
+
     fn exit(&self) -> Exit {
         match self {
             Self::Folder { source, .. } | Self::Lock { source, .. } => {
@@ -81,13 +97,23 @@ pub fn run(config: WatcherConfig, environment: &Environment, clock: SharedClock)
         Ok(log) => log,
         Err(exit) => return exit,
     };
-    match open(config, environment, clock) {
-        Ok(opened) => work(opened, log),
-        Err(error) => {
-            tracing::error!("the worker does not start: {}", with_causes(&error));
-            error.exit()
+    let mut starting = match prepare(config, environment, clock) {
+        Ok(starting) => starting,
+        Err(error) => return failed(&error),
+    };
+    match starting.enter() {
+        Ok(Some(entered)) => work(starting, entered, log),
+        Ok(None) => {
+            tracing::info!("told to stop before there was room to begin; nothing was touched");
+            Exit::Done
         }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &StartError) -> Exit {
+    tracing::error!("the worker does not start: {}", with_causes(error));
+    error.exit()
 }
 
 fn start_log(
@@ -117,34 +143,41 @@ fn with_causes(error: &dyn std::error::Error) -> String {
         .join(": ")
 }
 
-/// Everything that was opened, in the order in which it was.
-struct Opened {
-    ctx: Ctx,
-    lock: Lock,
+/// A worker on its way in: what needs no disk is there.
+pub(super) struct Starting {
+    pub(super) ctx: Rc<Ctx>,
+    pub(super) runtime: tokio::runtime::Runtime,
+    pub(super) signals: UnboundedReceiver<signals::Signal>,
+    face: Option<Option<Face>>,
+    lock: Option<Lock>,
     mirrors: Mirrors,
-    signals: tokio::sync::mpsc::UnboundedReceiver<signals::Signal>,
+    crashed: bool,
+}
+
+/// A worker that is in: its lock is held, and what its predecessor left is brought home.
+struct Entered {
+    lock: Lock,
     living: Vec<FileName>,
 }
 
-fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) -> Result<Opened, StartError> {
+fn prepare(
+    config: WatcherConfig,
+    environment: &Environment,
+    clock: SharedClock,
+) -> Result<Starting, StartError> {
     signals::clean().map_err(StartError::Process)?;
     inherited::keep().map_err(StartError::Process)?;
     let signals = signals::listen().map_err(StartError::Process)?;
     reaper::become_subreaper().map_err(StartError::Process)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(StartError::Process)?;
     let layout = Layout::new(&config.root);
-    lay_out(&layout, &config)?;
-    let lock = take_lock(&layout, &config, &clock)?;
-    panic::report_into(layout.worker(&config.worker), Arc::clone(&clock));
-    let mut mirrors = Mirrors::new(config.worker.clone());
-    // At once, so that whoever finds the lock taken can read by whom.
-    if let Err(error) = mirrors.keep(&[(layout.watcher_lock(&config.worker), None)], clock.wall()) {
-        tracing::warn!(error = %error, "could not make the lock file that runbooks look at");
-    }
     let scratch = config.scratch_dir.clone().unwrap_or_else(|| layout.default_scratch(&config.worker));
-    make_scratch(&scratch)?;
     let disk = Disk::new(config.durability);
     let spool = Arc::new(Spool::new(layout.clone(), config.worker.clone(), disk, Arc::clone(&clock)));
-    let ctx = Ctx {
+    let reserve = Reserve { bytes: config.reserve, inodes: config.reserve_inodes };
+    let mirrors = Mirrors::new(config.worker.clone());
+    let mut ctx = Ctx {
         journal: Journal::new(layout, config.worker.clone()),
         environment: environment.clone(),
         clock,
@@ -152,12 +185,71 @@ fn open(config: WatcherConfig, environment: &Environment, clock: SharedClock) ->
         reaper: Arc::new(Reaper::default()),
         metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?),
         board: Arc::new(Board::new()),
+        disks: Disks::new(config.root.clone(), reserve),
         scratch,
         config,
     };
-    let living = recover_first(&ctx)?;
-    count_filed(&ctx);
-    Ok(Opened { ctx, lock, mirrors, signals, living })
+    let disks = Disks::new(ctx.config.root.clone(), reserve);
+    ctx.disks = disks
+        .and("log", Some(ctx.config.log.dir.clone()))
+        .and("scratch", Some(ctx.scratch.clone()))
+        .and("home", ctx.config_dir());
+    ctx.board.turned(ctx.clock.ticks());
+    Ok(Starting { ctx: Rc::new(ctx), runtime, signals, face: None, lock: None, mirrors, crashed: false })
+}
+
+impl Starting {
+    /// Takes the lock and recovers. On a disk that is full or fails it waits, seen by everybody, until that is over;
+    /// `None` if it is told to stop meanwhile.
+    fn enter(&mut self) -> Result<Option<Entered>, StartError> {
+        let mut wait = Wait::default();
+        loop {
+            match self.try_enter() {
+                Ok(living) => {
+                    let Some(lock) = self.lock.take() else { continue };
+                    return Ok(Some(Entered { lock, living }));
+                }
+                Err(error) => {
+                    let Some(trouble) = error.trouble() else { return Err(error) };
+                    self.show_face();
+                    if wait.for_the_disk(self, (trouble, with_causes(&error))) == Woken::Stop {
+                        self.mirrors.release_all();
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the lock of the worker is ours.
+    pub(super) const fn is_locked(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    fn try_enter(&mut self) -> Result<Vec<FileName>, StartError> {
+        let ctx = Rc::clone(&self.ctx);
+        let (layout, config) = (ctx.layout(), &ctx.config);
+        lay_out(layout, config)?;
+        if self.lock.is_none() {
+            self.lock = Some(take_lock(layout, config, &ctx.clock)?);
+            panic::report_into(layout.worker(&config.worker), Arc::clone(&ctx.clock));
+        }
+        // At once, so that whoever finds the lock taken can read by whom.
+        if let Err(error) =
+            self.mirrors.keep(&[(layout.watcher_lock(&config.worker), None)], ctx.clock.wall())
+        {
+            tracing::warn!(error = %error, "could not make the lock file that runbooks look at");
+        }
+        make_scratch(&ctx.scratch)?;
+        let living = recover_first(&ctx, &mut self.crashed)?;
+        count_filed(&ctx);
+        self.show_face();
+        Ok(living)
+    }
+
+    fn show_face(&mut self) {
+        self.face.get_or_insert_with(|| start_face(&self.ctx));
+    }
 }
 
 fn lay_out(layout: &Layout, config: &WatcherConfig) -> Result<(), StartError> {
@@ -206,18 +298,18 @@ fn take_lock(layout: &Layout, config: &WatcherConfig, clock: &SharedClock) -> Re
     }
 }
 
-/// Clean recovery of what is found in our own `active/`.
-fn recover_first(ctx: &Ctx) -> Result<Vec<FileName>, StartError> {
+/// Clean recovery of what is found in our own `active/`. `crashed` stays true over several tries.
+fn recover_first(ctx: &Ctx, crashed: &mut bool) -> Result<Vec<FileName>, StartError> {
     let state_path = ctx.layout().state(&ctx.config.worker);
-    let known = state_path.exists();
+    let state = State::read(&state_path).map_err(RecoveryError::State)?;
     // One that died while it recovered has written its crash down already.
-    let status = State::read(&state_path).status;
-    let crashed = known && !matches!(status, WorkerStatus::Stopped | WorkerStatus::Recovering);
+    let died = state.is_some_and(|it| !matches!(it.status, WorkerStatus::Stopped | WorkerStatus::Recovering));
     let policy = Policy {
         max_retries: ctx.config.max_retries,
         living: LivingAgents::Adopt,
         now: ctx.clock.wall(),
         jitter: Ctx::jitter(),
+        unstarted: false,
     };
     let say = |line: &str| tracing::info!("{line}");
     let hands = SystemHands {
@@ -228,16 +320,17 @@ fn recover_first(ctx: &Ctx) -> Result<Vec<FileName>, StartError> {
         say: &say,
     };
     let witness = SystemWitness::new(ctx.layout().clone());
-    if crashed {
+    if died {
         let state = record_crash(&state_path, ctx.clock.wall(), ctx.config.durability)?;
         tracing::warn!(
             recovery_count = state.recovery_count,
             "the last watcher of this worker died; recovering"
         );
         ctx.metrics.recovered();
+        *crashed = true;
     }
     let (plan, applied) = recover(&ctx.spool, &witness, &policy, &hands)?;
-    if crashed || plan.found_work() {
+    if *crashed || plan.found_work() {
         ctx.note_worker(Noted::Recovered, &format!("{} action(s)", applied.done));
     }
     Ok(applied.living)
@@ -254,19 +347,11 @@ fn count_filed(ctx: &Ctx) {
     shown.queues.cancelled = cancelled;
 }
 
-fn work(opened: Opened, log: LogHandle) -> Exit {
-    let Opened { ctx, lock, mirrors, signals, living } = opened;
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(error = %error, "the worker does not start: no runtime");
-            return Exit::Internal;
-        }
-    };
+fn work(starting: Starting, entered: Entered, log: LogHandle) -> Exit {
+    let Starting { ctx, runtime, signals, face, mirrors, .. } = starting;
+    let Entered { lock, living } = entered;
     ctx.board.turned(ctx.clock.ticks());
-    let face = start_face(&ctx);
     let watchdog = watchdog::start(Arc::clone(&ctx.board), Arc::clone(&ctx.clock));
-    let ctx = Rc::new(ctx);
     let hints = Hints::start()
         .inspect_err(
             |error| tracing::warn!(error = %error, "no kernel events; looking every few seconds instead"),

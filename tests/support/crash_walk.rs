@@ -88,7 +88,9 @@ impl Hands for NoHands {
     }
     fn remove_lock(&self, _: &std::path::Path) {}
     fn clear_scratch(&self) {}
-    fn note(&self, _: &Action, _: Option<&TaskFile>) {}
+    fn note(&self, _: &Action, _: Option<&TaskFile>) -> std::io::Result<()> {
+        Ok(())
+    }
     fn say(&self, _: &str) {}
 }
 
@@ -97,7 +99,13 @@ fn x() -> FileName {
 }
 
 fn policy() -> Policy {
-    Policy { max_retries: MAX_RETRIES, living: LivingAgents::Adopt, now: now(), jitter: 0.0 }
+    Policy {
+        max_retries: MAX_RETRIES,
+        living: LivingAgents::Adopt,
+        now: now(),
+        jitter: 0.0,
+        unstarted: false,
+    }
 }
 
 fn text(drop: &Drop) -> Vec<u8> {
@@ -268,9 +276,9 @@ impl Scenario {
         match dispose(&ending.judgement(), &lease.task, &terms) {
             Disposition::Conclude { outcome, answer, usage } => {
                 let answer = answer.as_deref().map(str::as_bytes);
-                again(|| spool.conclude(lease, &outcome, usage, answer))?;
+                again(|| spool.conclude(lease, (&outcome, usage), answer, |_| Ok(())))?;
             }
-            Disposition::Requeue { entry, .. } => again(|| spool.requeue(lease, &entry))?,
+            Disposition::Requeue { entry, .. } => again(|| spool.requeue(lease, &entry, |_| Ok(())))?,
         }
         report(world);
         Ok(())

@@ -7,12 +7,15 @@ use tokio::net::unix::pipe;
 
 use super::{Order, Run};
 use crate::agent::course::{Course, Order as Act};
+use crate::agent::disposition::Holding;
 use crate::agent::message;
 use crate::agent::stream::StreamEvent;
 use crate::agent::tail::Tail;
 use crate::agent::verdict::{EndedBy, Exit};
 use crate::os::process::{ProcessId, signal};
 use crate::task::TaskState;
+use crate::watcher::core::Event;
+use crate::watcher::effects::Told;
 use rustix::process::Signal;
 
 /// How often a stream is looked at without a hint.
@@ -41,7 +44,10 @@ impl Run {
     /// leaves and nobody here may end it.
     pub(super) async fn listen(&mut self, live: &mut Live) -> Option<(Option<Exit>, Option<EndedBy>)> {
         let exit = loop {
-            let more = self.hear(live);
+            let more = self.hear(live).unwrap_or_else(|error| {
+                tracing::warn!(task = %self.lease.name, error = %error, "could not read the agent's output");
+                false
+            });
             let wait = if more { Duration::ZERO } else { self.next_look(live) };
             match self.wait(live, wait).await {
                 Woken::Ended(exit) => break exit,
@@ -59,10 +65,31 @@ impl Run {
             self.act(acts, live);
         };
         // Everything that was written is in the file now.
-        while self.hear(live) {}
+        while self.hear_the_rest(live).await? {}
         live.tail.finish();
         live.stdin = None;
         Some((exit, live.course.ended_by()))
+    }
+
+    /// Reads on after the end; whether there is more. While the disk does not give what was said, nothing is judged: an
+    /// answer that was paid for may stand there. `None`: the worker leaves, and the next one reads it.
+    async fn hear_the_rest(&mut self, live: &mut Live) -> Option<bool> {
+        match self.hear(live) {
+            Ok(more) => return Some(more),
+            Err(error) => {
+                tracing::error!(task = %self.lease.name, error = %error, "could not read what the agent said last; trying again");
+                let holding = Holding::of_disk("could not read an agent's output", &error);
+                self.tell.send(Told::Core(Event::Refused(holding))).ok();
+            }
+        }
+        if self.hurry {
+            return None;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            order = self.orders.recv() => self.hurry = matches!(order, Some(Order::Kill) | None),
+        }
+        Some(true)
     }
 
     async fn wait(&mut self, live: &mut Live, wait: Duration) -> Woken {
@@ -87,7 +114,7 @@ impl Run {
     }
 
     /// Reads what is new; whether there is more.
-    fn hear(&mut self, live: &mut Live) -> bool {
+    fn hear(&mut self, live: &mut Live) -> std::io::Result<bool> {
         let now = self.ctx.clock.ticks();
         let mut acts = Vec::new();
         let mut answered = false;
@@ -108,17 +135,12 @@ impl Run {
             | StreamEvent::Other
             | StreamEvent::Garbage => {}
         });
-        let looked = match looked {
-            Ok(looked) => looked,
-            Err(error) => {
-                tracing::warn!(task = %self.lease.name, error = %error, "could not read the agent's output");
-                return false;
-            }
-        };
         if answered {
             self.completing();
         }
-        if looked.bytes > 0 {
+        if let Ok(looked) = &looked
+            && looked.bytes > 0
+        {
             acts.extend(live.course.heard(looked.bytes, now));
             self.sign_of_life();
         }
@@ -126,7 +148,7 @@ impl Run {
             acts.extend(live.course.end(EndedBy::HopelessWait, now));
         }
         self.act(acts, live);
-        looked.more
+        looked.map(|looked| looked.more)
     }
 
     fn completing(&self) {

@@ -126,21 +126,29 @@ impl Run {
         let agent = live.process.clone();
         let stream = self.lease.paths(self.ctx.layout()).stream(self.lease.number());
         self.tell.send(Told::Watch(stream.clone())).ok();
+        let began = self.ctx.clock.ticks();
         let heard = self.listen(&mut live).await;
         self.tell.send(Told::Unwatch(stream)).ok();
         let (exit, ended_by) = heard?;
+        // Before what it left behind is removed, which may be what filled the disk.
+        let disk = self.ctx.out_since(began);
         self.sweep(agent.as_ref()).await;
-        let over = self.judge(&live, exit, ended_by);
+        let over = self.judge(&live, (exit, ended_by), disk.as_deref());
         self.report(&over, agent.as_ref());
         let judgement = &over.judgement;
         self.answered = judgement.tokens.output > 0 || matches!(judgement.verdict, Verdict::Done { .. });
         Some(self.dispose(&over.judgement))
     }
 
-    fn judge(&self, live: &listen::Live, exit: Option<Exit>, ended_by: Option<EndedBy>) -> Over {
+    fn judge(
+        &self,
+        live: &listen::Live,
+        (exit, ended_by): (Option<Exit>, Option<EndedBy>),
+        disk: Option<&str>,
+    ) -> Over {
         let stderr = self.lease.paths(self.ctx.layout()).stderr(self.lease.number());
         let stderr_tail = replay::stderr_tail(&stderr);
-        let ending = Ending { exit, ended_by, stderr_tail: &stderr_tail };
+        let ending = Ending { exit, ended_by, disk, stderr_tail: &stderr_tail };
         Over { exit, ended_by, judgement: judge(&live.tail.evidence, &ending) }
     }
 
