@@ -253,13 +253,14 @@ fn unfinished(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
         Some(EndedBy::OutputLimit) => failed(ErrorCode::E004, "it printed more than it may"),
         Some(EndedBy::MemoryLimit) => failed(ErrorCode::E004, "it used more memory than it may"),
         Some(EndedBy::Timeout) => pending_cause(evidence)
+            .or_else(|| lacked_room(evidence, ending).filter(|_| evidence.is_torn))
             .unwrap_or_else(|| failed(ErrorCode::E003, "the time limit was reached before it was finished")),
-        Some(EndedBy::Silence) => pending_cause(evidence).unwrap_or_else(|| silent(evidence)),
-        Some(EndedBy::HopelessWait | EndedBy::HangAfterResult) | None => {
-            let lacked_room =
-                || ending.disk.map(|why| no_room(evidence, why, how_it_ended(evidence, ending.exit)));
-            pending_cause(evidence).or_else(lacked_room).unwrap_or_else(|| ended_by_itself(evidence, ending))
-        }
+        Some(EndedBy::Silence) => pending_cause(evidence)
+            .or_else(|| lacked_room(evidence, ending))
+            .unwrap_or_else(|| silent(evidence)),
+        Some(EndedBy::HopelessWait | EndedBy::HangAfterResult) | None => pending_cause(evidence)
+            .or_else(|| lacked_room(evidence, ending))
+            .unwrap_or_else(|| ended_by_itself(evidence, ending)),
     }
 }
 
@@ -308,6 +309,11 @@ fn ended_by_itself(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
             Verdict::Interrupted { cause: Interruption::Crashed, reason }
         }
     }
+}
+
+/// The disk that was full under it, if one was.
+fn lacked_room(evidence: &Evidence, ending: &Ending<'_>) -> Option<Verdict> {
+    ending.disk.map(|why| no_room(evidence, why, how_it_ended(evidence, ending.exit)))
 }
 
 /// Its own writes failed, or its result was not taken: nobody knows what it came to, and it is not the task's fault.

@@ -15,7 +15,7 @@ use crate::task::{FileName, HoldCause, Place, RunId, TaskName, WorkerName};
 pub const SETTLE: Duration = Duration::from_secs(10);
 
 /// How long nothing is claimed after the disk refused a write.
-pub const REFUSED: Duration = Duration::from_secs(5);
+pub const REFUSED: Duration = Duration::from_secs(2);
 
 /// Both answers of the clock, at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

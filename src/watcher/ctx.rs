@@ -53,6 +53,11 @@ impl Ctx {
         seen
     }
 
+    /// Whether a disk was seen to be full since `began`.
+    pub(super) fn was_out_since(&self, began: Ticks) -> bool {
+        self.board.show().out.as_ref().is_some_and(|(at, _)| *at >= began)
+    }
+
     /// Why somebody who wrote since `began` may have met a full disk.
     pub(super) fn out_since(&self, began: Ticks) -> Option<String> {
         self.look_at_disks();

@@ -85,7 +85,7 @@ fn pause(cause: HoldCause, times: u32) -> Duration {
         HoldCause::RateLimit => (60, 900),
         HoldCause::Outage => (5, 60),
         // Trying costs a few writes, and whoever made room does not wait long.
-        HoldCause::Disk => (5, 5),
+        HoldCause::Disk => (2, 5),
     };
     Duration::from_secs((first << times.saturating_sub(1).min(8)).min(longest))
 }

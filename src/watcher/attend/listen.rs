@@ -57,6 +57,7 @@ impl Run {
                 Woken::Time => {}
             }
             self.guard().await;
+            self.expect_no_answer(live);
             if self.hurry && live.process.is_none() {
                 tracing::warn!(task = %self.lease.name, "its agent lives in another PID namespace, and is left to the next watcher");
                 return None;
@@ -69,6 +70,15 @@ impl Run {
         live.tail.finish();
         live.stdin = None;
         Some((exit, live.course.ended_by()))
+    }
+
+    /// A disk that is full may have swallowed the answer, and an agent that has answered waits for the next message. Its
+    /// input ends here: it finishes its turn, if it is still at one, and goes.
+    fn expect_no_answer(&self, live: &mut Live) {
+        if live.stdin.is_some() && live.outbox.is_empty() && self.ctx.was_out_since(self.began) {
+            tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, "a disk ran full under its agent; it gets no further message, and goes when its turn is over");
+            live.stdin = None;
+        }
     }
 
     /// Reads on after the end; whether there is more. While the disk does not give what was said, nothing is judged: an

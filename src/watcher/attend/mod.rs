@@ -21,6 +21,7 @@ use super::effects::Told;
 use crate::agent::disposition::Disposition;
 use crate::agent::replay;
 use crate::agent::verdict::{EndedBy, Ending, Exit, Judgement, Verdict, judge};
+use crate::clock::Ticks;
 use crate::os::process::ProcessId;
 use crate::spool::Lease;
 
@@ -56,6 +57,8 @@ pub(super) struct Run {
     tell: mpsc::UnboundedSender<Told>,
     hurry: bool,
     answered: bool,
+    /// When it was begun to be listened to.
+    began: Ticks,
 }
 
 /// How the process ended, and who it was.
@@ -72,7 +75,7 @@ impl Run {
         orders: mpsc::UnboundedReceiver<Order>,
         tell: mpsc::UnboundedSender<Told>,
     ) -> Self {
-        Self { ctx, lease, orders, tell, hurry: false, answered: false }
+        Self { ctx, lease, orders, tell, hurry: false, answered: false, began: Ticks::default() }
     }
 
     /// Follows the run to its end.
@@ -126,12 +129,12 @@ impl Run {
         let agent = live.process.clone();
         let stream = self.lease.paths(self.ctx.layout()).stream(self.lease.number());
         self.tell.send(Told::Watch(stream.clone())).ok();
-        let began = self.ctx.clock.ticks();
+        self.began = self.ctx.clock.ticks();
         let heard = self.listen(&mut live).await;
         self.tell.send(Told::Unwatch(stream)).ok();
         let (exit, ended_by) = heard?;
         // Before what it left behind is removed, which may be what filled the disk.
-        let disk = self.ctx.out_since(began);
+        let disk = self.ctx.out_since(self.began);
         self.sweep(agent.as_ref()).await;
         let over = self.judge(&live, (exit, ended_by), disk.as_deref());
         self.report(&over, agent.as_ref());
