@@ -186,7 +186,9 @@ fn a_full_disk_of_the_log_costs_its_lines_and_says_how_many() {
         world.submit("marie/pending", &format!("t{n}"), &json!({"prompt": "fake: succeed"}));
         ended_once(&world, &format!("t{n}"));
     }
-    assert_eq!(sight::logged(&world, "marie", "task COMPLETED").len(), 12, "standard error has every line");
+    world.until("standard error has every line", || {
+        (sight::logged(&world, "marie", "task COMPLETED").len() == 12).then_some(())
+    });
     let lost = world.until("the lost lines are counted", || {
         let metrics = http::get(address, "/metrics");
         let line = metrics.lines().find(|it| it.starts_with("agent_worker_log_lines_lost_total"))?.to_owned();

@@ -145,7 +145,16 @@ impl Injection {
     /// `what` as strace's `-e inject=` takes it: `fsync:error=EIO`, `openat:error=EMFILE:when=3+5`. `when=` counts in
     /// each thread by itself. `None`, said aloud, where there is no strace or it may not attach.
     pub fn into(world: &World, program: &Started, what: &[&str]) -> Option<Self> {
-        let (mut command, told) = strace(world, what)?;
+        Self::of(world, program, what, None)
+    }
+
+    /// The same, only for calls about the very path `only`.
+    pub fn about(world: &World, program: &Started, what: &[&str], only: &Path) -> Option<Self> {
+        Self::of(world, program, what, Some(only))
+    }
+
+    fn of(world: &World, program: &Started, what: &[&str], only: Option<&Path>) -> Option<Self> {
+        let (mut command, told) = strace(world, what, only)?;
         command.args(["-b", "execve", "-p", &program.pid().to_string()]);
         let mut injection = Self { strace: command.spawn().unwrap(), told };
         let traced = until(Duration::from_secs(10), || {
@@ -159,9 +168,14 @@ impl Injection {
         Some(injection)
     }
 
-    /// Starts `command` with its system calls failing from the first one on; its agents' too.
-    pub fn around(world: &World, command: &Command, what: &[&str], tag: &str) -> Option<Started> {
-        let (mut traced, _) = strace(world, what)?;
+    /// Starts `command` with its system calls about the path `only` failing from the first one on; its agents' too.
+    pub fn around(
+        world: &World,
+        (command, tag): (&Command, &str),
+        what: &[&str],
+        only: Option<&Path>,
+    ) -> Option<Started> {
+        let (mut traced, _) = strace(world, what, only)?;
         traced.arg("--").arg(command.get_program()).args(command.get_args()).env_clear();
         traced.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
         Some(world.start(&mut traced, tag))
@@ -193,7 +207,7 @@ impl Drop for Injection {
     }
 }
 
-fn strace(world: &World, what: &[&str]) -> Option<(Command, PathBuf)> {
+fn strace(world: &World, what: &[&str], only: Option<&Path>) -> Option<(Command, PathBuf)> {
     if !runs("strace", &["--version"]) {
         real::skip("there is no strace here");
         return None;
@@ -205,6 +219,9 @@ fn strace(world: &World, what: &[&str]) -> Option<(Command, PathBuf)> {
     command.args(["-f", "-qq", "-y", "-s", "256", "-A", "-o", told.to_str().unwrap()]);
     command.args(["-e", &format!("trace={}", calls.join(","))]);
     command.args(["-e", "signal=none"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if let Some(path) = only {
+        command.args(["-P", path.to_str().unwrap()]);
+    }
     for it in what {
         command.args(["-e", &format!("inject={it}")]);
     }
