@@ -66,10 +66,10 @@ impl Evidence {
     pub fn read(&mut self, line: Line<'_>) -> StreamEvent {
         match line {
             Line::Whole(bytes) => {
-                let event = match parse(bytes) {
-                    StreamEvent::Garbage => behind_a_tear(bytes).unwrap_or(StreamEvent::Garbage),
-                    event => event,
-                };
+                let mut event = parse(bytes);
+                if event == StreamEvent::Garbage {
+                    event = behind_a_tear(bytes).unwrap_or(event);
+                }
                 self.observe(&event);
                 event
             }
@@ -187,10 +187,7 @@ const TEARS_MAX: usize = 32;
 fn behind_a_tear(line: &[u8]) -> Option<StreamEvent> {
     const BEGIN: &[u8] = br#"{"type":"#;
     let begins = line.windows(BEGIN.len()).enumerate().skip(1).filter(|(_, at)| *at == BEGIN);
-    begins
-        .take(TEARS_MAX)
-        .map(|(at, _)| parse(&line[at..]))
-        .find(|event| !matches!(event, StreamEvent::Garbage))
+    begins.take(TEARS_MAX).map(|(at, _)| parse(&line[at..])).find(|event| *event != StreamEvent::Garbage)
 }
 
 #[cfg(test)]

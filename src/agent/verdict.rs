@@ -212,7 +212,7 @@ fn refused(evidence: &Evidence, result: &ResultLine, ending: &Ending<'_>) -> Ver
     if let (Some(why), None) = (ending.disk, result.api_error_status)
         && result.subtype == "error_during_execution"
     {
-        return no_room(evidence, why, said(result));
+        return no_room(evidence, why, &said(result));
     }
     if result.subtype == "error_during_execution" && evidence.init.is_none() {
         return Verdict::SessionGone { reason: said(result) };
@@ -313,11 +313,11 @@ fn ended_by_itself(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
 
 /// The disk that was full under it, if one was.
 fn lacked_room(evidence: &Evidence, ending: &Ending<'_>) -> Option<Verdict> {
-    ending.disk.map(|why| no_room(evidence, why, how_it_ended(evidence, ending.exit)))
+    ending.disk.map(|why| no_room(evidence, why, &how_it_ended(evidence, ending.exit)))
 }
 
 /// Its own writes failed, or its result was not taken: nobody knows what it came to, and it is not the task's fault.
-fn no_room(evidence: &Evidence, why: &str, how: String) -> Verdict {
+fn no_room(evidence: &Evidence, why: &str, how: &str) -> Verdict {
     wait(evidence, HoldCause::Disk, format!("{why}: {how}"))
 }
 

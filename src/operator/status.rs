@@ -117,7 +117,7 @@ fn view(desk: &Desk, name: WorkerName) -> Result<WorkerView, OperatorError> {
         Err(error) => (Some(State::default()), Some(error.to_string())),
     };
     let held_by = held_by(desk, &name);
-    let signs = vital::look(&desk.layout, &name, held_by == Some(Role::Watcher), &*desk.clock);
+    let signs = vital::look(&desk.layout, &name, &*desk.clock);
     Ok(WorkerView {
         held_by,
         state,

@@ -251,7 +251,7 @@ mod tests {
     use crate::spool::steps::Step;
     use crate::spool::store::{Entry, Identity};
     use crate::spool::{ClaimError, Claimed, Disk};
-    use crate::task::{Attempt, SessionId};
+    use crate::task::{Attempt, Outcome, SessionId, Usage};
 
     /// A disk that answers nothing about one kind of file.
     struct Silent {
@@ -319,5 +319,56 @@ mod tests {
         let claimed = spool(dir.path(), "input.json").claim(Place::Pending, &file, begin);
         assert!(matches!(claimed, Err(ClaimError::Unreadable { .. })), "{claimed:?}");
         assert!(matches!(whole.claim(Place::Pending, &file, begin), Ok(Claimed::Open(_))));
+    }
+
+    #[test]
+    fn a_task_that_was_filed_is_not_filed_again_for_a_disk_that_does_not_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let file: FileName = "x.json".parse().unwrap();
+        let whole = spool(dir.path(), "nothing");
+        for place in whole.layout().worker_dirs(whole.worker()) {
+            std::fs::create_dir_all(place).unwrap();
+        }
+        crate::os::durable::write_new(&whole.path(Place::Pending, &file), br#"{"prompt":"x"}"#, None)
+            .unwrap();
+        let begin = |_: &TaskFile, _| Attempt::open(1, SessionId::mint(), SystemClock.wall());
+        let Ok(Claimed::Lease(mut lease)) = whole.claim(Place::Pending, &file, begin) else {
+            panic!("claimed")
+        };
+        let (outcome, usage) = (Outcome::completed("yes", None), Usage::default());
+        whole.conclude(&mut lease.clone(), (&outcome, usage), None, |_| Ok(())).unwrap();
+        // As if the syncs after the move had failed: it is tried again, and the filed one cannot be read now.
+        let silent = spool(dir.path(), "x.json");
+        let error = silent.conclude(&mut lease, (&outcome, usage), None, |_| Ok(())).unwrap_err();
+        assert!(matches!(error.step, Step::Look(_)), "{error}");
+        assert_eq!(whole.list(Place::Active).unwrap(), []);
+        assert_eq!(whole.list(Place::Completed).unwrap(), [file]);
+        whole.conclude(&mut lease, (&outcome, usage), None, |_| Ok(())).unwrap();
+        assert_eq!(whole.list(Place::Completed).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_claim_that_could_not_be_undone_is_not_charged() {
+        let attempt = Attempt::open(1, SessionId::mint(), SystemClock.wall());
+        let mut task = TaskFile::parse(br#"{"prompt":"x"}"#).unwrap();
+        task.begin_run(RunId::mint(), &"x".parse().unwrap(), SystemClock.wall());
+        task.begin_attempt(attempt.clone());
+        let active = ActiveFile {
+            file: "x.json".parse().unwrap(),
+            path: PathBuf::new(),
+            testimony: Some(Nobody.testify(task.record.run_id.unwrap(), &attempt).unwrap()),
+            task: Ok(task),
+            unread: None,
+            believed: true,
+            filed: None,
+            is_linked: false,
+        };
+        for unstarted in [false, true] {
+            let (living, now) = (LivingAgents::Adopt, SystemClock.wall());
+            let policy = Policy { max_retries: 3, living, now, jitter: 0.0, unstarted };
+            let actions = decide(&active, &policy);
+            let [Action::Requeue { charged, .. }] = &actions[..] else { panic!("{actions:?}") };
+            assert_eq!(*charged, !unstarted);
+        }
     }
 }

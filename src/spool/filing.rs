@@ -172,5 +172,8 @@ impl<S: Store> Spool<S> {
 }
 
 fn noted(active: &Path, done: io::Result<()>) -> Result<(), StepError> {
-    done.map_err(|source| StepError { step: Step::Note(active.to_owned()), index: 0, source })
+    let step = Step::Note(active.to_owned());
+    #[cfg(feature = "test-support")]
+    super::kill_point::passed(&step);
+    done.map_err(|source| StepError { step, index: 0, source })
 }

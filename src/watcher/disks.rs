@@ -22,7 +22,7 @@ struct Written {
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Disks {
-    root: PathBuf,
+    root: Written,
     others: Vec<Written>,
     reserve: Reserve,
 }
@@ -34,11 +34,12 @@ pub(super) struct Seen {
     pub(super) fault: Option<Holding>,
     /// Why what is written now is likely to fail.
     pub(super) out: Option<String>,
+    room: Vec<(&'static str, Space)>,
 }
 
 impl Disks {
     pub(super) fn new(root: PathBuf, reserve: Reserve) -> Self {
-        Self { root, others: Vec::new(), reserve }
+        Self { root: Written { what: "root", path: root }, others: Vec::new(), reserve }
     }
 
     /// And this one.
@@ -51,24 +52,28 @@ impl Disks {
     /// Looks at all of them (`statvfs(3)`).
     pub(super) fn look(&self, metrics: &Metrics) -> Seen {
         let mut seen = Seen::default();
-        match space::of(&self.root) {
-            Ok(space) => self.take_in("root", &self.root, &space, metrics, &mut seen),
+        match space::of(&self.root.path) {
+            Ok(space) => self.take_in(&self.root, &space, &mut seen),
             Err(error) => {
-                let what = format!("cannot ask for room at the root `{}`", self.root.display());
+                let what = format!("cannot ask for room at the root `{}`", self.root.path.display());
                 seen.fault = Some(Holding::of_disk(what, &error));
             }
         }
-        for Written { what, path } in &self.others {
+        for written in &self.others {
             // One that is not there yet, or not ours to look at, is no reason to stop.
-            if let Ok(space) = space::of(path) {
-                self.take_in(what, path, &space, metrics, &mut seen);
+            if let Ok(space) = space::of(&written.path) {
+                self.take_in(written, &space, &mut seen);
             }
+        }
+        for (what, space) in &seen.room {
+            metrics.set_disk(what, space);
         }
         seen
     }
 
-    fn take_in(&self, what: &'static str, path: &Path, space: &Space, metrics: &Metrics, seen: &mut Seen) {
-        metrics.set_disk(what, space);
+    fn take_in(&self, written: &Written, space: &Space, seen: &mut Seen) {
+        let Written { what, path } = written;
+        seen.room.push((*what, *space));
         if space.is_out() && seen.out.is_none() {
             seen.out = Some(format!("the disk of the {what} `{}` is full or read-only", path.display()));
         }

@@ -40,6 +40,15 @@ pub(super) enum Told {
     Looked(Vec<(Slot, Examined)>),
 }
 
+/// How a file came to stand in `active/` with nobody at work on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nobody knows: by hand, or by a watcher before us.
+    Somehow,
+    /// By a claim of ours that failed: no agent was started, and nothing is to be charged.
+    Unstarted,
+}
+
 /// Does errands on threads of their own.
 #[derive(Clone, Debug)]
 pub(super) struct Errands {
@@ -77,11 +86,11 @@ impl Errands {
     }
 
     /// Brings home a file in `active/` that nobody works on: put there by hand, or by a claim that failed half-way.
-    /// `unstarted`: by a claim of ours, so that no agent was started and nothing is to be charged.
-    pub(super) fn recover(&self, file: FileName, unstarted: bool) {
+    pub(super) fn recover(&self, file: FileName, why: Left) {
         let (spool, clock) = (Arc::clone(&self.ctx.spool), Arc::clone(&self.ctx.clock));
         let (scratch, max_retries) = (self.ctx.scratch.clone(), self.ctx.config.max_retries);
         let (living, now, jitter) = (LivingAgents::Adopt, clock.wall(), Ctx::jitter());
+        let unstarted = why == Left::Unstarted;
         let policy = Policy { max_retries, living, now, jitter, unstarted };
         self.go(move |_| {
             let witness = SystemWitness::new(spool.layout().clone());

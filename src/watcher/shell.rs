@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 
 use super::attend::{Begin, Order, Run};
 use super::beat::Beat;
-use super::core::{Core, Effect, Event, Now, Wanted};
+use super::core::{Core, Effect, Event, Now, REFUSED, Wanted};
 use super::ctx::Ctx;
-use super::effects::{Errands, Told};
+use super::effects::{Errands, Left, Told};
 use super::look::{Finds, Scanner, Slot, Watched};
 use crate::clock::Ticks;
 use crate::os::alarm::{self, Alarm};
@@ -202,7 +202,10 @@ impl Looping {
             Told::Adopted(lease) => self.follow(*lease, Begin::Adopt),
             Told::Open(file) => self.recover(file),
             // It is brought home when everything is looked at next.
-            Told::Stuck(file) => drop(self.unstarted.insert(file)),
+            Told::Stuck(file) => {
+                self.unstarted.insert(file);
+                self.next_scan = self.next_scan.min(self.ctx.clock.ticks().plus(REFUSED));
+            }
             Told::Watch(path) => watch(hints, &path),
             Told::Unwatch(path) => {
                 if let Some((hints, _)) = hints {
@@ -246,8 +249,8 @@ impl Looping {
 
     fn recover(&mut self, file: FileName) {
         self.on_event(Event::Recovering { file: file.clone() });
-        let unstarted = self.unstarted.remove(&file);
-        self.errands.recover(file, unstarted);
+        let left = if self.unstarted.remove(&file) { Left::Unstarted } else { Left::Somehow };
+        self.errands.recover(file, left);
     }
 
     fn on_hints(&mut self, hints: impl Iterator<Item = Hint>) {

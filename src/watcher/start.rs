@@ -148,7 +148,8 @@ pub(super) struct Starting {
     pub(super) ctx: Rc<Ctx>,
     pub(super) runtime: tokio::runtime::Runtime,
     pub(super) signals: UnboundedReceiver<signals::Signal>,
-    face: Option<Option<Face>>,
+    face: Option<Face>,
+    faced: bool,
     lock: Option<Lock>,
     mirrors: Mirrors,
     crashed: bool,
@@ -195,7 +196,16 @@ fn prepare(
         .and("scratch", Some(ctx.scratch.clone()))
         .and("home", ctx.config_dir());
     ctx.board.turned(ctx.clock.ticks());
-    Ok(Starting { ctx: Rc::new(ctx), runtime, signals, face: None, lock: None, mirrors, crashed: false })
+    Ok(Starting {
+        ctx: Rc::new(ctx),
+        runtime,
+        signals,
+        face: None,
+        faced: false,
+        lock: None,
+        mirrors,
+        crashed: false,
+    })
 }
 
 impl Starting {
@@ -248,7 +258,10 @@ impl Starting {
     }
 
     fn show_face(&mut self) {
-        self.face.get_or_insert_with(|| start_face(&self.ctx));
+        if !self.faced {
+            self.faced = true;
+            self.face = start_face(&self.ctx);
+        }
     }
 }
 

@@ -91,7 +91,7 @@ fn a_disk_without_inodes() {
 fn a_root_that_turned_read_only() {
     let world = World::new();
     let root = world.root();
-    nothing_is_lost(&world, || ReadOnly::over(root), &["read-only", "remount,rw"]);
+    nothing_is_lost(&world, || ReadOnly::over(&root), &["read-only", "remount,rw"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![cfg(feature = "test-support")]
 #![allow(
     clippy::disallowed_methods,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test plays the machine and the user, and one that cannot go on ends"
 )]

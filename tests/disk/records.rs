@@ -114,6 +114,6 @@ fn a_disk_that_does_not_say_what_is_there_has_taken_nothing_away() {
         world.root().join("tasks/marie/completed/running.json").exists().then_some(())
     });
     assert_eq!(crate::ended_once(&world, "running")["result"], "kept");
-    assert_eq!(sight::logged(&world, "marie", "had been taken out of active"), [json!(0); 0]);
+    assert!(sight::logged(&world, "marie", "had been taken out of active").is_empty());
     assert_eq!(watcher.stop(), 0);
 }

@@ -5,7 +5,12 @@
 
 #![allow(dead_code, unreachable_pub, missing_debug_implementations, reason = "each test uses its own part")]
 #![allow(clippy::disallowed_methods, reason = "a test plays the machine that fails")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    clippy::panic,
+    reason = "a test that cannot go on ends"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -116,13 +121,13 @@ impl Drop for Filler {
 pub struct ReadOnly(PathBuf);
 
 impl ReadOnly {
-    pub fn over(dir: PathBuf) -> Option<Self> {
+    pub fn over(dir: &Path) -> Option<Self> {
         let at = dir.to_str().unwrap();
         if !runs("mount", &["--bind", at, at]) {
             real::skip("this user may not lay a folder over itself (run the tests as root)");
             return None;
         }
-        let over = Self(dir.clone());
+        let over = Self(dir.to_owned());
         assert!(runs("mount", &["-o", "remount,bind,ro", at]), "read-only from here on");
         Some(over)
     }
@@ -212,7 +217,7 @@ fn strace(world: &World, what: &[&str], only: Option<&Path>) -> Option<(Command,
         real::skip("there is no strace here");
         return None;
     }
-    let told = (1..).map(|n| world.path().join(format!("strace.{n}"))).find(|it| !it.exists()).unwrap();
+    let told = (1..1000).map(|n| world.path().join(format!("strace.{n}"))).find(|it| !it.exists()).unwrap();
     fs::write(&told, "").unwrap();
     let calls: Vec<_> = what.iter().map(|it| it.split(':').next().unwrap()).collect();
     let mut command = Command::new("strace");

@@ -26,17 +26,14 @@ pub fn owed(worker: &WorkerName, file: &FileName, task: &TaskFile, history: &[Li
         line.attempt = Some(attempt.number);
         (line.from, line.to) = (Some(told.from), Some(told.to));
         line.correlation_id.clone_from(&task.spec.correlation_id);
-        match told.event {
-            Event::Started => {
-                line.pid = attempt.pid;
-                line.session_id = Some(attempt.session_id);
-            }
-            Event::Requeued => {
-                line.reason.clone_from(&attempt.reason);
-                line.charged = Some(attempt.charged);
-                line.cost_usd = attempt.cost_usd;
-            }
-            _ => {}
+        if told.event == Event::Started {
+            line.pid = attempt.pid;
+            line.session_id = Some(attempt.session_id);
+        }
+        if told.event == Event::Requeued {
+            line.reason.clone_from(&attempt.reason);
+            line.charged = Some(attempt.charged);
+            line.cost_usd = attempt.cost_usd;
         }
         line.identified()
     };

@@ -148,7 +148,7 @@ mod tests {
             let path = dir.path().join("logs/marie.log");
             let shared: SharedClock = Arc::<HandClock>::clone(&clock);
             let log = LogFile::new(path, shared, Arc::clone(&reopen), Arc::default());
-            Self { log, dir, clock, reopen }
+            Self { dir, clock, reopen, log }
         }
 
         fn say(&mut self, line: &str) {

@@ -12,7 +12,7 @@ use crate::clock::Ticks;
 /// The lines of one complaint that a period has.
 const BURST: u32 = 4;
 /// How long a period is.
-const PERIOD: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_mins(1);
 /// The complaints that are known at once; far more than there are places in the source.
 const KNOWN_MAX: usize = 2048;
 

@@ -7,20 +7,21 @@ use super::{ProcessSeen, Signs};
 use crate::clock::Clock;
 use crate::layout::Layout;
 use crate::os::holder::Holder;
+use crate::os::lock;
 use crate::os::process::identity::{Stat, boot_id};
 use crate::os::space;
 use crate::task::WorkerName;
 use crate::telemetry::heartbeat::Heartbeat;
 
-/// What can be seen of `worker`, whose lock is `held` or not.
-pub fn look(layout: &Layout, worker: &WorkerName, held: bool, clock: &dyn Clock) -> Signs {
+/// What can be seen of `worker`. A lock that cannot be asked for is taken for held.
+pub fn look(layout: &Layout, worker: &WorkerName, clock: &dyn Clock) -> Signs {
     let path = layout.heartbeat(worker);
     let since = |at| Duration::try_from(clock.wall().duration_since(at)).unwrap_or(Duration::ZERO);
     let beat = Heartbeat::read(&path);
     // The boot clock tells it exactly; a beat of another boot only has its time of day.
     let age = |beat: Heartbeat| beat.age(clock.ticks(), &boot_id()).unwrap_or_else(|| since(beat.timestamp));
     Signs {
-        held,
+        held: lock::is_held(&layout.worker(worker)).unwrap_or(true),
         touched: Heartbeat::touched(&path).map(since),
         beat: beat.map(age),
         process: process(&layout.watcher_lock(worker)),

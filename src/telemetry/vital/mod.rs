@@ -165,14 +165,14 @@ mod tests {
     use super::*;
 
     const YOUNG: Option<Duration> = Some(Duration::from_secs(1));
-    const OLD: Option<Duration> = Some(Duration::from_secs(3600));
+    const OLD: Option<Duration> = Some(Duration::from_hours(1));
 
     #[test]
     fn a_stale_heartbeat_on_a_disk_that_takes_no_writes_is_no_hang() {
         use ProcessSeen as P;
         let full = || Some("only 0 MiB left".to_owned());
         let mute = || Vital::Mute(full());
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         for (held, beat, touched, process, disk, verdict) in [
             (false, YOUNG, YOUNG, P::Alive, None, Vital::Dead),
             (false, OLD, OLD, P::Gone, full(), Vital::Dead),
