@@ -28,6 +28,7 @@ use crate::os::holder::Role;
 use crate::os::lock;
 use crate::os::process::{self, Exit, ProcessId, Reaper, ending};
 use crate::os::signals::{self, Signal};
+use crate::os::trouble::Trouble;
 use crate::os::watch::{Hint, Hints};
 use crate::task::WorkerName;
 use crate::telemetry::face::Face;
@@ -322,7 +323,11 @@ impl Shell {
                 let why = format!("could not start `{}`: {error}", self.watcher.display());
                 let hopeless =
                     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
-                if hopeless { Event::Unstartable(why) } else { Event::SpawnFailed(why) }
+                match Trouble::of(&error) {
+                    Some(trouble) => Event::SpawnDelayed(format!("{why}; {}", trouble.remedy())),
+                    None if hopeless => Event::Unstartable(why),
+                    None => Event::SpawnFailed(why),
+                }
             }
         }
     }
