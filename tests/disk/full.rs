@@ -110,6 +110,12 @@ fn a_worker_that_cannot_write_its_heartbeat_is_not_taken_for_hung() {
     let mute = world.until("the heartbeat in the file is old", seen("mute"));
     assert!(mute["heartbeat_age_s"].as_u64().unwrap() >= 10, "{mute}");
     assert!(mute["trouble"].as_str().unwrap().contains("full"), "{mute}");
+    let touched =
+        fs::metadata(world.root().join("workers/marie/heartbeat.json")).unwrap().modified().unwrap();
+    assert!(
+        touched.elapsed().unwrap_or_default() < Duration::from_secs(5),
+        "its file is touched all the same"
+    );
     let told = world.agentctl(&["status"]);
     let (out, err) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
     assert!(out.contains("mute") && out.contains("cannot write its heartbeat"), "{out}");
