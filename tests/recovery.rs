@@ -16,7 +16,7 @@ use agent_worker::os::durable::Durability;
 use agent_worker::os::lock::Lock;
 use agent_worker::os::process::ProcessId;
 use agent_worker::recovery::plan::LivingAgents;
-use agent_worker::recovery::{Action, Hands, Plan, Policy, SystemWitness, apply, locks, planned};
+use agent_worker::recovery::{Action, Change, Hands, Plan, Policy, SystemWitness, apply, locks, planned};
 use agent_worker::spool::{Claimed, Disk, Lease, Spool};
 use agent_worker::task::{
     Attempt, ErrorCode, FileName, Outcome, Place, SessionId, TaskFile, TaskState, Usage, WorkerName,
@@ -40,7 +40,9 @@ impl Hands for Seen {
         locks::remove_stale(path).unwrap();
     }
     fn clear_scratch(&self) {}
-    fn note(&self, _: &Action, _: Option<&TaskFile>) {}
+    fn note(&self, _: &[Change<'_>]) -> std::io::Result<()> {
+        Ok(())
+    }
     fn say(&self, line: &str) {
         self.said.borrow_mut().push(line.to_owned());
     }
@@ -68,8 +70,9 @@ impl Root {
     fn plan(&self) -> Plan {
         let witness = SystemWitness::new(self.spool.layout().clone());
         let now = agent_worker::clock::Clock::wall(&SystemClock);
-        let policy =
-            Policy { max_retries: 3, living: LivingAgents::Adopt, now, jitter: 0.0, failure: "worker_crash" };
+        let (max_retries, jitter) = (3, 0.0);
+        let (living, failure, unstarted) = (LivingAgents::Adopt, "worker_crash", false);
+        let policy = Policy { max_retries, living, now, jitter, failure, unstarted };
         planned(&self.spool, &witness, &policy).unwrap()
     }
 
@@ -210,7 +213,7 @@ fn a_task_that_an_operator_moves_back_begins_a_new_life() {
     root.lay(Place::Pending, TASK);
     let mut first = root.claim();
     root.spool
-        .conclude(&mut first, &Outcome::failed(ErrorCode::E006, "api"), Usage::default(), None)
+        .conclude(&mut first, (&Outcome::failed(ErrorCode::E006, "api"), Usage::default()), None, |_| Ok(()))
         .unwrap();
     std::fs::rename(root.spool.path(Place::Failed, &x()), root.spool.path(Place::Pending, &x())).unwrap();
     assert!(root.recover().is_empty(), "it is no ghost");
@@ -252,7 +255,7 @@ fn filed_wins_over_worked_and_worked_over_queued() {
     };
     let worked = std::fs::read(&active).unwrap();
     root.spool
-        .conclude(&mut lease, &Outcome::completed("yes", None), Usage::default(), Some(b"yes"))
+        .conclude(&mut lease, (&Outcome::completed("yes", None), Usage::default()), Some(b"yes"), |_| Ok(()))
         .unwrap();
     std::fs::write(&active, worked).unwrap();
     root.recover();

@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::near::nearest;
 
 /// Every key that may stand in a file: the long flags with underscores.
-pub const KEYS: [&str; 28] = [
+pub const KEYS: [&str; 30] = [
     "root",
     "worker",
     "workers",
@@ -29,6 +29,8 @@ pub const KEYS: [&str; 28] = [
     "idle_timeout",
     "visibility_timeout",
     "max_retries",
+    "reserve",
+    "reserve_inodes",
     "agent_env",
     "traces_exporter",
     "otlp_endpoint",

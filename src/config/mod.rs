@@ -18,6 +18,7 @@ mod file;
 mod monitor;
 mod near;
 mod settings;
+mod size;
 mod supervisor;
 mod watcher;
 
@@ -30,5 +31,6 @@ pub use file::{ConfigFile, KEYS};
 pub use monitor::MonitorConfig;
 pub use near::nearest;
 pub use settings::{Given, Settings, Shown};
+pub use size::parse_size;
 pub use supervisor::{RecoverConfig, RestartBy, SupervisorConfig, WorkerSpec};
 pub use watcher::{AgentKind, LogConfig, LogFormat, LogLevel, WatcherConfig, address, default_metrics_addr};

@@ -173,7 +173,7 @@ impl SupervisorConfig {
 
 /// The flags that a watcher understands too and that are not said for each one anyway.
 fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
-    const ALSO_THE_WATCHERS: [&str; 19] = [
+    const ALSO_THE_WATCHERS: [&str; 21] = [
         "config",
         "claude_bin",
         "agent",
@@ -190,6 +190,8 @@ fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
         "idle_timeout",
         "visibility_timeout",
         "max_retries",
+        "reserve",
+        "reserve_inodes",
         "agent_env",
         "traces_exporter",
         "otlp_endpoint",

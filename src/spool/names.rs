@@ -1,12 +1,14 @@
 //! Names that are taken, and names that are free: nothing that is there is ever replaced.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::found::FILE_LIMIT;
 use super::queue::Spool;
 use super::steps;
 use super::store::{StepError, Store};
-use crate::task::{FileName, Place, TaskFile};
+use crate::os::trouble::is_no_answer;
+use crate::task::{FileName, Place, RunId, TaskFile};
 
 /// The numbered names of one task that are looked at.
 const NUMBERS: u32 = 1000;
@@ -21,53 +23,83 @@ impl<S: Store> Spool<S> {
 
     /// Makes sure that nothing stands where a task is to go back to.
     pub(super) fn make_room(&self, queue: &Path, file: &FileName) -> Result<(), StepError> {
-        if self.store.identity(queue).is_ok() {
+        if self.store.find(queue)?.is_some() {
             self.aside(queue, Place::Pending, file)?;
         }
         Ok(())
     }
 
     pub(super) fn aside(&self, from: &Path, place: Place, file: &FileName) -> Result<FileName, StepError> {
-        let free = |name: &FileName| {
-            Place::QUEUES
-                .iter()
-                .chain(&[Place::Active])
-                .all(|at| self.store.identity(&self.path(*at, name)).is_err())
-        };
-        let name = numbered(file, free);
+        let name = numbered(file, |name| {
+            for at in Place::QUEUES.iter().chain(&[Place::Active]) {
+                if self.store.find(&self.path(*at, name))?.is_some() {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })?;
         let to = self.path(place, &name);
         self.shift(from, &to, &steps::transfer(from, &to))?;
         Ok(name)
     }
 
     /// The names in `place` that are taken: the file's own, and the numbered ones.
-    pub fn taken<'a>(&'a self, place: Place, file: &'a FileName) -> impl Iterator<Item = PathBuf> + 'a {
-        std::iter::once(file.clone())
-            .chain((2..NUMBERS).map(|n| file.numbered(n)))
-            .map(move |name| self.path(place, &name))
-            .take_while(|path| self.store.identity(path).is_ok())
-    }
-
-    /// Where a task went from `active/`, if only the syncs after its move failed.
-    pub(super) fn moved(&self, place: Place, file: &FileName, task: &TaskFile) -> Option<PathBuf> {
-        if self.store.identity(&self.path(Place::Active, file)).is_ok() {
-            return None;
+    pub fn taken(&self, place: Place, file: &FileName) -> Result<Vec<PathBuf>, StepError> {
+        let names = std::iter::once(file.clone()).chain((2..NUMBERS).map(|n| file.numbered(n)));
+        let mut taken = Vec::new();
+        for path in names.map(|name| self.path(place, &name)) {
+            if self.store.find(&path)?.is_none() {
+                break;
+            }
+            taken.push(path);
         }
-        let run = task.record.run_id?;
-        let is_it = |path: &PathBuf| {
-            let bytes = self.store.read(path, FILE_LIMIT).map(|(bytes, _)| bytes).unwrap_or_default();
-            TaskFile::parse(&bytes).is_ok_and(|it| it.record.run_id == Some(run))
-        };
-        self.taken(place, file).find(is_it)
+        Ok(taken)
     }
 
-    pub(super) fn free_name(&self, place: Place, file: &FileName) -> FileName {
-        let free = |name: &FileName| self.store.identity(&self.path(place, name)).is_err();
-        if free(file) { file.clone() } else { numbered(file, free) }
+    /// Where a task went from `active/`, if only the syncs after its move failed. Filed again for a disk that did not
+    /// answer, it would have two homes.
+    pub(super) fn moved(
+        &self,
+        place: Place,
+        file: &FileName,
+        task: &TaskFile,
+    ) -> Result<Option<PathBuf>, StepError> {
+        let Some(run) = task.record.run_id else { return Ok(None) };
+        if self.store.find(&self.path(Place::Active, file))?.is_some() {
+            return Ok(None);
+        }
+        for path in self.taken(place, file)? {
+            if self.run_at(&path).map_err(|source| StepError::unseen(&path, source))? == Some(run) {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The run of the task at `path`; `None` if there is none, or if it is no task.
+    pub fn run_at(&self, path: &Path) -> io::Result<Option<RunId>> {
+        match self.store.read(path, FILE_LIMIT) {
+            Ok((bytes, _)) => Ok(TaskFile::parse(&bytes).ok().and_then(|it| it.record.run_id)),
+            Err(error) if is_no_answer(&error) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    pub(super) fn free_name(&self, place: Place, file: &FileName) -> Result<FileName, StepError> {
+        let free = |name: &FileName| Ok(self.store.find(&self.path(place, name))?.is_none());
+        if free(file)? { Ok(file.clone()) } else { numbered(file, free) }
     }
 }
 
 /// The first of `x~2.json`, `x~3.json` … that is `free`.
-fn numbered(file: &FileName, free: impl Fn(&FileName) -> bool) -> FileName {
-    (2..u32::MAX).map(|n| file.numbered(n)).find(free).unwrap_or_else(|| file.numbered(u32::MAX))
+fn numbered(
+    file: &FileName,
+    free: impl Fn(&FileName) -> Result<bool, StepError>,
+) -> Result<FileName, StepError> {
+    for name in (2..u32::MAX).map(|n| file.numbered(n)) {
+        if free(&name)? {
+            return Ok(name);
+        }
+    }
+    Ok(file.numbered(u32::MAX))
 }

@@ -37,6 +37,8 @@ pub enum Event {
     Unstartable(String),
     /// A watcher could not be started now, and why; trying again may help.
     SpawnFailed(String),
+    /// A watcher could not be started while the machine is in trouble, and why: no watcher is at fault.
+    SpawnDelayed(String),
     /// An own child was reaped; what it said last, in case it matters.
     ChildExited(Exit, String),
     /// The worker's lock is free, and how the worker left it.
@@ -132,6 +134,7 @@ impl Core {
             Event::Spawned(process) => self.spawned(n, process, at.now),
             Event::Unstartable(why) => self.misconfigured(n, why),
             Event::SpawnFailed(why) => self.spawn_failed(n, why, at),
+            Event::SpawnDelayed(why) => self.spawn_delayed(n, why, at.now),
             Event::ChildExited(exit, said) => self.child_exited(n, exit, said, at),
             Event::Freed(left) => self.freed(n, left, at),
             Event::Unreachable(why) => self.unreachable(n, why),
@@ -402,6 +405,17 @@ impl Core {
         vec![
             Effect::Say(Notice::Died { worker: name.clone(), exit: Some(exit), lived }),
             Effect::Say(Notice::Cooldown { worker: name, wait }),
+        ]
+    }
+
+    /// Nobody died, so nothing is counted, and it is never given up.
+    fn spawn_delayed(&mut self, n: usize, why: String, now: Ticks) -> Vec<Effect> {
+        let worker = &mut self.workers[n];
+        worker.actual = Actual::Cooling { until: now.plus(LEAST_COOLDOWN) };
+        let name = worker.name.clone();
+        vec![
+            Effect::Say(Notice::NotStarted { worker: name.clone(), why }),
+            Effect::Say(Notice::Cooldown { worker: name, wait: LEAST_COOLDOWN }),
         ]
     }
 

@@ -210,6 +210,17 @@ fn a_start_that_fails_is_tried_again_only_where_that_may_help() {
 }
 
 #[test]
+fn a_machine_in_trouble_sets_no_worker_aside() {
+    let mut world = World::new();
+    world.happens(Event::Looked(Found::Free));
+    for _ in 0..20 {
+        let delayed = Event::SpawnDelayed("no room".to_owned());
+        assert_eq!(world.happens(delayed), ["say not started", "say cooldown"]);
+        assert_eq!(world.later(5), ["say restarting", "spawn"]);
+    }
+}
+
+#[test]
 fn a_child_that_lost_its_lock_and_stays_is_ended() {
     let mut world = World::up(10);
     world.happens(Event::Freed(Left::Otherwise));

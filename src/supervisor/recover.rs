@@ -122,8 +122,11 @@ pub fn run(
         Arc::clone(clock),
     ));
     let (Wish::Plan(living) | Wish::Apply(living)) = wish;
-    let Past { died, failure } = Past::of(&layout, &config.worker);
-    let policy = Policy { max_retries: config.max_retries, living, now: clock.wall(), jitter: 0.0, failure };
+    let past = Past::of(&layout, &config.worker).map_err(RecoveryError::State);
+    let Past { died, failure } =
+        past.map_err(|source| RecoverError::Recovery { worker: worker.clone(), source })?;
+    let (max_retries, now) = (config.max_retries, clock.wall());
+    let policy = Policy { max_retries, living, now, jitter: 0.0, failure, unstarted: false };
     let done = match wish {
         Wish::Plan(_) => planned(&spool, &SystemWitness::new(layout), &policy).map(|plan| Recovered {
             plan,

@@ -29,6 +29,7 @@ use crate::os::holder::Role;
 use crate::os::lock;
 use crate::os::process::{self, Exit, ProcessId, Reaper, ending};
 use crate::os::signals::{self, Signal};
+use crate::os::trouble::Trouble;
 use crate::os::watch::{Hint, Hints};
 use crate::task::WorkerName;
 use crate::telemetry::face::Face;
@@ -242,7 +243,9 @@ impl Shell {
 
     /// What a worker says about itself is told and shown.
     fn condition(&mut self, worker: &WorkerName) {
-        let state = State::read(&self.layout.state(worker));
+        // One that cannot be read now says nothing new.
+        let Ok(state) = State::read(&self.layout.state(worker)) else { return };
+        let state = state.unwrap_or_default();
         if !self.core.is_stopping() {
             self.telling.condition(worker, &state, self.clock.wall());
         }
@@ -250,8 +253,11 @@ impl Shell {
     }
 
     fn heart(&mut self, worker: &WorkerName) {
-        if let Some(beat) = Heartbeat::read(&self.layout.heartbeat(worker)) {
-            self.face.beat(worker, beat.timestamp);
+        let path = self.layout.heartbeat(worker);
+        if let Some(at) = Heartbeat::last_sign(&path) {
+            self.face.beat(worker, at);
+        }
+        if let Some(beat) = Heartbeat::read(&path) {
             self.aftermath.beat(worker, &beat);
         }
     }
@@ -336,7 +342,11 @@ impl Shell {
                 let why = format!("could not start `{}`: {error}", self.watcher.display());
                 let hopeless =
                     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
-                if hopeless { Event::Unstartable(why) } else { Event::SpawnFailed(why) }
+                match Trouble::of(&error) {
+                    Some(trouble) => Event::SpawnDelayed(format!("{why}; {}", trouble.remedy())),
+                    None if hopeless => Event::Unstartable(why),
+                    None => Event::SpawnFailed(why),
+                }
             }
         }
     }

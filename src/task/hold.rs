@@ -44,7 +44,7 @@ impl HoldCause {
         match self {
             Self::Auth | Self::Billing | Self::Configuration => ErrorCode::E005,
             Self::RateLimit | Self::Outage => ErrorCode::E006,
-            Self::Disk => ErrorCode::E008,
+            Self::Disk => ErrorCode::E007,
         }
     }
 

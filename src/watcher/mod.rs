@@ -29,7 +29,9 @@ mod beat;
 mod board;
 pub mod core;
 mod ctx;
+mod disks;
 mod effects;
+mod enter;
 mod face;
 mod ground;
 pub mod hold;
@@ -43,6 +45,7 @@ mod start;
 mod tenure;
 mod trace;
 mod verdicts;
+mod wait;
 mod watchdog;
 
 pub use start::run;

@@ -65,7 +65,7 @@ impl Verdicts {
         let round = std::mem::take(&mut self.waiting);
         let clerk =
             Clerk { metrics: Arc::clone(&errands.ctx.metrics), board: Arc::clone(&errands.ctx.board) };
-        let ours = errands.ours();
+        let ours = errands.ctx.ours();
         errands.go_on(move |spool, tell| {
             // Without the lock they are another watcher's to file.
             if !ours() {

@@ -2,7 +2,9 @@
 //!
 //! Invariants:
 //! - it looks at its path at most once a second, on the boot clock;
-//! - an error is never the writer's problem: the line is lost here (stderr has it) and the file is tried again;
+//! - an error is never the writer's problem: the line is lost here (stderr has it), it is counted, and the file is tried
+//!   again;
+//! - a line is there whole or not at all: what a full disk cut short is taken back;
 //! - it appends only, so a file that is truncated in place (`copytruncate`) goes on from its start.
 
 use std::fs::{self, File};
@@ -10,7 +12,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
@@ -29,11 +31,17 @@ pub(super) struct LogFile {
     reopen: Arc<AtomicBool>,
     file: Option<File>,
     looked: Option<Ticks>,
+    lost: Arc<AtomicU64>,
 }
 
 impl LogFile {
-    pub(super) fn new(path: PathBuf, clock: SharedClock, reopen: Arc<AtomicBool>) -> Self {
-        Self { path, clock, reopen, file: None, looked: None }
+    pub(super) fn new(
+        path: PathBuf,
+        clock: SharedClock,
+        reopen: Arc<AtomicBool>,
+        lost: Arc<AtomicU64>,
+    ) -> Self {
+        Self { path, clock, reopen, file: None, looked: None, lost }
     }
 
     /// Opens the file at the path, and keeps the one it has where that fails.
@@ -75,9 +83,9 @@ impl LogFile {
 impl Write for LogFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.look();
-        if let Some(file) = &mut self.file {
-            // A full disk must not end the thread that writes.
-            file.write_all(line).ok();
+        // A full disk must not end the thread that writes.
+        if !self.file.as_mut().is_some_and(|file| append(file, line)) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
     }
@@ -85,6 +93,25 @@ impl Write for LogFile {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Whether the file took all of `line`; else it has none of it.
+fn append(file: &mut File, line: &[u8]) -> bool {
+    let mut written = 0;
+    while written < line.len() {
+        match file.write(&line[written..]) {
+            Ok(n) if n > 0 => written += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => break,
+        }
+    }
+    if written > 0 && written < line.len() {
+        // Somebody may have truncated it meanwhile (`copytruncate`): only what we wrote goes.
+        if let Ok(meta) = file.metadata() {
+            file.set_len(meta.len().saturating_sub(written as u64)).ok();
+        }
+    }
+    written == line.len()
 }
 
 #[cfg(test)]
@@ -120,7 +147,8 @@ mod tests {
             let reopen = Arc::new(AtomicBool::new(false));
             let path = dir.path().join("logs/marie.log");
             let shared: SharedClock = Arc::<HandClock>::clone(&clock);
-            Self { log: LogFile::new(path, shared, Arc::clone(&reopen)), dir, clock, reopen }
+            let log = LogFile::new(path, shared, Arc::clone(&reopen), Arc::default());
+            Self { dir, clock, reopen, log }
         }
 
         fn say(&mut self, line: &str) {
@@ -177,6 +205,7 @@ mod tests {
         fs::write(&blocker, "in the way").unwrap();
         assert!(world.log.open().is_err());
         world.say("lost\n");
+        assert_eq!(world.log.lost.load(Ordering::Relaxed), 1);
         fs::remove_file(&blocker).unwrap();
         *world.clock.0.lock().unwrap() += LOOK_EVERY;
         world.say("kept\n");

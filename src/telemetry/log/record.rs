@@ -46,6 +46,10 @@ impl Fields {
         }
     }
 
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
     pub(super) fn take_in(&mut self, outer: &Self) {
         for (name, value) in &outer.0 {
             self.set(name, value.clone());

@@ -18,6 +18,7 @@ use crate::agent::verdict::Exit;
 use crate::clock::Ticks;
 use crate::os::lock::Lock;
 use crate::os::process::ProcessId;
+use crate::os::trouble::Trouble;
 use crate::recovery::witness::{find_agent, process_of};
 use crate::task::HoldCause;
 use crate::telemetry::journal::Event as Noted;
@@ -79,6 +80,7 @@ impl Run {
             course,
         };
         self.ctx.metrics.adopted();
+        self.ctx.note_owed(&self.lease);
         self.ctx.note(Noted::Adopted, &self.lease, |line| line.pid = live.process.as_ref().map(|it| it.pid));
         tracing::info!(task = %self.lease.name, run_id = %self.lease.run, "adopted a living agent");
         self.show();
@@ -174,13 +176,18 @@ impl Run {
 
     /// What becomes of a task whose agent could not be started: nothing was spent, and it is not its fault.
     fn not_started(&self, error: &LaunchError) -> Box<Disposition> {
-        let cause = match error {
-            LaunchError::Prepare { .. } => HoldCause::Disk,
-            LaunchError::Occupied(_) | LaunchError::Spawn { .. } => HoldCause::Configuration,
-        };
         let source = std::error::Error::source(error).map(|it| format!(" ({it})")).unwrap_or_default();
         tracing::error!(task = %self.lease.name, error = %error, cause = %source, "the agent could not be started");
-        deferred(Holding::of(cause, format!("{error}{source}")))
+        deferred(match error {
+            LaunchError::Prepare { source, .. } => Holding::of_disk(error, source),
+            // Nothing is wrong with the program where the machine has no descriptor or no memory left.
+            LaunchError::Spawn { source: cause, .. } if Trouble::of(cause).is_some() => {
+                Holding::of_disk(error, cause)
+            }
+            LaunchError::Occupied(_) | LaunchError::Spawn { .. } => {
+                Holding::of(HoldCause::Configuration, format!("{error}{source}"))
+            }
+        })
     }
 }
 
