@@ -17,7 +17,7 @@ fn an_agent_that_cannot_write_is_not_charged_and_goes_on_when_there_is_room() {
     let filler = disk.fill();
     std::fs::write(&gate, "").unwrap();
     world.until("the outcome is kept in memory", || {
-        (!sight::logged(&world, "marie", "kept in memory").is_empty()).then_some(())
+        (!sight::logged(&world, "marie", "outcome is kept in memory").is_empty()).then_some(())
     });
     assert_eq!(world.homes("t"), ["marie/active"]);
     drop(filler);
@@ -45,7 +45,7 @@ fn an_answer_that_fits_on_the_full_disk_is_an_answer() {
     let filler = disk.fill();
     let_through(&world, &gate, "t");
     world.until("the outcome is kept in memory", || {
-        (!sight::logged(&world, "marie", "kept in memory").is_empty()).then_some(())
+        (!sight::logged(&world, "marie", "outcome is kept in memory").is_empty()).then_some(())
     });
     drop(filler);
     assert_eq!(crate::ended_once(&world, "t")["result"], "fits");
