@@ -34,8 +34,10 @@ struct Seen {
     said: RefCell<Vec<String>>,
     /// A full disk, for the journal alone; else the files that were noted, with their states, a list a note.
     refuses: bool,
-    noted: RefCell<Vec<Vec<(FileName, Option<TaskState>)>>>,
+    noted: RefCell<Vec<Noted>>,
 }
+
+type Noted = Vec<(FileName, Option<TaskState>)>;
 
 impl Hands for Seen {
     fn end(&self, _: &FileName, _: &[ProcessId]) -> Vec<ProcessId> {
