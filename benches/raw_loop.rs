@@ -116,7 +116,7 @@ impl Tree {
         steps.into_iter().try_for_each(|step| match step {
             Step::SyncFile(path) if self.way == Way::Synced => durable::sync_file(&path),
             Step::SyncDir(path) if self.way == Way::Synced => durable::sync_dir(&path),
-            Step::SyncFile(_) | Step::SyncDir(_) => Ok(()),
+            Step::SyncFile(_) | Step::SyncDir(_) | Step::Look(_) | Step::Note(_) => Ok(()),
             Step::MakeDir(path) => fs::create_dir(path),
             Step::Move { from, to } => rename_noreplace(&from, &to),
             Step::Confirm { at, .. } => fs::read(at).map(drop),

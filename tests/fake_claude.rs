@@ -78,7 +78,7 @@ impl Run {
         std::io::Read::read_to_end(&mut self.stdout, &mut self.seen).unwrap();
         let status = self.child.wait().unwrap();
         let exit = status.code().map(Exit::Code).or(status.signal().map(Exit::Signal));
-        judge(&Evidence::of(&self.seen), &Ending { exit, ended_by, stderr_tail: "" }).verdict
+        judge(&Evidence::of(&self.seen), &Ending { exit, ended_by, ..Ending::default() }).verdict
     }
 }
 

@@ -145,7 +145,7 @@ fn a_folder_that_is_closed_holds_the_work_quietly_until_it_is_opened() {
         fs::set_permissions(&here, fs::Permissions::from_mode(0o550)).unwrap();
         let hold = held_for(&world, "may not be read and written");
         assert!(hold["remedy"].as_str().unwrap().contains("chmod u+rwx"), "{hold}");
-        assert_eq!(hold["error_code"], "E008");
+        assert_eq!(hold["error_code"], "E007");
         let health = http::get(world.address("marie"), "/health/queue");
         assert_eq!(http::code(&health), "503", "{health}");
         assert!(http::body(&health).contains("may not be read and written"), "{health}");

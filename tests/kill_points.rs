@@ -97,11 +97,36 @@ fn settled(world: &World, case: &Case, kills: usize, when: &str) {
     let run = task["run_id"].as_str().unwrap();
     let result = world::json(&world.root().join(format!("artifacts/{run}/result.json")));
     assert_eq!(result.unwrap_or_default()["state"], "COMPLETED", "{when}");
+    told(world, &task, when);
     // The agent said its last word once: what was finished is not run again.
     let ends = said(world, "end", "t").iter().filter(|line| line["code"] == 0).count();
     assert!(ends <= 1, "{when}: finished {ends} times\n{}", world.said());
     alone(world);
     assert_eq!(temps(world), Vec::<String>::new(), "{when}");
+}
+
+/// Every change of the task's state stands in its history and in the journal, whoever was killed before it could be
+/// written; what stands there twice has one id.
+fn told(world: &World, task: &Value, when: &str) {
+    let run = task["run_id"].as_str().unwrap();
+    let mut expected: Vec<String> = Vec::new();
+    let attempts = task["attempts"].as_array().unwrap();
+    for (n, attempt) in attempts.iter().enumerate() {
+        let change = |word: &str| format!("{run}:{}:{word}", attempt["number"]);
+        expected.push(change("claimed"));
+        expected.extend(attempt["pid"].is_number().then(|| change("started")));
+        expected.push(change(if n + 1 < attempts.len() { "requeued" } else { "concluded" }));
+    }
+    let history = fs::read_to_string(world.root().join(format!("artifacts/{run}/history.ndjson"))).unwrap();
+    let days = fs::read_dir(world.root().join("workers/marie/journal")).unwrap().flatten();
+    let journal: String = days.map(|day| fs::read_to_string(day.path()).unwrap()).collect();
+    for text in [history, journal] {
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let ids: Vec<String> = lines.filter_map(|line| Some(line["id"].as_str()?.to_owned())).collect();
+        for change in &expected {
+            assert!(ids.contains(change), "{when}: nothing tells of {change}\n{text}\n{task:#}");
+        }
+    }
 }
 
 fn charges(task: &Value) -> u64 {

@@ -595,16 +595,12 @@ fn a_watcher_holds_on_to_nothing_of_the_tasks_that_went_through_it() {
         }
     };
     through(150);
-    let rest = |threads: u64| {
-        // What did the errands goes after ten seconds without one.
-        world.until("the threads of its errands are gone", || {
-            Some(held(started.pid())).filter(|(_, _, now)| *now <= threads)
-        })
-    };
-    let before = rest(8);
+    let before = held(started.pid());
     through(600);
-    let after = rest(before.2);
+    let after = held(started.pid());
     assert_eq!(after.1, before.1, "descriptors");
+    // Those for errands stay, and are so many at most.
+    assert!(after.2 < 32, "{} threads", after.2);
     assert!(after.0 <= before.0 + 1536, "{} KiB became {} KiB", before.0, after.0);
     assert_eq!(started.stop(), 0);
 }

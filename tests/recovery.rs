@@ -16,7 +16,9 @@ use agent_worker::os::durable::Durability;
 use agent_worker::os::lock::Lock;
 use agent_worker::os::process::ProcessId;
 use agent_worker::recovery::plan::LivingAgents;
-use agent_worker::recovery::{Action, Hands, Plan, Policy, SystemWitness, apply, locks, planned};
+use agent_worker::recovery::{
+    Action, ApplyError, Change, Hands, Plan, Policy, SystemWitness, apply, locks, planned,
+};
 use agent_worker::spool::{Claimed, Disk, Lease, Spool};
 use agent_worker::task::{
     Attempt, ErrorCode, FileName, Outcome, Place, SessionId, TaskFile, TaskState, Usage, WorkerName,
@@ -31,7 +33,12 @@ struct Root {
 #[derive(Default)]
 struct Seen {
     said: RefCell<Vec<String>>,
+    /// A full disk, for the journal alone; else the files that were noted, with their states, a list a note.
+    refuses: bool,
+    noted: RefCell<Vec<Noted>>,
 }
+
+type Noted = Vec<(FileName, Option<TaskState>)>;
 
 impl Hands for Seen {
     fn end(&self, _: &FileName, _: &[ProcessId]) -> Vec<ProcessId> {
@@ -41,7 +48,16 @@ impl Hands for Seen {
         locks::remove_stale(path).unwrap();
     }
     fn clear_scratch(&self) {}
-    fn note(&self, _: &Action, _: Option<&TaskFile>) {}
+    fn note(&self, changes: &[Change<'_>]) -> std::io::Result<()> {
+        if self.refuses {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        let told = changes.iter().filter_map(|(action, task)| {
+            Some((action.file()?.clone(), task.and_then(|task| task.record.state)))
+        });
+        self.noted.borrow_mut().push(told.collect());
+        Ok(())
+    }
     fn say(&self, line: &str) {
         self.said.borrow_mut().push(line.to_owned());
     }
@@ -75,6 +91,7 @@ impl Root {
             now,
             jitter: 0.0,
             failure: "worker_crash",
+            unstarted: false,
             redactor: Redactor::default(),
         };
         planned(&self.spool, &witness, &policy).unwrap()
@@ -123,6 +140,29 @@ impl Root {
 }
 
 const TASK: &str = r#"{"prompt":"say hello","note":1.50}"#;
+
+#[test]
+fn a_wave_is_recorded_then_noted_as_a_whole_and_only_then_moved() {
+    let root = root();
+    root.lay(Place::Pending, TASK);
+    root.claim();
+    let other: FileName = "y.json".parse().unwrap();
+    let active = |file: &FileName| root.spool.path(Place::Active, file);
+    std::fs::write(active(&other), TASK).unwrap();
+    let full = Seen { refuses: true, ..Seen::default() };
+    let refused = apply(&root.spool, &root.plan(), &full).unwrap_err();
+    assert!(matches!(&refused, ApplyError::Journal { file, .. } if file == "x.json and 1 more"), "{refused}");
+    assert!(active(&other).exists(), "none of them is moved");
+    assert_eq!(root.homes(), [Place::Active]);
+    let recorded = root.read(Place::Active).record;
+    assert_eq!((recorded.retry_count, recorded.state), (Some(1), Some(TaskState::Pending)));
+    let seen = Seen::default();
+    apply(&root.spool, &root.plan(), &seen).unwrap();
+    assert_eq!(seen.noted.into_inner(), [[(x(), Some(TaskState::Pending)), (other.clone(), None)]]);
+    assert!(root.spool.path(Place::Pending, &other).exists());
+    assert_eq!(root.homes(), [Place::Pending]);
+    assert_eq!(root.read(Place::Pending).record.retry_count, Some(1), "charged once");
+}
 
 #[test]
 fn an_interrupted_task_goes_back_charged_once_and_in_its_place() {
@@ -217,7 +257,7 @@ fn a_task_that_an_operator_moves_back_begins_a_new_life() {
     root.lay(Place::Pending, TASK);
     let mut first = root.claim();
     root.spool
-        .conclude(&mut first, &Outcome::failed(ErrorCode::E006, "api"), Usage::default(), None)
+        .conclude(&mut first, (&Outcome::failed(ErrorCode::E006, "api"), Usage::default()), None, |_| Ok(()))
         .unwrap();
     std::fs::rename(root.spool.path(Place::Failed, &x()), root.spool.path(Place::Pending, &x())).unwrap();
     assert!(root.recover().is_empty(), "it is no ghost");
@@ -259,7 +299,7 @@ fn filed_wins_over_worked_and_worked_over_queued() {
     };
     let worked = std::fs::read(&active).unwrap();
     root.spool
-        .conclude(&mut lease, &Outcome::completed("yes", None), Usage::default(), Some(b"yes"))
+        .conclude(&mut lease, (&Outcome::completed("yes", None), Usage::default()), Some(b"yes"), |_| Ok(()))
         .unwrap();
     std::fs::write(&active, worked).unwrap();
     root.recover();

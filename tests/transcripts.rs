@@ -71,7 +71,11 @@ fn ended_by(name: &str) -> Option<EndedBy> {
 
 fn verdict_of(row: &Row, evidence: &Evidence) -> Verdict {
     let stderr = fs::read_to_string(fixtures().join(format!("{}.stderr", row.name))).unwrap_or_default();
-    judge(evidence, &Ending { exit: row.exit, ended_by: ended_by(&row.name), stderr_tail: &stderr }).verdict
+    judge(
+        evidence,
+        &Ending { exit: row.exit, ended_by: ended_by(&row.name), disk: None, stderr_tail: &stderr },
+    )
+    .verdict
 }
 
 fn word(verdict: &Verdict) -> String {

@@ -6,6 +6,7 @@
 //! | failed, a code that is retried | yes | pending with a backoff, until the budget is used up; then failed |
 //! | failed, another code | yes | failed |
 //! | not the task's fault | no | pending; the worker holds |
+//! | the disk was full under it, for the second time in a row | yes | as a code that is retried (E007); the worker holds |
 //! | the agent or its watcher died | yes | pending, at once after a first crash; past the budget failed |
 //! | ended by an operator or a shutdown | no | pending |
 //! | cancelled by an operator | no | cancelled |
@@ -16,6 +17,7 @@ use std::borrow::Cow;
 use super::remedy::remedy;
 use super::verdict::{HoldCause, Interruption, Judgement, Until, Verdict};
 use crate::clock::Timestamp;
+use crate::os::trouble::Trouble;
 use crate::task::retry::{backoff, crash_backoff, is_exhausted};
 use crate::task::{AttemptOutcome, ErrorCode, Outcome, Requeue, TaskFile, TaskState, Usage};
 use crate::text::redact::Redactor;
@@ -53,6 +55,13 @@ impl Holding {
     /// A hold with the remedy that goes with its cause, until it proves over.
     pub fn of(cause: HoldCause, reason: String) -> Self {
         Self { cause, reason, remedy: remedy(cause).to_owned(), until: None }
+    }
+
+    /// The same for what could not be written, read or made, with the remedy that goes with the error.
+    pub fn of_disk(what: impl std::fmt::Display, error: &std::io::Error) -> Self {
+        let usual = || remedy(HoldCause::Disk);
+        let remedy = Trouble::of(error).map_or_else(usual, Trouble::remedy).to_owned();
+        Self { cause: HoldCause::Disk, reason: format!("{what}: {error}"), remedy, until: None }
     }
 }
 
@@ -95,6 +104,14 @@ impl Disposition {
         };
         self
     }
+
+    /// The same, and the worker should hold; a task that ends needs no hold.
+    fn holding(self, holding: Holding) -> Self {
+        match self {
+            Self::Requeue { entry, .. } => Self::Requeue { entry, hold: Some(holding) },
+            Self::Conclude { .. } => self,
+        }
+    }
 }
 
 /// What becomes of `task` after `judgement` on its open attempt.
@@ -111,6 +128,14 @@ fn disposed(judgement: &Judgement, task: &TaskFile, terms: &Terms<'_>) -> Dispos
             usage,
         },
         Verdict::Failed { code, reason } => failed(*code, reason, usage, task, terms),
+        // Once is the disk's fault. Twice in a row, with room found in between, is the task's, which fills it.
+        Verdict::Wait { cause: HoldCause::Disk, reason, remedy, .. }
+            if task.record.error_code == Some(ErrorCode::E007) =>
+        {
+            let (cause, reason) = (HoldCause::Disk, reason.clone());
+            let disposition = failed(ErrorCode::E007, &reason, usage, task, terms);
+            disposition.holding(Holding { cause, reason, remedy: remedy.clone(), until: None })
+        }
         Verdict::Wait { cause, until, reason, remedy } => {
             let entry = uncharged(AttemptOutcome::Deferred, reason, Some(cause.code()), usage);
             let until = until.and_then(|until| moment(until, terms.now));

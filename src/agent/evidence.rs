@@ -66,7 +66,10 @@ impl Evidence {
     pub fn read(&mut self, line: Line<'_>) -> StreamEvent {
         match line {
             Line::Whole(bytes) => {
-                let event = parse(bytes);
+                let mut event = parse(bytes);
+                if event == StreamEvent::Garbage {
+                    event = behind_a_tear(bytes).unwrap_or(event);
+                }
                 self.observe(&event);
                 event
             }
@@ -175,6 +178,18 @@ impl Evidence {
     }
 }
 
+/// The tears that are looked behind in one line.
+const TEARS_MAX: usize = 32;
+
+/// The message behind one that was cut short: on a disk that was full for a moment the end of a line is lost, its line
+/// break too, and the next message stands right behind the half. Within a JSON text quotes are escaped, so the first
+/// place from which the rest of the line is a whole message is where that begins.
+fn behind_a_tear(line: &[u8]) -> Option<StreamEvent> {
+    const BEGIN: &[u8] = br#"{"type":"#;
+    let begins = line.windows(BEGIN.len()).enumerate().skip(1).filter(|(_, at)| *at == BEGIN);
+    begins.take(TEARS_MAX).map(|(at, _)| parse(&line[at..])).find(|event| *event != StreamEvent::Garbage)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,6 +232,18 @@ mod tests {
     fn tools_are_open_until_they_answer() {
         assert_eq!(after(&[INIT, TOOL]).open_tools[0].name, "Bash");
         assert!(after(&[INIT, TOOL, ANSWERED]).open_tools.is_empty());
+    }
+
+    #[test]
+    fn a_message_that_stands_right_behind_a_torn_one_is_heard() {
+        let result = r#"{"type":"result","subtype":"success","is_error":false,"result":"kept {\"type\":\"x\"}","usage":{"output_tokens":2}}"#;
+        for cut in [1, 9, 30, TOOL.len() - 1] {
+            let evidence = after(&[INIT, &format!("{}{result}", &TOOL[..cut])]);
+            assert_eq!(evidence.answer(), Some(r#"kept {"type":"x"}"#), "cut after {cut} bytes");
+            assert_eq!(evidence.garbage, 0);
+        }
+        let evidence = after(&[INIT, "no message", &format!("{result}{result} and more")]);
+        assert_eq!((evidence.garbage, evidence.answer()), (2, None));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub fn read(path: &Path) -> io::Result<Evidence> {
 pub fn judge_stream(evidence: &Evidence, stderr: &Path) -> Judgement {
     let asked = evidence.last_result.as_ref().is_some_and(ResultLine::is_aborted);
     let ended_by = asked.then_some(EndedBy::Stop);
-    verdict::judge(evidence, &Ending { stderr_tail: &stderr_tail(stderr), ended_by, exit: None })
+    verdict::judge(evidence, &Ending { stderr_tail: &stderr_tail(stderr), ended_by, ..Ending::default() })
 }
 
 /// The end of what an agent wrote to stderr, from the beginning of a line on; empty if there is nothing. Half a line

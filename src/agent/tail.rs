@@ -80,8 +80,9 @@ impl Tail {
                 Err(error) => return Err(error),
             };
             let chunk = std::mem::take(&mut self.chunk);
-            self.cut_into_lines(&chunk[..n], &mut each);
+            let cut = self.cut_into_lines(&chunk[..n], &mut each);
             self.chunk = chunk;
+            cut?;
         }
         Ok(Looked { bytes: self.at - began, more: true, cut })
     }
@@ -109,13 +110,14 @@ impl Tail {
         self.evidence.is_torn = self.at > self.line;
     }
 
-    fn cut_into_lines(&mut self, chunk: &[u8], each: &mut impl FnMut(&StreamEvent)) {
+    fn cut_into_lines(&mut self, chunk: &[u8], each: &mut impl FnMut(&StreamEvent)) -> io::Result<()> {
         let base = self.at;
         let mut from = 0;
         while let Some(length) = line_length(&chunk[from..]) {
             let end = from + length;
             if self.line < base || self.is_headless {
-                self.read_back(base + end as u64, each);
+                // Where the disk does not answer, this line is looked for again.
+                self.read_back(base + end as u64, each).inspect_err(|_| self.at = base + from as u64)?;
             } else {
                 each(&self.evidence.read(Line::Whole(&chunk[from..end])));
             }
@@ -123,10 +125,11 @@ impl Tail {
             (self.line, self.is_headless) = (base + from as u64, false);
         }
         self.at = base + chunk.len() as u64;
+        Ok(())
     }
 
     /// A line that began before this chunk, from the file.
-    fn read_back(&mut self, end: u64, each: &mut impl FnMut(&StreamEvent)) {
+    fn read_back(&mut self, end: u64, each: &mut impl FnMut(&StreamEvent)) -> io::Result<()> {
         let bytes = end - self.line;
         let mut line = Vec::new();
         let fits = !self.is_headless && bytes <= LINE_MAX as u64;
@@ -134,9 +137,15 @@ impl Tail {
             line.resize(usize::try_from(bytes).unwrap_or(0), 0);
         }
         // A file that was cut between the two readings has no such line any more.
-        let is_there = fits && self.file.read_exact_at(&mut line, self.line).is_ok();
+        let is_there = fits
+            && match self.file.read_exact_at(&mut line, self.line) {
+                Ok(()) => true,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
+                Err(error) => return Err(error),
+            };
         let read = if is_there { Line::Whole(&line) } else { Line::Oversized { bytes } };
         each(&self.evidence.read(read));
+        Ok(())
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Ending<'a> {
     pub exit: Option<Exit>,
     /// Nobody of us: it ended by itself or was killed by another.
     pub ended_by: Option<EndedBy>,
+    /// Why what it wrote may not have been taken: a disk that was full or read-only while it worked.
+    pub disk: Option<&'a str>,
     /// The end of what it wrote to standard error; shown to people, never decided by.
     pub stderr_tail: &'a str,
 }
@@ -186,7 +188,7 @@ fn verdict(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
     }
     match &evidence.last_result {
         Some(result) if result.is_aborted() => unfinished(evidence, ending),
-        Some(result) => refused(evidence, result),
+        Some(result) => refused(evidence, result, ending),
         None => unfinished(evidence, ending),
     }
 }
@@ -206,7 +208,12 @@ fn answered(evidence: &Evidence, answer: &str) -> Verdict {
 }
 
 /// A bad result that the run came to by itself.
-fn refused(evidence: &Evidence, result: &ResultLine) -> Verdict {
+fn refused(evidence: &Evidence, result: &ResultLine, ending: &Ending<'_>) -> Verdict {
+    if let (Some(why), None) = (ending.disk, result.api_error_status)
+        && result.subtype == "error_during_execution"
+    {
+        return no_room(evidence, why, &said(result));
+    }
     if result.subtype == "error_during_execution" && evidence.init.is_none() {
         return Verdict::SessionGone { reason: said(result) };
     }
@@ -246,11 +253,14 @@ fn unfinished(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
         Some(EndedBy::OutputLimit) => failed(ErrorCode::E004, "it printed more than --max-output allows"),
         Some(EndedBy::MemoryLimit) => failed(ErrorCode::E004, "it used more memory than it may"),
         Some(EndedBy::Timeout) => pending_cause(evidence)
+            .or_else(|| lacked_room(evidence, ending).filter(|_| evidence.is_torn))
             .unwrap_or_else(|| failed(ErrorCode::E003, "the time limit was reached before it was finished")),
-        Some(EndedBy::Silence) => pending_cause(evidence).unwrap_or_else(|| silent(evidence)),
-        Some(EndedBy::HopelessWait | EndedBy::HangAfterResult) | None => {
-            pending_cause(evidence).unwrap_or_else(|| ended_by_itself(evidence, ending))
-        }
+        Some(EndedBy::Silence) => pending_cause(evidence)
+            .or_else(|| lacked_room(evidence, ending))
+            .unwrap_or_else(|| silent(evidence)),
+        Some(EndedBy::HopelessWait | EndedBy::HangAfterResult) | None => pending_cause(evidence)
+            .or_else(|| lacked_room(evidence, ending))
+            .unwrap_or_else(|| ended_by_itself(evidence, ending)),
     }
 }
 
@@ -283,6 +293,12 @@ fn silent(evidence: &Evidence) -> Verdict {
 
 /// Nobody of us ended it, and there is no result.
 fn ended_by_itself(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
+    if ending.exit == Some(Exit::Signal(nix::libc::SIGXFSZ)) {
+        return failed(
+            ErrorCode::E004,
+            "it wrote a file larger than the limit on the size of files allows (LimitFSIZE=, `ulimit -f`)",
+        );
+    }
     // A CLI that does not like its arguments, its prompt or its user says so on standard error and ends with a small
     // status, before it prints anything of its own. A status above 128 stands for a signal.
     let refused_to_start = evidence.init.is_none() && evidence.last_result.is_none();
@@ -293,6 +309,16 @@ fn ended_by_itself(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
             Verdict::Interrupted { cause: Interruption::Crashed, reason }
         }
     }
+}
+
+/// The disk that was full under it, if one was.
+fn lacked_room(evidence: &Evidence, ending: &Ending<'_>) -> Option<Verdict> {
+    ending.disk.map(|why| no_room(evidence, why, &how_it_ended(evidence, ending.exit)))
+}
+
+/// Its own writes failed, or its result was not taken: nobody knows what it came to, and it is not the task's fault.
+fn no_room(evidence: &Evidence, why: &str, how: &str) -> Verdict {
+    wait(evidence, HoldCause::Disk, format!("{why}: {how}"))
 }
 
 fn how_it_ended(evidence: &Evidence, exit: Option<Exit>) -> String {

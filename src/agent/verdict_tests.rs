@@ -12,7 +12,7 @@ fn evidence(lines: &[&str]) -> Evidence {
 }
 
 fn ended(by: EndedBy) -> Ending<'static> {
-    Ending { exit: Some(Exit::Signal(15)), ended_by: Some(by), stderr_tail: "" }
+    Ending { exit: Some(Exit::Signal(15)), ended_by: Some(by), ..Ending::default() }
 }
 
 fn exited(code: i32) -> Ending<'static> {

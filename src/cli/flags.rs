@@ -100,6 +100,12 @@ pub struct LimitFlags {
     /// How many charged failures a task may have and still be tried again [default: 3]
     #[arg(long, env = "MAX_RETRIES", value_name = "N", hide_env_values = true)]
     pub max_retries: Option<String>,
+    /// With less room than this on a disk that is written to, nothing is claimed [default: 64MiB]
+    #[arg(long, env = "DISK_RESERVE", value_name = "SIZE", hide_env_values = true)]
+    pub reserve: Option<String>,
+    /// The same, in files that can still be made [default: 500]
+    #[arg(long, value_name = "N")]
+    pub reserve_inodes: Option<String>,
     /// full, or none for tests and throw-away roots [default: full]
     #[arg(long, value_name = "HOW")]
     pub durability: Option<String>,

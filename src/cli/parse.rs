@@ -79,6 +79,7 @@ fn variable(key: &str) -> &'static str {
         "visibility_timeout" => "QUEUE_VISIBILITY_TIMEOUT",
         "max_retries" => "MAX_RETRIES",
         "allow_nfs" => "ALLOW_NFS",
+        "reserve" => "DISK_RESERVE",
         "traces_exporter" => "OTEL_TRACES_EXPORTER",
         "otlp_endpoint" => "OTEL_EXPORTER_OTLP_ENDPOINT",
         _ => "?",

@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::near::nearest;
 
 /// Every key that may stand in a file: the long flags with underscores.
-pub const KEYS: [&str; 54] = [
+pub const KEYS: [&str; 56] = [
     "root",
     "worker",
     "workers",
@@ -31,6 +31,8 @@ pub const KEYS: [&str; 54] = [
     "visibility_timeout",
     "max_output",
     "max_retries",
+    "reserve",
+    "reserve_inodes",
     "agent_env",
     "traces_exporter",
     "otlp_endpoint",

@@ -2,7 +2,7 @@
 
 /// Reads `1000000`, `512KiB`, `256MiB`, `1GiB`, `10MB` or `1.5G`: a bare number is bytes, `K`, `M`, `G`, `T` and `KiB` …
 /// are powers of 1024, `KB`, `MB` … of 1000. The error is a fragment for people.
-pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+pub fn parse_size(text: &str) -> Result<u64, String> {
     let wrong = || "takes a size such as 1000000, 256MiB or 1GiB".to_owned();
     let text = text.trim();
     let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());

@@ -236,7 +236,7 @@ fn bad(settings: &Settings, key: &'static str, why: String) -> ConfigError {
 
 /// The flags that a watcher understands too and that are not said for each one anyway.
 fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
-    const ALSO_THE_WATCHERS: [&str; 25] = [
+    const ALSO_THE_WATCHERS: [&str; 27] = [
         "config",
         "allowed_host",
         "claude_bin",
@@ -255,6 +255,8 @@ fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
         "visibility_timeout",
         "max_output",
         "max_retries",
+        "reserve",
+        "reserve_inodes",
         "agent_env",
         "traces_exporter",
         "otlp_endpoint",

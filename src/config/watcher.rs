@@ -195,6 +195,10 @@ pub struct WatcherConfig {
     pub max_output: u64,
     /// How many charged failures a task may have and still be tried again, unless it says otherwise.
     pub max_retries: u32,
+    /// Bytes that are kept free on every file system that is written to: with less, nothing is claimed.
+    pub reserve: u64,
+    /// The same, in files.
+    pub reserve_inodes: u64,
     /// Environment variables that agents inherit on top of the built-in list.
     pub agent_env: Vec<String>,
     /// `otlp` to export traces.
@@ -235,6 +239,8 @@ impl WatcherConfig {
             visibility_timeout: settings.take("visibility_timeout", some_time, "5m")?,
             max_output: settings.take("max_output", some_size, "256MiB")?,
             max_retries: settings.take("max_retries", number, "3")?,
+            reserve: settings.take("reserve", parse_size, "64MiB")?,
+            reserve_inodes: settings.take("reserve_inodes", number, "500")?.into(),
             agent_env: settings.take_list("agent_env", variable, "")?,
             traces_exporter: settings.take_optional("traces_exporter", text)?,
             otlp_endpoint: settings.take_optional("otlp_endpoint", text)?,
@@ -360,6 +366,7 @@ mod tests {
         assert_eq!((marie.grace.as_secs(), marie.agent_timeout.as_secs()), (10, 1800));
         assert_eq!((marie.idle_timeout.as_secs(), marie.visibility_timeout.as_secs()), (600, 300));
         assert_eq!((marie.durability, marie.agent), (Durability::Full, AgentKind::Claude));
+        assert_eq!((marie.reserve, marie.reserve_inodes), (64 << 20, 500));
         assert_eq!(marie.log.dir, Path::new("/var/log/agents"));
         assert_eq!(marie.max_output, 256 << 20);
     }

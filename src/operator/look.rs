@@ -8,8 +8,8 @@ use crate::clock::Timestamp;
 use crate::layout::Layout;
 use crate::os::durable::{Durability, parent};
 use crate::os::lock;
+use crate::os::trouble::is_no_answer;
 use crate::spool::found::FILE_LIMIT;
-use crate::spool::store::is_no_answer;
 use crate::spool::{Disk, Store};
 use crate::task::{FileName, ParseError, Place, TaskFile, TaskName, TaskState, WorkerName};
 

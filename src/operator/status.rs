@@ -7,10 +7,12 @@ use crate::clock::{Timestamp, epoch_seconds};
 use crate::config::Exit;
 use crate::os::holder::{Holder, Role};
 use crate::os::process::identity::boot_id;
+use crate::os::space::{self, Reserve};
 use crate::recovery::ramp::{Phase, Record};
 use crate::task::{Place, TaskFile, WorkerName};
 use crate::telemetry::heartbeat::Heartbeat;
 use crate::telemetry::state_file::{State, WorkerStatus};
+use crate::telemetry::vital::{self, Vital};
 
 use super::desk::{Desk, spoken};
 use super::error::OperatorError;
@@ -42,6 +44,11 @@ struct WorkerView {
     held_by: Option<Role>,
     /// `state.json`; `None` before the first start.
     state: Option<State>,
+    /// Why it cannot be read, if that is so.
+    unread: Option<String>,
+    /// What the last heartbeat says; the state is not written on a full disk.
+    beat: Option<WorkerStatus>,
+    vital: Vital,
     /// Seconds since the last beat.
     beat_s: Option<u64>,
     /// A gradual resume, and whether somebody leads it.
@@ -72,11 +79,12 @@ pub fn run(desk: &Desk, args: &StatusArgs) -> Result<Exit, OperatorError> {
     look::check_root(&desk.layout)?;
     let screen = survey(desk)?;
     // On a full disk no worker can write down how it is.
-    if let Some(what) = crate::os::space::of(desk.layout.root()).ok().and_then(|space| space.scarce()) {
-        desk.report.warn(&format!(
-            "{what} below {}: workers claim nothing until there is room",
-            desk.layout.root().display()
-        ));
+    if let Some((trouble, what)) =
+        space::of(desk.layout.root()).ok().and_then(|it| it.scarce(&Reserve::USUAL))
+    {
+        let root = desk.layout.root().display();
+        let remedy = trouble.remedy();
+        desk.report.warn(&format!("{what} below {root}: workers claim nothing until that is over; {remedy}"));
     }
     if args.json {
         desk.report.json(&screen_json(desk, &screen));
@@ -110,10 +118,18 @@ fn view(desk: &Desk, name: WorkerName) -> Result<WorkerView, OperatorError> {
         .map(|place| Ok((place, look::depth(&desk.layout, Some(&name), place)?)))
         .collect::<Result<_, OperatorError>>()?;
     let beat = Heartbeat::read(&desk.layout.heartbeat(&name));
-    let state = desk.layout.state(&name);
+    let (state, unread) = match State::read(&desk.layout.state(&name)) {
+        Ok(state) => (state, None),
+        Err(error) => (Some(State::default()), Some(error.to_string())),
+    };
+    let held_by = held_by(desk, &name);
+    let signs = vital::look(&desk.layout, &name, &*desk.clock);
     Ok(WorkerView {
-        held_by: held_by(desk, &name),
-        state: state.exists().then(|| State::read(&state)),
+        held_by,
+        state,
+        unread,
+        vital: vital::judge(&signs, vital::STALE),
+        beat: beat.as_ref().map(|beat| beat.status),
         resume: resume(desk, &name),
         beat_s: beat.as_ref().map(|beat| beat_age_s(desk, beat)),
         pid: beat.map(|beat| beat.pid),
@@ -187,8 +203,17 @@ impl WorkerView {
             (Some(Role::Recovery | Role::Supervisor | Role::Operator), _) => {
                 ("held for recovery", Tone::Warn)
             }
-            (Some(Role::Watcher), None) => ("alive", Tone::Good),
-            (Some(Role::Watcher), Some(status)) => (status.as_str(), tone_of(status)),
+            (Some(Role::Watcher), state) => self.alive_word(state),
+        }
+    }
+
+    fn alive_word(&self, state: Option<WorkerStatus>) -> (&'static str, Tone) {
+        match (&self.vital, self.beat.or(state)) {
+            (Vital::Dead | Vital::Starting | Vital::Beating, None) => ("alive", Tone::Good),
+            (Vital::Dead | Vital::Starting | Vital::Beating, Some(status)) => {
+                (status.as_str(), tone_of(status))
+            }
+            (vital, _) => (vital.as_str(), Tone::Bad),
         }
     }
 
@@ -209,6 +234,12 @@ impl WorkerView {
                 reason,
                 Some("find out why (its log), then SIGHUP to the supervisor, or start it"),
             ));
+        }
+        if let Some((what, remedy)) = self.vital.trouble() {
+            return Some((what, Some(remedy)));
+        }
+        if let Some(error) = &self.unread {
+            return Some((format!("its state.json cannot be read: {error}"), None));
         }
         let hold = self.state.as_ref()?.hold.as_ref().filter(|_| self.is_alive())?;
         let until = hold.until.map(|until| format!(" (tries again at {until:.0})")).unwrap_or_default();
@@ -444,6 +475,8 @@ fn worker_json(desk: &Desk, worker: &WorkerView) -> Value {
         "last_crash_detail": worker.state.as_ref().and_then(|state| state.last_crash_detail.as_ref()),
         "recovery_count": worker.crashes(),
         "heartbeat_age_s": worker.beat_s,
+        "vital": worker.vital.as_str(),
+        "trouble": worker.trouble().map(|(what, _)| what),
         "pid": worker.pid,
         "depths": depths,
         "running": running,

@@ -2,6 +2,11 @@
 //!
 //! The order is always: data, `fsync`, `rename`, `fsync` of the directory. A `rename` of an unsynced file can
 //! come back empty after a power cut, and one whose directory was not synced can come back undone.
+//!
+//! After an `fsync` that failed the kernel may mark the pages clean, and the next one says yes to data that are nowhere
+//! (`fsync(2)`): a file whose sync failed is thrown away, and what was to stand in it is written anew, from memory, under
+//! another name. Directories are synced again: their names are in the file system's own journal, which does not forget
+//! an error.
 
 #![expect(clippy::disallowed_methods, reason = "the one place that renames")]
 
@@ -24,8 +29,8 @@ pub const DIR_MODE: u32 = 0o2770;
 /// Replaces `path` by `bytes` in one instant: written beside it, synced, renamed over it.
 pub fn write_atomic(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     let temp = beside(path);
-    let done = write_new(&temp, bytes, None)
-        .and_then(|()| if durability == Durability::Full { sync_file(&temp) } else { Ok(()) })
+    let done = create(&temp, bytes)
+        .and_then(|file| if durability == Durability::Full { file.sync_all() } else { Ok(()) })
         .and_then(|()| replace(&temp, path));
     if let Err(error) = done {
         remove_if_there(&temp).ok();
@@ -36,6 +41,11 @@ pub fn write_atomic(path: &Path, bytes: &[u8], durability: Durability) -> io::Re
 
 /// A new file with `bytes`; it must not exist. `mtime`, if given, becomes its age.
 pub fn write_new(path: &Path, bytes: &[u8], mtime: Option<SystemTime>) -> io::Result<()> {
+    let file = create(path, bytes)?;
+    mtime.map_or(Ok(()), |mtime| file.set_modified(mtime))
+}
+
+fn create(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -43,10 +53,7 @@ pub fn write_new(path: &Path, bytes: &[u8], mtime: Option<SystemTime>) -> io::Re
         .custom_flags(nix::libc::O_NOFOLLOW)
         .open(path)?;
     file.write_all(bytes)?;
-    if let Some(mtime) = mtime {
-        file.set_modified(mtime)?;
-    }
-    Ok(())
+    Ok(file)
 }
 
 /// Renames `from` over `to`.
@@ -109,17 +116,6 @@ pub fn remove_if_there(path: &Path) -> io::Result<()> {
 pub fn set_mtime(path: &Path, mtime: SystemTime) -> io::Result<()> {
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
     OpenOptions::new().read(true).custom_flags(flags).open(path)?.set_modified(mtime)
-}
-
-/// Appends `bytes` in one write, to a file that is made if it is missing.
-pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(FILE_MODE)
-        .custom_flags(nix::libc::O_NOFOLLOW)
-        .open(path)?
-        .write_all(bytes)
 }
 
 /// A temporary name beside `path` that nobody else uses: hidden, and not a task's.

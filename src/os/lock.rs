@@ -9,6 +9,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use super::trouble::is_no_answer;
+
 /// A held lock; dropping it lets go.
 #[derive(Debug)]
 #[must_use = "a dropped lock is a lost lock"]
@@ -56,11 +58,15 @@ impl Lock {
         }
     }
 
-    /// Whether `path` still means what was locked: a folder that was moved away and made anew is another one.
+    /// Whether `path` still means what was locked: a folder that was moved away and made anew is another one. A disk
+    /// that does not answer has taken nothing away.
     pub fn is_still(&self, path: &Path) -> bool {
         let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
-        let locked = self.file.as_ref().and_then(|file| file.metadata().ok()).map(id);
-        locked.is_some() && locked == std::fs::symlink_metadata(path).ok().map(id)
+        let Some(file) = &self.file else { return false };
+        match (file.metadata().map(id), std::fs::symlink_metadata(path).map(id)) {
+            (Ok(locked), Ok(named)) => locked == named,
+            (_, Err(error)) | (Err(error), _) => is_no_answer(&error),
+        }
     }
 
     /// Lets go, while others still have a hand on this value.

@@ -5,7 +5,7 @@
 use std::io;
 
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal as Nix, signal, sigprocmask};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use tokio::sync::mpsc;
 
@@ -38,13 +38,16 @@ pub fn clean() -> io::Result<()> {
 
 /// Starts the thread that turns signals into values. It waits blocked, and ends with the program.
 pub fn listen() -> io::Result<mpsc::UnboundedReceiver<Signal>> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGCHLD])?;
+    // SIGXFSZ is caught and not ignored: a write beyond the limit on the size of files then fails with EFBIG in place
+    // of ending us, and agents still start with its default, since handlers do not survive an exec.
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGXFSZ])?;
     let (tell, told) = mpsc::unbounded_channel();
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for number in &mut signals {
             let signal = match number {
                 SIGCHLD => Signal::Child,
                 SIGHUP => Signal::Reload,
+                SIGXFSZ => continue,
                 _ => Signal::Stop,
             };
             if tell.send(signal).is_err() {

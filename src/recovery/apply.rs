@@ -1,7 +1,11 @@
 //! Doing: a plan, action by action. It may be cut anywhere; the next survey carries on.
 
+use std::io;
+
 use super::plan::{Action, Plan};
 use crate::os::process::ProcessId;
+use crate::os::trouble::{Trouble, is_no_answer};
+use crate::spool::steps::Step;
 use crate::spool::{Lease, Spool, StepError, Store};
 use crate::task::{ErrorCode, FileName, Place, TaskFile};
 
@@ -13,11 +17,15 @@ pub trait Hands {
     fn remove_lock(&self, path: &std::path::Path);
     /// Empties the scratch of all runs but those whose agents live.
     fn clear_scratch(&self);
-    /// Notes what was done to a task, in the journal.
-    fn note(&self, action: &Action, task: Option<&TaskFile>);
+    /// Notes what becomes of tasks, in the journal, before they are moved. An error means that none of them may be moved
+    /// now, or its line would be lost.
+    fn note(&self, changes: &[Change<'_>]) -> io::Result<()>;
     /// Tells the person who looks on.
     fn say(&self, line: &str);
 }
+
+/// What becomes of one task, with the record that it has then.
+pub type Change<'a> = (&'a Action, Option<&'a TaskFile>);
 
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +48,15 @@ pub enum ApplyError {
         #[source]
         source: StepError,
     },
+    /// What was to become of a task could not be noted.
+    #[error("could not note in the journal what becomes of `{file}`")]
+    Journal {
+        /// The task's file.
+        file: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A file that the plan was made from is not there any more, or is another.
     #[error("`{0}` changed since the survey; recover again")]
     Changed(FileName),
@@ -58,6 +75,17 @@ pub enum ApplyError {
 /// How many tasks go home in one wave: enough that waiting for the disk does not count, few enough that their content
 /// in memory does not either.
 const WAVE: usize = 256;
+
+impl ApplyError {
+    /// The trouble of the machine behind it, if it is that: then it is worth waiting.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Disk { source, .. } => Trouble::of(&source.source),
+            Self::Journal { source, .. } => Trouble::of(source),
+            Self::Changed(_) | Self::Undying { .. } => None,
+        }
+    }
+}
 
 /// Does everything in `plan`. Whoever calls holds the worker's lock.
 pub fn apply<S: Store>(spool: &Spool<S>, plan: &Plan, hands: &impl Hands) -> Result<Applied, ApplyError> {
@@ -105,7 +133,8 @@ fn perform<S: Store>(spool: &Spool<S>, due: &[&Action], hands: &impl Hands) -> R
     }
 }
 
-/// Puts tasks back into the queue, with what their plan says.
+/// Puts tasks back into the queue, with what their plan says; all of them are noted once their records are durable, and
+/// before the first is moved.
 fn bring_home<S: Store>(spool: &Spool<S>, wave: &[&Action], hands: &impl Hands) -> Result<(), ApplyError> {
     let mut tasks: Vec<(&Action, &FileName, Option<TaskFile>)> = Vec::new();
     for action in wave {
@@ -120,11 +149,9 @@ fn bring_home<S: Store>(spool: &Spool<S>, wave: &[&Action], hands: &impl Hands) 
         tasks.push((action, file, task));
     }
     let files: Vec<_> = tasks.iter().map(|(_, file, task)| (*file, task.as_ref())).collect();
-    spool.bring_home(&files).map_err(|source| ApplyError::Disk { file: names(&files), source })?;
-    for (action, _, task) in &tasks {
-        hands.note(action, task.as_ref());
-    }
-    Ok(())
+    let changes: Vec<Change<'_>> = tasks.iter().map(|(action, _, task)| (*action, task.as_ref())).collect();
+    let done = spool.bring_home(&files, || hands.note(&changes));
+    done.map_err(|source| refused(names(&files), source))
 }
 
 /// The first file of a wave, and how many more.
@@ -150,13 +177,13 @@ fn perform_one<S: Store>(spool: &Spool<S>, action: &Action, hands: &impl Hands) 
             with_task(spool, file, action, hands, |task| spool.file(file, task).map(drop))
         }
         Action::Conclude { file, outcome, answer, usage } => {
-            with_lease(spool, file, action, hands, |lease| {
-                spool.conclude(lease, outcome, *usage, answer.as_deref().map(str::as_bytes)).map(drop)
-            })
+            let answer = answer.as_deref().map(str::as_bytes);
+            let note = |lease: &Lease| hands.note(&[(action, Some(&lease.task))]);
+            with_lease(spool, file, |lease| spool.conclude(lease, (outcome, *usage), answer, note).map(drop))
         }
         Action::Reject { file, reason } => {
             let done = spool.reject(Place::Active, file, ErrorCode::E002, reason);
-            done.map_err(|source| disk(file, source)).map(|_| hands.note(action, None))
+            done.map_err(|source| disk(file, source)).and_then(|_| noted(file, hands.note(&[(action, None)])))
         }
         Action::DropGhost { path } => spool
             .drop_ghost(path)
@@ -183,32 +210,44 @@ fn with_task<S: Store>(
     act: impl FnOnce(&TaskFile) -> Result<(), StepError>,
 ) -> Result<(), ApplyError> {
     let task = read(spool, file)?;
-    act(&task).map_err(|source| disk(file, source))?;
-    hands.note(action, Some(&task));
-    Ok(())
+    noted(file, hands.note(&[(action, Some(&task))]))?;
+    act(&task).map_err(|source| disk(file, source))
 }
 
 fn with_lease<S: Store>(
     spool: &Spool<S>,
     file: &FileName,
-    action: &Action,
-    hands: &impl Hands,
     act: impl FnOnce(&mut Lease) -> Result<(), StepError>,
 ) -> Result<(), ApplyError> {
     let task = read(spool, file)?;
     let mut lease = Lease::of(spool.worker(), file, task).ok_or_else(|| ApplyError::Changed(file.clone()))?;
-    act(&mut lease).map_err(|source| disk(file, source))?;
-    hands.note(action, Some(&lease.task));
-    Ok(())
+    act(&mut lease).map_err(|source| disk(file, source))
+}
+
+fn noted(file: &FileName, done: io::Result<()>) -> Result<(), ApplyError> {
+    done.map_err(|source| ApplyError::Journal { file: file.to_string(), source })
 }
 
 fn read<S: Store>(spool: &Spool<S>, file: &FileName) -> Result<TaskFile, ApplyError> {
     let path = spool.path(Place::Active, file);
     let changed = || ApplyError::Changed(file.clone());
-    let (bytes, _) = spool.store().read(&path, crate::spool::found::FILE_LIMIT).map_err(|_| changed())?;
+    let (bytes, _) = match spool.store().read(&path, crate::spool::found::FILE_LIMIT) {
+        Err(source) if Trouble::of(&source).is_some() || is_no_answer(&source) => {
+            return Err(disk(file, StepError { step: Step::Look(path), index: 0, source }));
+        }
+        other => other.map_err(|_| changed())?,
+    };
     TaskFile::parse(&bytes).map_err(|_| changed())
 }
 
 fn disk(file: &FileName, source: StepError) -> ApplyError {
-    ApplyError::Disk { file: file.to_string(), source }
+    refused(file.to_string(), source)
+}
+
+fn refused(file: String, source: StepError) -> ApplyError {
+    if matches!(source.step, Step::Note(_)) {
+        ApplyError::Journal { file, source: source.source }
+    } else {
+        ApplyError::Disk { file, source }
+    }
 }

@@ -1,10 +1,11 @@
 //! The hands of recovery in the real world: processes, lock files, scratch, the journal, a person who looks on.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::apply::Hands;
+use super::apply::{Change, Hands};
 use super::locks;
 use super::plan::Action;
 use super::survey::look_at;
@@ -14,9 +15,10 @@ use crate::layout::{self, Layout};
 use crate::os::lock;
 use crate::os::process::ProcessId;
 use crate::os::process::ending::{Patience, end_all};
+use crate::os::trouble::Trouble;
 use crate::spool::{Disk, Spool};
 use crate::task::{FileName, RunId, TaskFile, WorkerName};
-use crate::telemetry::journal::{Event, Journal, Line};
+use crate::telemetry::journal::{self, Event, Journal, Line, owed};
 
 /// How long the strays of one task may take to end.
 const PATIENCE: Patience = Patience { grace: Duration::from_secs(2), total: Duration::from_secs(12) };
@@ -63,6 +65,27 @@ impl SystemHands<'_> {
             .any(|entry| lock::is_held(&layout::stream_in(&entry.path())).unwrap_or(true))
     }
 
+    /// The lines that a killed watcher owes.
+    fn owed(&self, file: &FileName, task: &TaskFile) -> io::Result<Vec<Line>> {
+        let Some(run) = task.record.run_id else { return Ok(Vec::new()) };
+        let history = journal::read(&self.layout().run(&run).history())?;
+        Ok(owed(self.worker(), file, task, &history))
+    }
+
+    /// Lines that the disk refuses stop recovery until it is over. What else may be wrong with the journal, whose it is
+    /// for instance, stops nobody: then the lines stand in the log.
+    fn write(&self, lines: &[Line]) -> io::Result<()> {
+        let journal = Journal::new(self.layout().clone(), self.worker().clone());
+        match journal.append_durably(lines, self.spool.store().durability()) {
+            Err(error) if Trouble::of(&error).is_some_and(Trouble::is_of_the_disk) => Err(error),
+            Err(error) => {
+                tracing::warn!(error = %error, lines = ?lines, "could not write the journal");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
     fn line(&self, action: &Action, file: &FileName, task: Option<&TaskFile>) -> Line {
         let mut line = Line::new(self.clock.wall(), self.worker().clone(), event(action));
         if let Some(task) = task {
@@ -76,7 +99,7 @@ impl SystemHands<'_> {
         if let Action::Requeue { charged, .. } = action {
             line.charged = Some(*charged);
         }
-        line
+        line.identified()
     }
 }
 
@@ -131,14 +154,16 @@ impl Hands for SystemHands<'_> {
         }
     }
 
-    fn note(&self, action: &Action, task: Option<&TaskFile>) {
-        let file = action.file();
-        let Some(file) = file else { return };
-        let line = self.line(action, file, task);
-        let journal = Journal::new(self.layout().clone(), self.worker().clone());
-        if let Err(error) = journal.append(&line) {
-            tracing::warn!(error = %error, "could not write the journal");
+    fn note(&self, changes: &[Change<'_>]) -> io::Result<()> {
+        let mut lines = Vec::new();
+        for (action, task) in changes {
+            let Some(file) = action.file() else { continue };
+            if let Some(task) = task {
+                lines.extend(self.owed(file, task)?);
+            }
+            lines.push(self.line(action, file, *task));
         }
+        self.write(&lines)
     }
 
     fn say(&self, line: &str) {

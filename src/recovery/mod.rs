@@ -22,7 +22,7 @@ pub mod recover;
 pub mod survey;
 pub mod witness;
 
-pub use apply::{Applied, ApplyError, Hands, apply};
+pub use apply::{Applied, ApplyError, Change, Hands, apply};
 pub use hands::SystemHands;
 pub use plan::{Action, LivingAgents, Plan, Policy};
 pub use recover::{RecoveryError, carry_out, planned, record_crash, recover, recover_one};

@@ -38,6 +38,9 @@ pub struct Policy {
     pub jitter: f64,
     /// What an attempt is charged with that its watcher's death interrupted: `worker_crash`, or what is known.
     pub failure: &'static str,
+    /// Whether the open attempt is known to have started no agent: whoever asks made the claim himself, and the disk
+    /// refused to have it undone.
+    pub unstarted: bool,
     /// What takes secrets out of the reasons.
     pub redactor: Redactor,
 }
@@ -262,6 +265,7 @@ fn interrupted(file: FileName, task: &TaskFile, testimony: &Testimony, policy: &
     }
     actions.push(match &testimony.heard {
         Some(judgement) => from_disposition(file, disposition::dispose(judgement, task, &policy.terms())),
+        None if policy.unstarted => requeue(file, unstarted()),
         None if ended_here => requeue(file, uncharged("ended by the operator during recovery")),
         None => crashed(file, task, policy),
     });
@@ -281,6 +285,11 @@ fn uncharged(reason: &str) -> Requeue {
         retry_at: None,
         usage: Usage::default(),
     }
+}
+
+fn unstarted() -> Requeue {
+    let reason = "the disk refused the claim; no agent was started";
+    Requeue { outcome: AttemptOutcome::NotStarted, ..uncharged(reason) }
 }
 
 fn from_disposition(file: FileName, disposition: Disposition) -> Action {

@@ -9,6 +9,7 @@ use super::survey;
 use super::witness::{SystemWitness, Witness};
 use crate::clock::{Timestamp, epoch_seconds};
 use crate::os::durable::Durability;
+use crate::os::trouble::Trouble;
 use crate::spool::{Spool, Store};
 use crate::telemetry::state_file::{self, State, WorkerStatus};
 
@@ -24,6 +25,16 @@ pub enum RecoveryError {
     /// The state file could not be written.
     #[error("could not write state.json")]
     State(#[source] io::Error),
+}
+
+impl RecoveryError {
+    /// The trouble of the machine behind it, if it is that: then it is worth waiting.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Survey(source) | Self::State(source) => Trouble::of(source),
+            Self::Apply(source) => source.trouble(),
+        }
+    }
 }
 
 /// What would be done.

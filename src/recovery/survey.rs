@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::witness::{Testimony, Witness};
 use crate::os::lock;
+use crate::os::trouble::{if_there, is_no_answer};
 use crate::spool::Belief;
 use crate::spool::found::FILE_LIMIT;
 use crate::spool::input::Input;
-use crate::spool::store::is_no_answer;
 use crate::spool::{Spool, Store};
 use crate::task::{FileName, Place, RunId, TaskFile};
 
@@ -73,34 +73,72 @@ pub fn look_at<S: Store>(spool: &Spool<S>, witness: &impl Witness, file: FileNam
             Err(error.to_string())
         }
     };
-    // A run that another worker began goes through the queue, where it is made ours or left alone.
-    let asked = |it| spool.belief(&file, it).map(|belief| matches!(belief, Belief::Ours | Belief::Over));
-    let believed = task.as_ref().map_or(Ok(false), asked).unwrap_or_else(|error| {
-        unread = Some(error.to_string());
-        false
-    });
-    let run = task.as_ref().ok().filter(|_| believed).and_then(|it| it.record.run_id);
-    let filed = filed(spool, &file).find(|twin| is_one_inode(spool, &path, twin) || is_run(spool, twin, run));
-    let is_linked = Place::QUEUES.iter().any(|place| is_one_inode(spool, &path, &spool.path(*place, &file)));
-    let attempt = task.as_ref().ok().and_then(|it| it.record.open_attempt());
-    let testimony = run.zip(attempt).map(|(run, attempt)| witness.testify(run, attempt));
-    ActiveFile { file, path, task, unread, believed, filed, is_linked, testimony }
+    let mut active = ActiveFile {
+        file,
+        path,
+        task,
+        unread,
+        believed: false,
+        filed: None,
+        is_linked: false,
+        testimony: None,
+    };
+    if active.unread.is_none()
+        && let Err(error) = look_around(spool, witness, &mut active)
+    {
+        active.unread = Some(error.to_string());
+    }
+    active
+}
+
+/// What is known about a file beyond its content. An error is a disk that did not answer: whatever was found out until
+/// then, nothing may be decided on it.
+fn look_around<S: Store>(
+    spool: &Spool<S>,
+    witness: &impl Witness,
+    active: &mut ActiveFile,
+) -> io::Result<()> {
+    if let Ok(task) = &active.task {
+        // A run that another worker began goes through the queue, where it is made ours or left alone.
+        active.believed = matches!(spool.belief(&active.file, task)?, Belief::Ours | Belief::Over);
+    }
+    let run = active.task.as_ref().ok().filter(|_| active.believed).and_then(|it| it.record.run_id);
+    for twin in filed(spool, &active.file)? {
+        if is_one_inode(spool, &active.path, &twin)? || is_run(spool, &twin, run)? {
+            active.filed = Some(twin);
+            break;
+        }
+    }
+    for place in Place::QUEUES {
+        active.is_linked |= is_one_inode(spool, &active.path, &spool.path(place, &active.file))?;
+    }
+    let attempt = active.task.as_ref().ok().and_then(|it| it.record.open_attempt());
+    active.testimony = match run.zip(attempt) {
+        Some((run, attempt)) => Some(witness.testify(run, attempt)?),
+        None => None,
+    };
+    Ok(())
 }
 
 /// The names in the terminal places under which `file` may rest: its own, and the numbered ones.
-fn filed<'a, S: Store>(spool: &'a Spool<S>, file: &'a FileName) -> impl Iterator<Item = PathBuf> + 'a {
-    Place::TERMINAL.iter().flat_map(move |place| spool.taken(*place, file))
-}
-
-fn is_one_inode<S: Store>(spool: &Spool<S>, one: &Path, other: &Path) -> bool {
-    match (spool.store().identity(one), spool.store().identity(other)) {
-        (Ok(one), Ok(other)) => one.is_same_inode(&other),
-        _ => false,
+fn filed<S: Store>(spool: &Spool<S>, file: &FileName) -> io::Result<Vec<PathBuf>> {
+    let mut names = Vec::new();
+    for place in Place::TERMINAL {
+        names.extend(spool.taken(place, file).map_err(|error| error.source)?);
     }
+    Ok(names)
 }
 
-fn is_run<S: Store>(spool: &Spool<S>, path: &Path, run: Option<RunId>) -> bool {
-    run.is_some() && read_task(spool, path).is_some_and(|it| it.record.run_id == run)
+fn is_one_inode<S: Store>(spool: &Spool<S>, one: &Path, other: &Path) -> io::Result<bool> {
+    let look = |path| if_there(spool.store().identity(path));
+    Ok(match (look(one)?, look(other)?) {
+        (Some(one), Some(other)) => one.is_same_inode(&other),
+        _ => false,
+    })
+}
+
+fn is_run<S: Store>(spool: &Spool<S>, path: &Path, run: Option<RunId>) -> io::Result<bool> {
+    Ok(run.is_some() && spool.run_at(path)? == run)
 }
 
 /// Names in a queue that are second homes: of a task in `active/`, of one that is filed, or of one that was
@@ -111,53 +149,73 @@ fn ghosts<S: Store>(spool: &Spool<S>, active: &[FileName]) -> io::Result<Vec<Pat
         let files = spool.list(place)?;
         for file in &files {
             let path = spool.path(place, file);
-            let worked = active.binary_search(file).is_ok();
-            let is_ghost = (worked && is_same(spool, &path, &spool.path(Place::Active, file)))
-                || (place == Place::Pending && is_one_inode(spool, &path, &spool.path(Place::Staged, file)))
-                || filed(spool, file).any(|filed| is_filed(spool, &path, &filed));
-            if is_ghost {
+            let worked = active.binary_search(file).is_ok().then(|| spool.path(Place::Active, file));
+            if is_second_home(spool, &path, file, worked.as_deref())? {
                 ghosts.push(path);
             }
         }
-        ghosts.extend(files.iter().filter_map(|numbered| renamed_from(spool, place, numbered)));
+        for numbered in &files {
+            ghosts.extend(renamed_from(spool, place, numbered)?);
+        }
     }
     Ok(ghosts)
 }
 
+fn is_second_home<S: Store>(
+    spool: &Spool<S>,
+    queued: &Path,
+    file: &FileName,
+    worked: Option<&Path>,
+) -> io::Result<bool> {
+    if let Some(worked) = worked
+        && is_same(spool, queued, worked)?
+    {
+        return Ok(true);
+    }
+    for filed in filed(spool, file)? {
+        if is_filed(spool, queued, &filed)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Whether `queued` is the drop that rests as `filed`.
-fn is_filed<S: Store>(spool: &Spool<S>, queued: &Path, filed: &Path) -> bool {
-    is_one_inode(spool, queued, filed)
-        || read_task(spool, filed).is_some_and(|task| is_dropped_again(spool, queued, &task))
+fn is_filed<S: Store>(spool: &Spool<S>, queued: &Path, filed: &Path) -> io::Result<bool> {
+    Ok(is_one_inode(spool, queued, filed)? || is_dropped_again(spool, queued, spool.run_at(filed)?)?)
 }
 
 /// The name that a file had before it was given the numbered one, if it still stands under both.
-fn renamed_from<S: Store>(spool: &Spool<S>, place: Place, numbered: &FileName) -> Option<PathBuf> {
-    let first: FileName = format!("{}.json", numbered.base()).parse().ok().filter(|it| it != numbered)?;
+fn renamed_from<S: Store>(
+    spool: &Spool<S>,
+    place: Place,
+    numbered: &FileName,
+) -> io::Result<Option<PathBuf>> {
+    let first: Option<FileName> = format!("{}.json", numbered.base()).parse().ok();
+    let Some(first) = first.filter(|it| it != numbered) else { return Ok(None) };
     let path = spool.path(place, &first);
-    is_one_inode(spool, &path, &spool.path(place, numbered)).then_some(path)
+    Ok(is_one_inode(spool, &path, &spool.path(place, numbered))?.then_some(path))
 }
 
 /// Whether the queued `path` is the same file or the same run as what is worked on, or the drop that it was claimed
 /// from.
-fn is_same<S: Store>(spool: &Spool<S>, path: &Path, worked: &Path) -> bool {
-    if is_one_inode(spool, path, worked) {
-        return true;
+fn is_same<S: Store>(spool: &Spool<S>, path: &Path, worked: &Path) -> io::Result<bool> {
+    if is_one_inode(spool, path, worked)? {
+        return Ok(true);
     }
-    let Some(task) = read_task(spool, worked) else { return false };
-    is_run(spool, path, task.record.run_id) || is_dropped_again(spool, path, &task)
+    // What cannot be read now is left where it is, and keeps anything of its name from being claimed.
+    let run = spool.run_at(worked).unwrap_or_default();
+    Ok(is_run(spool, path, run)? || is_dropped_again(spool, path, run)?)
 }
 
-/// Whether `path` is the very version of the very inode that the run of `task` was claimed from.
-fn is_dropped_again<S: Store>(spool: &Spool<S>, path: &Path, task: &TaskFile) -> bool {
-    let Some(run) = task.record.run_id else { return false };
-    let Some(input) = Input::read(spool.store(), spool.layout(), run) else { return false };
-    input.origin(spool.layout()) == path
-        && spool.store().identity(path).is_ok_and(|it| it.is_same_version(&input.dropped))
-}
-
-fn read_task<S: Store>(spool: &Spool<S>, path: &Path) -> Option<TaskFile> {
-    let (bytes, _) = spool.store().read(path, FILE_LIMIT).ok()?;
-    TaskFile::parse(&bytes).ok()
+/// Whether `path` is the very version of the very inode that `run` was claimed from.
+fn is_dropped_again<S: Store>(spool: &Spool<S>, path: &Path, run: Option<RunId>) -> io::Result<bool> {
+    let Some(run) = run else { return Ok(false) };
+    let Some(input) = Input::read(spool.store(), spool.layout(), run)? else { return Ok(false) };
+    if input.origin(spool.layout()) != path {
+        return Ok(false);
+    }
+    Ok(if_there(spool.store().identity(path))?.is_some_and(|it| it.is_same_version(&input.dropped)))
 }
 
 /// What a cut left of files that were being written in `active/` and beside what is filed.
@@ -210,7 +268,7 @@ mod tests {
     use crate::spool::steps::Step;
     use crate::spool::store::{Entry, Identity};
     use crate::spool::{ClaimError, Claimed, Disk};
-    use crate::task::{Attempt, SessionId};
+    use crate::task::{Attempt, Outcome, SessionId, Usage};
 
     /// A disk that answers nothing about one kind of file.
     struct Silent {
@@ -239,8 +297,8 @@ mod tests {
     struct Nobody;
 
     impl Witness for Nobody {
-        fn testify(&self, _: RunId, _: &Attempt) -> Testimony {
-            Testimony { liveness: super::super::Liveness::Dead, heard: None, strays: Vec::new() }
+        fn testify(&self, _: RunId, _: &Attempt) -> io::Result<Testimony> {
+            Ok(Testimony { liveness: super::super::Liveness::Dead, heard: None, strays: Vec::new() })
         }
     }
 
@@ -268,6 +326,7 @@ mod tests {
             jitter: 0.0,
             failure: "worker_crash",
             redactor: crate::text::redact::Redactor::default(),
+            unstarted: false,
         };
         for about in ["x.json", "input.json"] {
             let spool = spool(dir.path(), about);
@@ -279,5 +338,57 @@ mod tests {
         let claimed = spool(dir.path(), "input.json").claim(Place::Pending, &file, begin);
         assert!(matches!(claimed, Err(ClaimError::Unreadable { .. })), "{claimed:?}");
         assert!(matches!(whole.claim(Place::Pending, &file, begin), Ok(Claimed::Open(_))));
+    }
+
+    #[test]
+    fn a_task_that_was_filed_is_not_filed_again_for_a_disk_that_does_not_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let file: FileName = "x.json".parse().unwrap();
+        let whole = spool(dir.path(), "nothing");
+        for place in whole.layout().worker_dirs(whole.worker()) {
+            std::fs::create_dir_all(place).unwrap();
+        }
+        crate::os::durable::write_new(&whole.path(Place::Pending, &file), br#"{"prompt":"x"}"#, None)
+            .unwrap();
+        let begin = |_: &TaskFile, _| Attempt::open(1, SessionId::mint(), SystemClock.wall());
+        let Ok(Claimed::Lease(mut lease)) = whole.claim(Place::Pending, &file, begin) else {
+            panic!("claimed")
+        };
+        let (outcome, usage) = (Outcome::completed("yes", None), Usage::default());
+        whole.conclude(&mut lease.clone(), (&outcome, usage), None, |_| Ok(())).unwrap();
+        // As if the syncs after the move had failed: it is tried again, and the filed one cannot be read now.
+        let silent = spool(dir.path(), "x.json");
+        let error = silent.conclude(&mut lease, (&outcome, usage), None, |_| Ok(())).unwrap_err();
+        assert!(matches!(error.step, Step::Look(_)), "{error}");
+        assert_eq!(whole.list(Place::Active).unwrap(), []);
+        assert_eq!(whole.list(Place::Completed).unwrap(), [file]);
+        whole.conclude(&mut lease, (&outcome, usage), None, |_| Ok(())).unwrap();
+        assert_eq!(whole.list(Place::Completed).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_claim_that_could_not_be_undone_is_not_charged() {
+        let attempt = Attempt::open(1, SessionId::mint(), SystemClock.wall());
+        let mut task = TaskFile::parse(br#"{"prompt":"x"}"#).unwrap();
+        task.begin_run(RunId::mint(), &"x".parse().unwrap(), SystemClock.wall());
+        task.begin_attempt(attempt.clone());
+        let active = ActiveFile {
+            file: "x.json".parse().unwrap(),
+            path: PathBuf::new(),
+            testimony: Some(Nobody.testify(task.record.run_id.unwrap(), &attempt).unwrap()),
+            task: Ok(task),
+            unread: None,
+            believed: true,
+            filed: None,
+            is_linked: false,
+        };
+        for unstarted in [false, true] {
+            let (living, now) = (LivingAgents::Adopt, SystemClock.wall());
+            let (failure, redactor) = ("worker_crash", crate::text::redact::Redactor::default());
+            let policy = Policy { max_retries: 3, living, now, jitter: 0.0, failure, unstarted, redactor };
+            let actions = decide(&active, &policy);
+            let [Action::Requeue { charged, .. }] = &actions[..] else { panic!("{actions:?}") };
+            assert_eq!(*charged, !unstarted);
+        }
     }
 }

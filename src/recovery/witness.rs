@@ -1,6 +1,7 @@
 //! What can be found out about an attempt that nobody recorded the end of.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::OnceLock;
 
 use crate::agent::replay;
@@ -9,6 +10,7 @@ use crate::layout::Layout;
 use crate::os::lock;
 use crate::os::process::ProcessId;
 use crate::os::process::tree::{self, Orphans, Seen, Signs};
+use crate::os::trouble::if_there;
 use crate::task::{Attempt, RunId};
 
 /// Whether the agent of an attempt lives.
@@ -33,8 +35,9 @@ pub struct Testimony {
 
 /// Looks at the world for an attempt.
 pub trait Witness {
-    /// What is known of attempt `attempt` of `run`.
-    fn testify(&self, run: RunId, attempt: &Attempt) -> Testimony;
+    /// What is known of attempt `attempt` of `run`. An error is a stream that is there and cannot be read: what the
+    /// agent came to is not known, and must not be done a second time.
+    fn testify(&self, run: RunId, attempt: &Attempt) -> io::Result<Testimony>;
 }
 
 /// The real world: flocks, `/proc` and the stream files.
@@ -57,15 +60,16 @@ impl SystemWitness {
         self.processes.get_or_init(|| tree::snapshot(0))
     }
 
-    fn heard(&self, run: RunId, number: u32) -> Option<Judgement> {
+    fn heard(&self, run: RunId, number: u32) -> io::Result<Option<Judgement>> {
         let paths = self.layout.run(&run);
-        let evidence = replay::read(&paths.stream(number)).ok()?;
-        evidence.last_result.is_some().then(|| replay::judge_stream(&evidence, &paths.stderr(number)))
+        let Some(evidence) = if_there(replay::read(&paths.stream(number)))? else { return Ok(None) };
+        let said = evidence.last_result.is_some();
+        Ok(said.then(|| replay::judge_stream(&evidence, &paths.stderr(number))))
     }
 }
 
 impl Witness for SystemWitness {
-    fn testify(&self, run: RunId, attempt: &Attempt) -> Testimony {
+    fn testify(&self, run: RunId, attempt: &Attempt) -> io::Result<Testimony> {
         let stream = self.layout.run(&run).stream(attempt.number);
         // What cannot be asked is taken for held: nothing is started twice for a disk that fails.
         let locked = lock::is_held(&stream).unwrap_or(true);
@@ -83,7 +87,7 @@ impl Witness for SystemWitness {
             Liveness::Lives => Vec::new(),
             Liveness::Dead => strays_among(self.processes(), run, agent.as_ref()),
         };
-        Testimony { liveness, heard: self.heard(run, attempt.number), strays }
+        Ok(Testimony { liveness, heard: self.heard(run, attempt.number)?, strays })
     }
 }
 

@@ -9,8 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::layout::Layout;
+use crate::os::trouble::is_no_answer;
 use crate::spool::found::FILE_LIMIT;
-use crate::spool::store::is_no_answer;
 use crate::spool::{Disk, Identity, Store};
 use crate::task::{Place, RunId, TaskFile};
 

@@ -61,11 +61,13 @@ pub(super) fn run_of(path: &Path) -> Option<RunId> {
     path.file_name()?.to_str()?.parse().ok().map(RunId)
 }
 
-/// Whether a run is this worker's, or nobody's: without a record, or of a worker that is no more.
+/// Whether a run is this worker's, or nobody's: without a record, or of a worker that is no more. One whose record
+/// cannot be read now is looked at another time.
 pub(super) fn is_in(scope: &Scope<'_>, run: RunId) -> bool {
     match Input::read(&Disk::new(scope.layout.root(), Durability::None), scope.layout, run) {
-        Some(input) => input.worker == *scope.worker || !scope.layout.worker(&input.worker).exists(),
-        None => true,
+        Ok(Some(input)) => input.worker == *scope.worker || !scope.layout.worker(&input.worker).exists(),
+        Ok(None) => true,
+        Err(_) => false,
     }
 }
 

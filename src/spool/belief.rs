@@ -17,11 +17,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::found::FILE_LIMIT;
-use super::input::{Input, read_input};
+use super::input::Input;
 use super::queue::Spool;
 use super::store::Store;
 use crate::os::lock;
+use crate::os::trouble::if_there;
 use crate::task::{FileName, Place, RunId, TaskFile, WorkerName};
 
 /// The numbered names of a task under which its owner is expected to have it.
@@ -50,21 +50,21 @@ impl<S: Store> Spool<S> {
     /// taken for forged then would be begun a second time.
     pub fn belief(&self, file: &FileName, task: &TaskFile) -> io::Result<Belief> {
         let Some(run) = task.record.run_id else { return Ok(Belief::Not) };
-        let Some(input) = read_input(&self.store, &self.layout, run)? else { return Ok(Belief::Not) };
+        let Some(input) = Input::read(&self.store, &self.layout, run)? else { return Ok(Belief::Not) };
         let is_named = input.run_id == run && input.task == task.name(file) && input.is_of(file);
-        // An outcome in the file is another matter: it is filed, or begins a new life.
-        let is_over =
-            task.record.outcome().is_none() && self.store.identity(&self.layout.run(&run).result()).is_ok();
         if !is_named {
             return Ok(Belief::Not);
         }
-        if is_over {
+        // An outcome in the file is another matter: it is filed, or begins a new life.
+        if task.record.outcome().is_none()
+            && if_there(self.store.identity(&self.layout.run(&run).result()))?.is_some()
+        {
             return Ok(Belief::Over);
         }
         if input.worker == self.worker || task.record.outcome().is_some() {
             return Ok(Belief::Ours);
         }
-        if self.has(&input.worker, file, run) {
+        if self.home(&input.worker, file, run)?.is_some() {
             return Ok(Belief::Copy(input.worker, run));
         }
         if self.holds(&input, task) {
@@ -75,25 +75,28 @@ impl<S: Store> Spool<S> {
 
     /// Who claimed a run last; `None` where that cannot be read.
     pub fn owner(&self, run: RunId) -> Option<WorkerName> {
-        Input::read(&self.store, &self.layout, run).map(|input| input.worker)
+        Input::read(&self.store, &self.layout, run).ok().flatten().map(|input| input.worker)
     }
 
-    /// Where `worker` has the task of `run` in a folder of its own.
-    pub(super) fn home(&self, worker: &WorkerName, file: &FileName, run: RunId) -> Option<PathBuf> {
-        let is_it = |path: &PathBuf| {
-            let bytes = self.store.read(path, FILE_LIMIT).map(|(bytes, _)| bytes).unwrap_or_default();
-            TaskFile::parse(&bytes).is_ok_and(|task| task.record.run_id == Some(run))
-        };
+    /// Where `worker` has the task of `run` in a folder of its own. An error is a disk that did not answer: the task
+    /// may be there.
+    pub(super) fn home(
+        &self,
+        worker: &WorkerName,
+        file: &FileName,
+        run: RunId,
+    ) -> io::Result<Option<PathBuf>> {
         let first: Option<FileName> = format!("{}.json", file.base()).parse().ok();
         let names: Vec<_> = first.into_iter().chain((2..NAMES).map(|n| file.numbered(n))).collect();
         let paths = Place::OF_WORKER
             .iter()
             .flat_map(|place| names.iter().map(|name| self.layout.task(worker, *place, name)));
-        paths.into_iter().find(is_it)
-    }
-
-    fn has(&self, worker: &WorkerName, file: &FileName, run: RunId) -> bool {
-        self.home(worker, file, run).is_some()
+        for path in paths {
+            if self.run_at(&path)? == Some(run) {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the owner lives and works on the run: its agent holds the stream, or it is about to file the end.

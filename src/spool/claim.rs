@@ -34,6 +34,8 @@ pub enum ClaimError {
         /// The step that failed.
         #[source]
         source: StepError,
+        /// Whether it is back where it was; if not, it stands in `active/`, and nothing was started for it.
+        undone: bool,
     },
     /// The file could not be read.
     #[error("could not read `{file}`")]
@@ -157,10 +159,16 @@ impl<S: Store> Spool<S> {
         if error.is_occupied() {
             return ClaimError::Live(file);
         }
-        if self.store.identity(taken.from).is_err() {
-            self.store.perform_all(&self.way_back(taken, &error)).ok();
+        let there = self.store.find(taken.from).map(|it| it.is_some());
+        let undone = match there {
+            Ok(true) => true,
+            Ok(false) | Err(_) => self.store.perform_all(&self.way_back(taken, &error)).is_ok(),
+        };
+        if error.is_changed() {
+            ClaimError::Changed(file)
+        } else {
+            ClaimError::Disk { file, source: error, undone }
         }
-        if error.is_changed() { ClaimError::Changed(file) } else { ClaimError::Disk { file, source: error } }
     }
 
     /// The steps that undo a claim. A stamp goes too, since nothing was started and nothing is to be charged.

@@ -8,12 +8,12 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::steps::Step;
 use super::store::{Entry, Identity, StepError, Store};
 use crate::os::durable::{self, Durability};
 use crate::os::folder::Folder;
+use crate::os::side_by_side;
 
 /// The real disk.
 #[derive(Clone, Debug)]
@@ -26,6 +26,11 @@ impl Disk {
     /// The disk below `root`, synced as `durability` says.
     pub fn new(root: impl Into<PathBuf>, durability: Durability) -> Self {
         Self { root: root.into(), durability }
+    }
+
+    /// How it syncs.
+    pub const fn durability(&self) -> Durability {
+        self.durability
     }
 
     fn sync(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
@@ -81,32 +86,6 @@ impl Disk {
     }
 }
 
-/// How many files are waited for at once: disks and journals take many syncs for the price of a few.
-const SYNCS_AT_ONCE: usize = 16;
-
-impl Disk {
-    /// Waits for files that stand side by side in a list of steps; the first that failed, by its position.
-    fn sync_side_by_side(&self, steps: &[Step]) -> Result<(), (usize, io::Error)> {
-        let next = AtomicUsize::new(0);
-        let work = || {
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(step) = steps.get(at) else { return Ok(()) };
-                self.perform(step).map_err(|error| (at, error))?;
-            }
-        };
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..SYNCS_AT_ONCE.min(steps.len())).map(|_| scope.spawn(work)).collect();
-            let ends = threads.into_iter().map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|_| Err((0, io::Error::other("a thread that syncs has panicked"))))
-            });
-            ends.collect::<Vec<_>>().into_iter().collect()
-        })
-    }
-}
-
 impl Store for Disk {
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
         let names = match Folder::open_to_read(&self.root, dir) {
@@ -155,7 +134,10 @@ impl Store for Disk {
         for alike in steps.chunk_by(|one, next| one.is_file_sync() && next.is_file_sync()) {
             let done = match alike {
                 [step] => self.perform(step).map_err(|error| (0, error)),
-                syncs => self.sync_side_by_side(syncs),
+                syncs => {
+                    let failed = side_by_side::failures(syncs, |step| self.perform(step));
+                    failed.into_iter().next().map_or(Ok(()), Err)
+                }
             };
             done.map_err(|(at, source)| {
                 self.discard(&steps[..index]);
@@ -179,6 +161,7 @@ impl Store for Disk {
             Step::Write { path, bytes, mtime } => self.write(path, bytes, *mtime),
             Step::Replace { from, to } => self.replace(from, to),
             Step::Remove(path) => self.remove(path),
+            Step::Look(_) | Step::Note(_) => Ok(()),
         };
         #[cfg(feature = "test-support")]
         super::kill_point::passed(step);

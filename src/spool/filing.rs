@@ -7,23 +7,27 @@ use super::found::FILE_LIMIT;
 use super::lease::Lease;
 use super::papers;
 use super::queue::Spool;
-use super::steps::{self, Content, Homecoming, Papers, Step};
+use super::steps::{self, Content, Homecoming, Papers, Step, Wave};
 use super::store::{StepError, Store};
 use crate::task::{ErrorCode, FileName, Misfit, Outcome, Place, Requeue, RunId, TaskFile, Usage, WorkerName};
 
 impl<S: Store> Spool<S> {
     /// Makes an outcome durable and files the task; where it went. It may be repeated after an error: the
     /// first outcome stays, and a task that was moved already is not made again.
+    ///
+    /// `note` is called when the outcome is durable and before the move: killed in between, the task is found in
+    /// `active/` and noted once more; noted after the move, a kill would lose the line. Its error stops the move.
     pub fn conclude(
         &self,
         lease: &mut Lease,
-        outcome: &Outcome,
-        usage: Usage,
+        (outcome, usage): (&Outcome, Usage),
         answer: Option<&[u8]>,
+        note: impl FnOnce(&Lease) -> io::Result<()>,
     ) -> Result<PathBuf, StepError> {
         lease.task.conclude(outcome, usage, self.clock.wall());
-        let place = lease.task.record.state.and_then(crate::task::TaskState::terminal_place);
-        if let Some(filed) = place.and_then(|place| self.moved(place, &lease.file, &lease.task)) {
+        if let Some(place) = lease.task.record.state.and_then(crate::task::TaskState::terminal_place)
+            && let Some(filed) = self.moved(place, &lease.file, &lease.task)?
+        {
             self.settle()?;
             return Ok(filed);
         }
@@ -33,6 +37,7 @@ impl<S: Store> Spool<S> {
         }
         let active = lease.active(&self.layout);
         self.store.perform_all(&steps::judge(&active, lease.task.to_bytes(), before))?;
+        noted(&active, note(lease))?;
         self.file(&lease.file, &lease.task)
     }
 
@@ -40,7 +45,7 @@ impl<S: Store> Spool<S> {
     pub fn file(&self, file: &FileName, task: &TaskFile) -> Result<PathBuf, StepError> {
         let place =
             task.record.state.and_then(crate::task::TaskState::terminal_place).unwrap_or(Place::Failed);
-        let name = self.free_name(place, file);
+        let name = self.free_name(place, file)?;
         let mut papers = Papers::default();
         if let Some(run) = task.record.run_id {
             let result = papers::result(&self.worker, file, task, self.clock.wall());
@@ -55,10 +60,16 @@ impl<S: Store> Spool<S> {
         Ok(filed)
     }
 
-    /// Puts a task back into `pending/` with what happened to it.
-    pub fn requeue(&self, lease: &mut Lease, why: &Requeue) -> Result<(), StepError> {
+    /// Puts a task back into `pending/` with what happened to it; `note` as in [`Spool::conclude`].
+    pub fn requeue(
+        &self,
+        lease: &mut Lease,
+        why: &Requeue,
+        note: impl FnOnce(&Lease) -> io::Result<()>,
+    ) -> Result<(), StepError> {
         lease.task.requeue(why, self.clock.wall());
-        self.put_back(&lease.file, &lease.task)
+        let lease = &*lease;
+        self.bring_home(&[(&lease.file, Some(&lease.task))], || note(lease))
     }
 
     /// The task with what happened to it, as it goes back into the queue.
@@ -69,21 +80,27 @@ impl<S: Store> Spool<S> {
 
     /// Puts a file from `active/` back into `pending/` with the record as it is.
     pub fn put_back(&self, file: &FileName, task: &TaskFile) -> Result<(), StepError> {
-        self.bring_home(&[(file, Some(task))])
+        self.bring_home(&[(file, Some(task))], || Ok(()))
     }
 
     /// Moves a file from `active/` back into `pending/` untouched.
     pub fn move_back(&self, file: &FileName) -> Result<(), StepError> {
-        self.bring_home(&[(file, None)])
+        self.bring_home(&[(file, None)], || Ok(()))
     }
 
     /// Puts files from `active/` back into `pending/`, in one wave: with the record as it is, or untouched where there
-    /// is none. What was moved by an earlier try is not made again.
-    pub fn bring_home(&self, files: &[(&FileName, Option<&TaskFile>)]) -> Result<(), StepError> {
+    /// is none. What was moved by an earlier try is not made again. `note` as in [`Spool::conclude`], once for all.
+    pub fn bring_home(
+        &self,
+        files: &[(&FileName, Option<&TaskFile>)],
+        note: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(), StepError> {
         let mut tasks = Vec::new();
         let mut moved = false;
         for (file, task) in files {
-            if task.is_some_and(|task| self.moved(Place::Pending, file, task).is_some()) {
+            if let Some(task) = task
+                && self.moved(Place::Pending, file, task)?.is_some()
+            {
                 moved = true;
                 continue;
             }
@@ -96,15 +113,18 @@ impl<S: Store> Spool<S> {
                 mtime: task.and_then(|it| it.record.submitted_at).map(std::time::SystemTime::from),
             });
         }
-        if !tasks.is_empty() {
-            self.store.perform_all(&steps::bring_home(tasks))?;
+        if let Some(first) = tasks.first().map(|task| task.active.clone()) {
+            let Wave { records, moves } = steps::bring_home(tasks);
+            self.store.perform_all(&records)?;
+            noted(&first, note())?;
+            self.store.perform_all(&moves)?;
         }
         if moved { self.settle() } else { Ok(()) }
     }
 
     /// Hands a queued task on to whoever takes it first: from this worker's folder into the inbox; its name there.
     pub fn hand_on(&self, place: Place, file: &FileName) -> Result<FileName, StepError> {
-        let name = self.free_name(Place::Inbox, file);
+        let name = self.free_name(Place::Inbox, file)?;
         let (from, to) = (self.path(place, file), self.path(Place::Inbox, &name));
         self.shift(&from, &to, &steps::transfer(&from, &to)).map(|()| name)
     }
@@ -121,9 +141,8 @@ impl<S: Store> Spool<S> {
 
     /// Removes a queued copy of `run`, unless another drop took its name since it was seen.
     pub fn drop_copy(&self, path: &Path, run: RunId) -> Result<(), StepError> {
-        let content = self.store.read(path, FILE_LIMIT).map(|(bytes, _)| bytes).unwrap_or_default();
-        let is_copy = TaskFile::parse(&content).is_ok_and(|task| task.record.run_id == Some(run));
-        if is_copy { self.drop_ghost(path) } else { Ok(()) }
+        let found = self.run_at(path).map_err(|source| StepError::unseen(path, source))?;
+        if found == Some(run) { self.drop_ghost(path) } else { Ok(()) }
     }
 
     /// Removes a queued copy of a task that another worker has, if still both are so; whether it was.
@@ -134,9 +153,9 @@ impl<S: Store> Spool<S> {
         worker: &WorkerName,
     ) -> Result<bool, StepError> {
         let path = self.path(place, file);
-        let content = self.store.read(&path, FILE_LIMIT).map(|(bytes, _)| bytes).unwrap_or_default();
-        let run = TaskFile::parse(&content).ok().and_then(|task| task.record.run_id);
-        let Some(home) = run.and_then(|run| self.home(worker, file, run)) else { return Ok(false) };
+        let unseen = |source| StepError::unseen(&path, source);
+        let Some(run) = self.run_at(&path).map_err(unseen)? else { return Ok(false) };
+        let Some(home) = self.home(worker, file, run).map_err(unseen)? else { return Ok(false) };
         self.store.perform_all(&steps::drop_copy(&path, &home))?;
         Ok(true)
     }
@@ -168,7 +187,7 @@ impl<S: Store> Spool<S> {
     }
 
     fn reject_at(&self, from: &Path, file: &FileName, why: (ErrorCode, &str)) -> Result<FileName, StepError> {
-        let name = self.free_name(Place::Failed, file);
+        let name = self.free_name(Place::Failed, file)?;
         let reason = papers::rejection(&self.worker, &name, why, self.clock.wall());
         let papers = Papers { files: vec![(self.layout.reason(&self.worker, &name), reason)] };
         let to = self.path(Place::Failed, &name);
@@ -179,7 +198,7 @@ impl<S: Store> Spool<S> {
             Err(_) => Content::Opaque,
         };
         let done = self.shift(from, &to, &steps::reject(from, &to, content, papers));
-        if done.is_err() && self.store.identity(&to).is_err() {
+        if done.is_err() && matches!(self.store.find(&to), Ok(None)) {
             // Another worker took it first: a reason without its file would mislead.
             self.store.perform(&Step::Remove(paper)).ok();
         }
@@ -211,4 +230,11 @@ impl<S: Store> Spool<S> {
             if is_done { self.settle() } else { Err(error) }
         })
     }
+}
+
+fn noted(active: &Path, done: io::Result<()>) -> Result<(), StepError> {
+    let step = Step::Note(active.to_owned());
+    #[cfg(feature = "test-support")]
+    super::kill_point::passed(&step);
+    done.map_err(|source| StepError { step, index: 0, source })
 }

@@ -4,8 +4,9 @@ use std::io;
 
 use super::belief::Belief;
 use super::queue::Spool;
-use super::store::{Identity, Store, is_no_answer};
+use super::store::{Identity, Store};
 use crate::clock::Timestamp;
+use crate::os::trouble::is_no_answer;
 use crate::task::{ErrorCode, FileName, ParseError, Place, RunId, TaskFile, TaskName, WorkerName};
 
 /// The largest task file that is read, in bytes.

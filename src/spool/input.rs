@@ -6,9 +6,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::store::{Identity, Store, is_no_answer};
+use super::store::{Identity, Store};
 use crate::clock::Timestamp;
 use crate::layout::Layout;
+use crate::os::trouble::if_there;
 use crate::task::{FileName, RunId, TaskName, WorkerName};
 
 /// The largest `input.json` that is read back: a task file of the largest size, and our own few fields.
@@ -43,9 +44,14 @@ impl Input {
         bytes
     }
 
-    /// Reads it back; `None` if there is none, or none that can be read.
-    pub fn read(store: &impl Store, layout: &Layout, run: RunId) -> Option<Self> {
-        read_input(store, layout, run).ok().flatten()
+    /// Reads it back; `None` if there is none, or none of ours. An error is a disk that did not answer.
+    pub fn read(store: &impl Store, layout: &Layout, run: RunId) -> io::Result<Option<Self>> {
+        let read = match store.read(&layout.run(&run).input(), LIMIT) {
+            // A link, a pipe, something far too large: none that we wrote.
+            Err(error) if is_no_file_of_ours(&error) => return Ok(None),
+            other => if_there(other)?,
+        };
+        Ok(read.and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok()))
     }
 
     /// Whether the run began in a file of this name, numbers aside: those are given when names meet.
@@ -59,11 +65,7 @@ impl Input {
     }
 }
 
-/// The beginning of `run`; `None` if there is none that can be understood. An error is a disk that did not answer.
-pub(super) fn read_input(store: &impl Store, layout: &Layout, run: RunId) -> io::Result<Option<Input>> {
-    match store.read(&layout.run(&run).input(), LIMIT) {
-        Ok((bytes, _)) => Ok(serde_json::from_slice(&bytes).ok()),
-        Err(error) if is_no_answer(&error) => Err(error),
-        Err(_) => Ok(None),
-    }
+fn is_no_file_of_ours(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge)
+        || error.raw_os_error() == Some(nix::libc::ELOOP)
 }

@@ -1,12 +1,14 @@
 //! Names that are taken, and names that are free: nothing that is there is ever replaced.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::found::FILE_LIMIT;
 use super::queue::Spool;
 use super::steps;
 use super::store::{StepError, Store};
-use crate::task::{FileName, Place, TaskFile};
+use crate::os::trouble::is_no_answer;
+use crate::task::{FileName, Place, RunId, TaskFile};
 
 /// The numbered names of one task that are looked at.
 const NUMBERS: u32 = 1000;
@@ -21,49 +23,71 @@ impl<S: Store> Spool<S> {
 
     /// Makes sure that nothing stands where a task is to go back to.
     pub(super) fn make_room(&self, queue: &Path, file: &FileName) -> Result<(), StepError> {
-        if self.store.identity(queue).is_ok() {
+        if self.store.find(queue)?.is_some() {
             self.aside(queue, Place::Pending, file)?;
         }
         Ok(())
     }
 
     pub(super) fn aside(&self, from: &Path, place: Place, file: &FileName) -> Result<FileName, StepError> {
-        let free = |name: &FileName| {
-            Place::QUEUES
-                .iter()
-                .chain(&[Place::Active])
-                .all(|at| self.store.identity(&self.path(*at, name)).is_err())
-        };
-        let name = numbered(file, free);
+        let name = numbered(file, |name| {
+            for at in Place::QUEUES.iter().chain(&[Place::Active]) {
+                if self.store.find(&self.path(*at, name))?.is_some() {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })?;
         let to = self.path(place, &name);
         self.shift(from, &to, &steps::transfer(from, &to))?;
         Ok(name)
     }
 
     /// The names in `place` that are taken: the file's own, and the numbered ones.
-    pub fn taken<'a>(&'a self, place: Place, file: &'a FileName) -> impl Iterator<Item = PathBuf> + 'a {
-        std::iter::once(file.clone())
-            .chain((2..NUMBERS).map(|n| file.numbered(n)))
-            .map(move |name| self.path(place, &name))
-            .take_while(|path| self.store.identity(path).is_ok())
-    }
-
-    /// Where a task went from `active/`, if only the syncs after its move failed.
-    pub(super) fn moved(&self, place: Place, file: &FileName, task: &TaskFile) -> Option<PathBuf> {
-        if self.store.identity(&self.path(Place::Active, file)).is_ok() {
-            return None;
+    pub fn taken(&self, place: Place, file: &FileName) -> Result<Vec<PathBuf>, StepError> {
+        let names = std::iter::once(file.clone()).chain((2..NUMBERS).map(|n| file.numbered(n)));
+        let mut taken = Vec::new();
+        for path in names.map(|name| self.path(place, &name)) {
+            if self.store.find(&path)?.is_none() {
+                break;
+            }
+            taken.push(path);
         }
-        let run = task.record.run_id?;
-        let is_it = |path: &PathBuf| {
-            let bytes = self.store.read(path, FILE_LIMIT).map(|(bytes, _)| bytes).unwrap_or_default();
-            TaskFile::parse(&bytes).is_ok_and(|it| it.record.run_id == Some(run))
-        };
-        self.taken(place, file).find(is_it)
+        Ok(taken)
     }
 
-    pub(super) fn free_name(&self, place: Place, file: &FileName) -> FileName {
-        let free = |name: &FileName| self.store.identity(&self.path(place, name)).is_err();
-        if free(file) { file.clone() } else { numbered(file, free) }
+    /// Where a task went from `active/`, if only the syncs after its move failed. Filed again for a disk that did not
+    /// answer, it would have two homes.
+    pub(super) fn moved(
+        &self,
+        place: Place,
+        file: &FileName,
+        task: &TaskFile,
+    ) -> Result<Option<PathBuf>, StepError> {
+        let Some(run) = task.record.run_id else { return Ok(None) };
+        if self.store.find(&self.path(Place::Active, file))?.is_some() {
+            return Ok(None);
+        }
+        for path in self.taken(place, file)? {
+            if self.run_at(&path).map_err(|source| StepError::unseen(&path, source))? == Some(run) {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The run of the task at `path`; `None` if there is none, or if it is no task.
+    pub fn run_at(&self, path: &Path) -> io::Result<Option<RunId>> {
+        match self.store.read(path, FILE_LIMIT) {
+            Ok((bytes, _)) => Ok(TaskFile::parse(&bytes).ok().and_then(|it| it.record.run_id)),
+            Err(error) if is_no_answer(&error) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    pub(super) fn free_name(&self, place: Place, file: &FileName) -> Result<FileName, StepError> {
+        let free = |name: &FileName| Ok(self.store.find(&self.path(place, name))?.is_none());
+        if free(file)? { Ok(file.clone()) } else { numbered(file, free) }
     }
 }
 
@@ -72,21 +96,23 @@ const ONE_BY_ONE: u32 = 64;
 
 /// One of `x~2.json`, `x~3.json` … that is `free`: the first where they are few, else one behind which a taken one
 /// stands, found in steps that double. A name that is dropped every minute for a year costs a dozen looks.
-fn numbered(file: &FileName, free: impl Fn(&FileName) -> bool) -> FileName {
+fn numbered<E>(file: &FileName, free: impl Fn(&FileName) -> Result<bool, E>) -> Result<FileName, E> {
     let is_free = |n: u32| free(&file.numbered(n));
-    if let Some(n) = (2..ONE_BY_ONE).find(|n| is_free(*n)) {
-        return file.numbered(n);
+    for n in 2..ONE_BY_ONE {
+        if is_free(n)? {
+            return Ok(file.numbered(n));
+        }
     }
     let (mut taken, mut open) = (ONE_BY_ONE - 1, ONE_BY_ONE);
-    while !is_free(open) && open < u32::MAX {
+    while open < u32::MAX && !is_free(open)? {
         taken = open;
         open = open.saturating_mul(2);
     }
     while open - taken > 1 {
         let middle = taken + (open - taken) / 2;
-        if is_free(middle) { open = middle } else { taken = middle }
+        if is_free(middle)? { open = middle } else { taken = middle }
     }
-    file.numbered(open)
+    Ok(file.numbered(open))
 }
 
 #[cfg(test)]
@@ -103,9 +129,9 @@ mod tests {
             let free = |name: &FileName| {
                 looks.set(looks.get() + 1);
                 let number: u32 = name.stem().rsplit_once('~').unwrap().1.parse().unwrap();
-                number > taken
+                Ok::<_, ()>(number > taken)
             };
-            assert_eq!(numbered(&file, free), file.numbered(taken.max(1) + 1), "{taken}");
+            assert_eq!(numbered(&file, free).unwrap(), file.numbered(taken.max(1) + 1), "{taken}");
             assert!(looks.get() < 110, "{taken}: {} looks", looks.get());
         }
     }
@@ -114,7 +140,8 @@ mod tests {
     fn a_number_that_was_found_is_free_also_where_some_between_went() {
         let file: FileName = "x.json".parse().unwrap();
         let taken = |n: u32| n < 5_000 && !n.is_multiple_of(97) || n < 64;
-        let free = |name: &FileName| !taken(name.stem().rsplit_once('~').unwrap().1.parse().unwrap());
-        assert!(free(&numbered(&file, free)));
+        let free =
+            |name: &FileName| Ok::<_, ()>(!taken(name.stem().rsplit_once('~').unwrap().1.parse().unwrap()));
+        assert_eq!(free(&numbered(&file, free).unwrap()), Ok(true));
     }
 }

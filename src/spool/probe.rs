@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - it touches only files that it made itself, under hidden names that nobody takes for tasks, and removes them;
-//! - a full disk is no finding: a worker starts on one, says so and waits.
+//! - a disk that is full or fails is no finding: a worker starts on one, says so and waits.
 
 use std::ffi::OsStr;
 use std::io;
@@ -13,6 +13,7 @@ use crate::layout::Layout;
 use crate::os::durable;
 use crate::os::folder::{Folder, lacks_noreplace};
 use crate::os::lock::Lock;
+use crate::os::trouble::Trouble;
 use crate::task::{Place, WorkerName};
 
 /// Tries out whether locks lock, on a root that is laid out: before one is trusted.
@@ -101,7 +102,7 @@ fn pipes(root: &Path, dir: &Path) -> io::Result<Option<Finding>> {
     let name = temp(dir);
     match folder.make_fifo(name.as_ref()) {
         Ok(()) => folder.remove(name.as_ref()).map(|()| None),
-        Err(error) if is_full(&error) => Ok(None),
+        Err(error) if is_worth_waiting(&error) => Ok(None),
         Err(error) => Ok(Some(Finding::new(
             Weight::Wrong,
             dir,
@@ -122,12 +123,13 @@ fn attempt(dir: &Path, tried: io::Result<Option<Finding>>) -> Option<Finding> {
     tried.unwrap_or_else(|error| refused(dir, &error))
 }
 
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+/// Whether the machine is in trouble that says nothing of the root. One that is mounted read-only cannot carry a queue.
+fn is_worth_waiting(error: &io::Error) -> bool {
+    Trouble::of(error).is_some_and(|trouble| trouble != Trouble::ReadOnly)
 }
 
 fn refused(dir: &Path, error: &io::Error) -> Option<Finding> {
-    if is_full(error) {
+    if is_worth_waiting(error) {
         return None;
     }
     let denied = error.kind() == io::ErrorKind::PermissionDenied;

@@ -15,7 +15,7 @@ impl<S: Store> Spool<S> {
     /// Moves a task from `staged/` back into `pending/`, under another name if its own is taken; whether it was there.
     pub fn unstage(&self, file: &FileName) -> Result<bool, StepError> {
         self.mend(file)?;
-        let name = self.free_name(Place::Pending, file);
+        let name = self.free_name(Place::Pending, file)?;
         self.pass((Place::Staged, Place::Pending), file, &name)
     }
 

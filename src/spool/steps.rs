@@ -51,6 +51,10 @@ pub enum Step {
     },
     /// Removes a name; one that is not there is fine.
     Remove(PathBuf),
+    /// Asks what is there. It changes nothing, and stands in no list: it names what could not be answered.
+    Look(PathBuf),
+    /// Notes a move in the journal, before it is made. As [`Step::Look`], it is only a name for what failed.
+    Note(PathBuf),
 }
 
 impl Step {
@@ -70,6 +74,8 @@ impl fmt::Display for Step {
             Self::Write { path, .. } => write!(f, "write `{}`", path.display()),
             Self::Replace { to, .. } => write!(f, "replace `{}`", to.display()),
             Self::Remove(path) => write!(f, "remove `{}`", path.display()),
+            Self::Look(path) => write!(f, "look at `{}`", path.display()),
+            Self::Note(path) => write!(f, "note in the journal what becomes of `{}`", path.display()),
         }
     }
 }
@@ -219,9 +225,18 @@ pub struct Homecoming {
     pub mtime: Option<SystemTime>,
 }
 
+/// The two halves of a wave of [`bring_home`], between which the journal is written.
+#[derive(Clone, Debug, Default)]
+pub struct Wave {
+    /// Makes the records durable, in `active/`.
+    pub records: Vec<Step>,
+    /// Moves the tasks.
+    pub moves: Vec<Step>,
+}
+
 /// Puts tasks of one worker back into its queue, in one wave: each record first, in `active/`, then the moves. What
 /// thousands of tasks wait for is not the writing but the waiting for the disk, so it is waited for once.
-pub fn bring_home(tasks: Vec<Homecoming>) -> Vec<Step> {
+pub fn bring_home(tasks: Vec<Homecoming>) -> Wave {
     let (mut writes, mut syncs, mut replaces) = (Vec::new(), Vec::new(), Vec::new());
     let (mut moves, mut from, mut to) = (Vec::new(), Vec::new(), Vec::new());
     for task in tasks {
@@ -237,16 +252,21 @@ pub fn bring_home(tasks: Vec<Homecoming>) -> Vec<Step> {
     }
     from.dedup();
     to.dedup();
-    let records = if replaces.is_empty() { Vec::new() } else { from.clone() };
+    let recorded = if replaces.is_empty() { Vec::new() } else { from.clone() };
     let sync = |dirs: Vec<PathBuf>| dirs.into_iter().map(Step::SyncDir);
-    let recorded = writes.into_iter().chain(syncs).chain(replaces).chain(sync(records));
-    recorded.chain(moves).chain(sync(to)).chain(sync(from)).collect()
+    Wave {
+        records: writes.into_iter().chain(syncs).chain(replaces).chain(sync(recorded)).collect(),
+        moves: moves.into_iter().chain(sync(to)).chain(sync(from)).collect(),
+    }
 }
 
 /// Puts one task back into a queue with new content.
 pub fn requeue(active: &Path, queue: &Path, stamped: Vec<u8>, mtime: Option<SystemTime>) -> Vec<Step> {
     let (active, queue) = (active.to_owned(), queue.to_owned());
-    bring_home(vec![Homecoming { active, queue, stamped: Some(stamped), mtime }])
+    let Wave { mut records, moves } =
+        bring_home(vec![Homecoming { active, queue, stamped: Some(stamped), mtime }]);
+    records.extend(moves);
+    records
 }
 
 /// Puts a task that vanished from under its worker back into `active/`.

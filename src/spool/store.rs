@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 pub use super::identity::Identity;
 use super::steps::Step;
+use crate::os::trouble::if_there;
 
 /// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,11 @@ pub struct StepError {
 }
 
 impl StepError {
+    /// A question that the disk did not answer.
+    pub(super) fn unseen(path: &Path, source: io::Error) -> Self {
+        Self { step: Step::Look(path.to_owned()), index: 0, source }
+    }
+
     /// Whether what was to be moved is not there any more.
     pub fn is_gone(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
@@ -47,14 +53,6 @@ impl StepError {
     }
 }
 
-/// Whether the disk failed to answer, as opposed to saying what is there, or a folder on the way is none: nothing is
-/// decided on that, and it is asked again later.
-pub fn is_no_answer(error: &io::Error) -> bool {
-    use nix::libc::{EIO, EMFILE, ENFILE, ENOMEM, ESTALE, ETIMEDOUT};
-    matches!(error.raw_os_error(), Some(EIO | EMFILE | ENFILE | ENOMEM | ESTALE | ETIMEDOUT))
-        || crate::os::folder::is_no_folder(error)
-}
-
 /// A disk, real or modelled.
 pub trait Store {
     /// The names in a directory, in any order; a directory that is not there is empty.
@@ -68,6 +66,10 @@ pub trait Store {
     fn read(&self, path: &Path, limit: u64) -> io::Result<(Vec<u8>, Identity)>;
     /// The identity of what stands at `path`, links not followed.
     fn identity(&self, path: &Path) -> io::Result<Identity>;
+    /// The same, with "nothing is there" as an answer: what does not answer must not be taken for absent.
+    fn find(&self, path: &Path) -> Result<Option<Identity>, StepError> {
+        if_there(self.identity(path)).map_err(|source| StepError::unseen(path, source))
+    }
     /// Does one step.
     fn perform(&self, step: &Step) -> io::Result<()>;
 

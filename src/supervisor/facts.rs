@@ -14,7 +14,7 @@ use crate::layout::Layout;
 use crate::os::holder::{Holder, Role};
 use crate::os::process::ProcessId;
 use crate::os::process::identity::Stat;
-use crate::os::space;
+use crate::os::space::{self, Reserve};
 use crate::task::{HoldCause, WorkerName};
 use crate::telemetry::heartbeat::Heartbeat;
 use crate::telemetry::state_file::State;
@@ -50,7 +50,8 @@ impl Ward {
 
     /// Whether there is room below the root; asked once for all workers.
     pub(super) fn disk(&self) -> Disk {
-        let is_full = space::of(self.layout.root()).is_ok_and(|space| space.scarce().is_some());
+        let is_full =
+            space::of(self.layout.root()).is_ok_and(|space| space.scarce(&Reserve::USUAL).is_some());
         if is_full { Disk::Full } else { Disk::Roomy }
     }
 
@@ -69,7 +70,7 @@ impl Ward {
         let sign = self.sign(&worker.name, beat.as_ref());
         let pulse = self.pulses.entry(worker.name.clone()).or_default();
         let felt = pulse.look(process.clone(), (sign, is_its), now, &self.limits);
-        let state = State::read(&self.layout.state(&worker.name));
+        let state = State::read(&self.layout.state(&worker.name)).ok().flatten().unwrap_or_default();
         let says_full = state.hold.as_ref().is_some_and(|hold| hold.cause == HoldCause::Disk);
         let seen = seen(process.as_ref());
         let facts = Facts {

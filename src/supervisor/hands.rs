@@ -21,6 +21,7 @@ use crate::config::{RestartBy, SupervisorConfig};
 use crate::layout::Layout;
 use crate::os::holder::Role;
 use crate::os::process::{self, Exit, ProcessId, Reaper, ending};
+use crate::os::trouble::Trouble;
 use crate::task::WorkerName;
 
 /// How long a watcher may take from its lock's release to its exit, before we go without having seen it.
@@ -89,7 +90,12 @@ impl Hands {
                 let why = format!("could not start `{}`: {error}", self.watcher.display());
                 let hopeless =
                     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
-                (if hopeless { Event::Unstartable(why) } else { Event::SpawnFailed(why) }, None)
+                let event = match Trouble::of(&error) {
+                    Some(trouble) => Event::SpawnDelayed(format!("{why}; {}", trouble.remedy())),
+                    None if hopeless => Event::Unstartable(why),
+                    None => Event::SpawnFailed(why),
+                };
+                (event, None)
             }
         }
     }

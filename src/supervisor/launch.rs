@@ -16,6 +16,7 @@ use std::process::{Command, Stdio};
 use crate::config::{SupervisorConfig, WorkerSpec};
 use crate::layout::Layout;
 use crate::os::durable;
+use crate::os::trouble::Trouble;
 use crate::task::WorkerName;
 
 /// Beyond this size what a watcher printed is put aside, at its next start or while it runs.
@@ -37,10 +38,20 @@ pub(super) struct Printed {
 /// Opens `<log-dir>/<worker>.out`, or below the root where the log directory is not ours to write.
 pub(super) fn printed(config: &SupervisorConfig, worker: &WorkerName) -> io::Result<Printed> {
     let below = Layout::new(&config.root).logs();
-    open_out(&config.log.dir, worker).or_else(|_| {
+    let there = open_out(&config.log.dir, worker).or_else(|_| {
         durable::make_dir(&below, durable::DIR_MODE)?;
         open_out(&below, worker)
+    });
+    there.or_else(|error| match Trouble::of(&error) {
+        // A watcher without a file for its words is better than none; its log says the same as soon as it can.
+        Some(_) => nowhere(),
+        None => Err(error),
     })
+}
+
+fn nowhere() -> io::Result<Printed> {
+    let path = PathBuf::from("/dev/null");
+    Ok(Printed { file: OpenOptions::new().write(true).open(&path)?, path })
 }
 
 fn open_out(dir: &Path, worker: &WorkerName) -> io::Result<Printed> {

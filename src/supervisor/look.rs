@@ -34,7 +34,8 @@ pub(super) fn holder(layout: &Layout, worker: &WorkerName) -> Option<Holder> {
 
 /// How the worker left its state file.
 pub(super) fn left(layout: &Layout, worker: &WorkerName) -> Left {
-    match State::read(&layout.state(worker)).status {
+    // One that cannot be read hides no crash: a start too many finds nothing to do.
+    match State::read(&layout.state(worker)).ok().flatten().unwrap_or_default().status {
         WorkerStatus::Stopped => Left::Stopped,
         WorkerStatus::Starting
         | WorkerStatus::Running

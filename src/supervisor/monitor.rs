@@ -110,7 +110,7 @@ impl Watch<'_> {
     /// Where to ask: what was said, what the worker's state says, what is usual. Looked up each time, since a
     /// restarted watcher may have moved.
     fn addr(&self) -> Result<String, MonitorError> {
-        let said = || State::read(&self.layout.state(&self.config.worker)).metrics_addr;
+        let said = || State::read(&self.layout.state(&self.config.worker)).ok()??.metrics_addr;
         let usual = || Some(default_metrics_addr(&self.config.worker)).filter(|it| *it != "none");
         let addr = self.config.addr.clone().or_else(said).or_else(|| usual().map(str::to_owned));
         addr.ok_or_else(|| MonitorError::Nowhere(self.config.worker.to_string()))
@@ -124,7 +124,7 @@ impl Watch<'_> {
 
     fn condition(&self, over: Ticks) -> String {
         let worker = &self.config.worker;
-        let state = State::read(&self.layout.state(worker));
+        let state = State::read(&self.layout.state(worker)).ok().flatten().unwrap_or_default();
         let beat = Heartbeat::read(&self.layout.heartbeat(worker));
         let left = over.since(self.clock.ticks());
         let age = beat.and_then(|beat| beat.age(self.clock.ticks(), &boot_id()));

@@ -123,13 +123,16 @@ pub fn run(
         Arc::clone(clock),
     ));
     let (Wish::Plan(living) | Wish::Apply(living)) = wish;
-    let Past { died, failure } = Past::of(&layout, &config.worker);
+    let past = Past::of(&layout, &config.worker).map_err(RecoveryError::State);
+    let Past { died, failure } =
+        past.map_err(|source| RecoverError::Recovery { worker: worker.clone(), source })?;
     let policy = Policy {
         max_retries: config.max_retries,
         living,
         now: clock.wall(),
         jitter: 0.0,
         failure,
+        unstarted: false,
         redactor: config.redactor.clone(),
     };
     let done = match wish {

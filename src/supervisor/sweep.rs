@@ -46,7 +46,8 @@ pub(super) fn sweep(config: &RecoverConfig, clock: &SharedClock, what: Sweep) ->
 
 /// Whether there is anything to do, found out without the lock.
 fn is_worth_it(spool: &Arc<Spool<Disk>>, config: &RecoverConfig, swept: &mut Swept) -> bool {
-    let policy = policy(spool, config, Past::of(spool.layout(), &config.worker).failure);
+    let Ok(past) = Past::of(spool.layout(), &config.worker) else { return true };
+    let policy = policy(spool, config, past.failure);
     let plan = planned(spool, &SystemWitness::new(spool.layout().clone()), &policy);
     let Ok(plan) = plan else { return true };
     swept.living = living(&plan);
@@ -67,7 +68,8 @@ fn act(
         Err(error) => return Err(with_causes(&error)),
     };
     // Before the mirror is ours: it says who died.
-    let Past { died, failure } = Past::of(layout, &config.worker);
+    let past = Past::of(layout, &config.worker).map_err(|error| with_causes(&error))?;
+    let Past { died, failure } = past;
     let policy = policy(spool, config, failure);
     let announced = Announced::new(layout, &config.worker, policy.now);
     let say = |line: &str| tracing::info!(worker = %config.worker, "{line}");
@@ -100,6 +102,7 @@ fn policy(spool: &Spool<Disk>, config: &RecoverConfig, failure: &'static str) ->
         now,
         jitter: 0.0,
         failure,
+        unstarted: false,
         redactor: config.redactor.clone(),
     }
 }

@@ -54,7 +54,8 @@ impl HoldCause {
         match self {
             Self::Auth | Self::Billing | Self::Configuration => ErrorCode::E005,
             Self::RateLimit | Self::Outage => ErrorCode::E006,
-            Self::Disk | Self::Resume => ErrorCode::E008,
+            Self::Disk => ErrorCode::E007,
+            Self::Resume => ErrorCode::E008,
         }
     }
 

@@ -63,6 +63,17 @@ impl Heartbeat {
         serde_json::from_slice(&fs::read(path).ok()?).ok()
     }
 
+    /// When the file at `path` was last written, or touched in place of that. `None` without a file.
+    pub fn touched(path: &Path) -> Option<Timestamp> {
+        let at = fs::symlink_metadata(path).and_then(|meta| meta.modified()).ok()?;
+        Timestamp::try_from(at).ok()
+    }
+
+    /// When the worker last gave a sign through the file at `path`, in whichever way.
+    pub fn last_sign(path: &Path) -> Option<Timestamp> {
+        Self::touched(path).max(Self::read(path).map(|beat| beat.timestamp))
+    }
+
     /// How old it is at `now` in the boot `boot_id`; `None` where it comes from another boot.
     pub fn age(&self, now: Ticks, boot_id: &str) -> Option<Duration> {
         let written = Ticks(Duration::from_nanos(self.boottime_ns));

@@ -4,7 +4,7 @@
 //! - only whoever holds the worker's lock writes it, so reading, changing and replacing needs no lock here;
 //! - fields of others are kept through a rewrite (the runbooks overwrite the file);
 //! - each of our fields is read by itself: a broken one, or a broken file, is as good as absent and never an
-//!   error;
+//!   error; a file that cannot be read is an error, and never as good as absent;
 //! - a file that says nothing is never read as `stopped`, which would hide a crash.
 //!
 //! It deliberately does not know what follows from a status.
@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 use crate::os::durable::{self, Durability};
+use crate::os::trouble::if_there;
 pub use crate::task::HoldCause;
 use crate::task::{ErrorCode, RunId, TaskName, TaskState};
 
@@ -229,13 +230,14 @@ impl State {
         }
     }
 
-    /// Reads the file at `path`.
-    pub fn read(path: &Path) -> Self {
-        let usable = fs::symlink_metadata(path).is_ok_and(|it| it.is_file() && it.len() <= MAX_BYTES);
-        if !usable {
-            return Self::default();
+    /// Reads the file at `path`; `None` if there is none. An error is a file that is there and cannot be read now: it
+    /// may say anything, and is not to be taken for one that says nothing.
+    pub fn read(path: &Path) -> io::Result<Option<Self>> {
+        let Some(meta) = if_there(fs::symlink_metadata(path))? else { return Ok(None) };
+        if !meta.is_file() || meta.len() > MAX_BYTES {
+            return Ok(Some(Self::default()));
         }
-        fs::read(path).map(|bytes| Self::parse(&bytes)).unwrap_or_default()
+        Ok(if_there(fs::read(path))?.map(|bytes| Self::parse(&bytes)))
     }
 
     /// Replaces the file at `path`.
@@ -249,11 +251,7 @@ impl State {
 /// Reads the state at `path`, lets `change` have its way, and replaces the file. For the holder of the lock.
 pub fn update(path: &Path, durability: Durability, change: impl FnOnce(&mut State)) -> io::Result<State> {
     // What cannot be read right now is not overwritten by what it might have been.
-    match fs::File::open(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(_) | Err(_) => {}
-    }
-    let mut state = State::read(path);
+    let mut state = State::read(path)?.unwrap_or_default();
     change(&mut state);
     state.write(path, durability)?;
     Ok(state)
@@ -296,7 +294,7 @@ mod tests {
         let path = dir.path().join("state.json");
         durable::write_atomic(&path, br#"{"recovery_count":2,"note":"mine"}"#, Durability::None).unwrap();
         update(&path, Durability::None, |state| state.status = WorkerStatus::Stopped).unwrap();
-        let state = State::read(&path);
+        let state = State::read(&path).unwrap().unwrap();
         assert_eq!((state.status, state.recovery_count), (WorkerStatus::Stopped, 2));
         assert_eq!(state.others["note"], "mine");
     }

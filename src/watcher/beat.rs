@@ -30,6 +30,7 @@ pub(super) struct Beat {
     me: ProcessId,
     seq: u64,
     written: Option<(State, Identity)>,
+    unlogged: u64,
 }
 
 /// What a beat found.
@@ -43,15 +44,19 @@ pub(super) struct Beaten {
 
 impl Beat {
     pub(super) fn new(ctx: Rc<Ctx>, mirrors: Mirrors) -> Self {
-        Self { ctx, ground: Ground::default(), mirrors, me: ProcessId::current(), seq: 0, written: None }
+        let (ground, me) = (Ground::default(), ProcessId::current());
+        Self { ctx, ground, mirrors, me, seq: 0, written: None, unlogged: 0 }
     }
 
-    /// Beats once.
-    pub(super) fn beat(&mut self, core: &Core, now: Now) -> Beaten {
+    /// Beats once. `unlogged`: the lines that the log did not take so far.
+    pub(super) fn beat(&mut self, core: &Core, now: Now, unlogged: u64) -> Beaten {
         #[cfg(feature = "test-support")]
         super::stall::stall_if_asked();
         self.seq += 1;
         let found = self.ground.look(&self.ctx, now.ticks);
+        if found.tenure == Verdict::Held {
+            self.catch_up(unlogged);
+        }
         self.show(core, &found, now);
         let fault = ground::fault(&self.ctx, &found);
         let lost = found.tenure == Verdict::Lost;
@@ -60,7 +65,7 @@ impl Beat {
             return Beaten { fault, lost };
         }
         self.keep_mirrors(now.wall);
-        self.heartbeat(now);
+        self.heartbeat();
         self.state(now.wall);
         if self.seq.is_multiple_of(FRESHEN) {
             self.freshen(now.wall);
@@ -76,11 +81,36 @@ impl Beat {
             self.show(core, &found, now);
             self.ctx.board.show().status = WorkerStatus::Stopped;
             self.written = None;
+            if let Err(error) = self.ctx.journal.flush() {
+                let (lines, _) = self.ctx.journal.behind();
+                tracing::error!(error = %error, lines, "these lines are missing in the journal; the task files have what they told");
+            }
             self.state(now.wall);
-            self.heartbeat(now);
+            self.heartbeat();
         }
         self.mirrors.release_all();
-        self.ctx.lock.release();
+        if let Some(entered) = self.ctx.entered.get() {
+            entered.lock.release();
+        }
+    }
+
+    /// What a full disk did not take is written as soon as it does.
+    fn catch_up(&mut self, unlogged: u64) {
+        let journal = &self.ctx.journal;
+        if journal.behind().0 > 0 && journal.flush().is_ok() {
+            tracing::info!("the journal is complete again");
+        }
+        let (waiting, given_up) = journal.behind();
+        self.ctx.metrics.set_journal(waiting, given_up);
+        self.ctx.metrics.set_log_lost(unlogged);
+        if unlogged > self.unlogged {
+            tracing::warn!(
+                lines = unlogged - self.unlogged,
+                in_all = unlogged,
+                "the log file did not take these lines; standard error has them"
+            );
+        }
+        self.unlogged = unlogged;
     }
 
     fn show(&self, core: &Core, found: &Found, now: Now) {
@@ -163,23 +193,11 @@ impl Beat {
         }
     }
 
-    fn heartbeat(&self, now: Now) {
+    fn heartbeat(&self) {
         let shown = self.ctx.board.show();
         let (status, active) = (shown.status, shown.running.len());
         drop(shown);
-        let heartbeat = Heartbeat {
-            worker: self.ctx.config.worker.clone(),
-            pid: self.me.pid,
-            boot_id: self.me.boot_id.clone(),
-            boottime_ns: u64::try_from(now.ticks.0.as_nanos()).unwrap_or(u64::MAX),
-            seq: self.seq,
-            timestamp: now.wall,
-            status,
-            active_tasks: u32::try_from(active).unwrap_or(u32::MAX),
-        };
-        if let Err(error) = heartbeat.write(&self.ctx.layout().heartbeat(&self.ctx.config.worker)) {
-            tracing::warn!(error = %error, "could not write the heartbeat");
-        }
+        write_heartbeat(&self.ctx, &self.me, self.seq, (status, active));
     }
 
     /// Writes `state.json` if something changed, or if somebody else wrote it.
@@ -231,6 +249,23 @@ impl Beat {
     }
 }
 
+/// Writes the sign of life; where that fails the file is at least touched.
+pub(super) fn write_heartbeat(ctx: &Ctx, me: &ProcessId, seq: u64, (status, active): (WorkerStatus, usize)) {
+    let heartbeat = Heartbeat {
+        worker: ctx.config.worker.clone(),
+        pid: me.pid,
+        boot_id: me.boot_id.clone(),
+        boottime_ns: u64::try_from(ctx.clock.ticks().0.as_nanos()).unwrap_or(u64::MAX),
+        seq,
+        timestamp: ctx.clock.wall(),
+        status,
+        active_tasks: u32::try_from(active).unwrap_or(u32::MAX),
+    };
+    if let Err(error) = heartbeat.write(&ctx.layout().heartbeat(&ctx.config.worker)) {
+        tracing::warn!(error = %error, "could not write the heartbeat");
+    }
+}
+
 fn status(core: &Core) -> WorkerStatus {
     match core.wanted() {
         Wanted::Stop | Wanted::StopNow => WorkerStatus::Draining,
@@ -239,7 +274,7 @@ fn status(core: &Core) -> WorkerStatus {
     }
 }
 
-fn hold_of(holding: &Holding, until: Option<Timestamp>) -> Hold {
+pub(super) fn hold_of(holding: &Holding, until: Option<Timestamp>) -> Hold {
     Hold {
         cause: holding.cause,
         reason: holding.reason.clone(),

@@ -31,6 +31,8 @@ pub(super) struct Shown {
     pub(super) registry: Check,
     pub(super) served: Option<SocketAddr>,
     pub(super) last_crash: Option<LastCrash>,
+    /// When a disk was last so full that writes fail, and which.
+    pub(super) out: Option<(Ticks, String)>,
 }
 
 /// How this worker's watcher last died.
@@ -64,6 +66,7 @@ impl Board {
             registry: Check::Ok,
             served: None,
             last_crash: None,
+            out: None,
         };
         Self { shown: Mutex::new(shown), turned_ns: AtomicU64::new(0), immovable: Mutex::default() }
     }

@@ -10,13 +10,13 @@ use super::takes::Takes;
 use crate::agent::disposition::Holding;
 use crate::clock::{Ticks, Timestamp};
 use crate::spool::{Examined, Head, Identity, Queue};
-use crate::task::{ErrorCode, FileName, Place, RunId, TaskName, WorkerName};
+use crate::task::{ErrorCode, FileName, HoldCause, Place, RunId, TaskName, WorkerName};
 
 /// How long a file that is no task yet may take to become one, counted from its last change.
 pub const SETTLE: Duration = Duration::from_secs(10);
 
 /// How long nothing is claimed after the disk refused a write.
-pub const REFUSED: Duration = Duration::from_secs(5);
+pub const REFUSED: Duration = Duration::from_secs(2);
 
 /// Both answers of the clock, at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,7 +238,7 @@ impl Core {
             }
             Event::NotClaimed { file } => self.not_claimed(&file, &mut effects),
             Event::RunEnded(ended) => self.run_ended(ended, now, &mut effects),
-            Event::Fault(fault) => self.fault = fault,
+            Event::Fault(fault) => self.fault_is(fault, now),
             Event::Refused(holding) => self.refused = Some((holding, now.ticks.plus(REFUSED))),
             Event::Takes(takes) => self.takes = takes,
             Event::Asked(wanted) => self.asked(wanted, &mut effects),
@@ -360,6 +360,18 @@ impl Core {
         }
         // It may be back in pending, and a namesake may have waited for it.
         effects.extend(looks(&ended.file));
+    }
+
+    /// What held for the disk need not wait any longer than the disk's own fault does.
+    fn fault_is(&mut self, fault: Option<Holding>, now: Now) {
+        let of_disk = |it: Option<&Holding>| it.is_some_and(|it| it.cause == HoldCause::Disk);
+        if of_disk(self.fault.as_ref()) && fault.is_none() {
+            self.refused = None;
+            if of_disk(self.holds.holding()) {
+                self.holds.try_now(now);
+            }
+        }
+        self.fault = fault;
     }
 
     fn asked(&mut self, wanted: Wanted, effects: &mut Vec<Effect>) {

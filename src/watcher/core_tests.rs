@@ -1,7 +1,6 @@
 //! The decisions of the worker, each as a row of what happens and what follows.
 
 use super::*;
-use crate::agent::verdict::HoldCause;
 
 fn now(second: u64) -> Now {
     let wall = Timestamp::from_second(1_000_000 + i64::try_from(second).unwrap()).unwrap();

@@ -1,23 +1,34 @@
 //! What all rooms of the worker share.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::board::Board;
+use super::disks::{Disks, Seen};
 use crate::agent::disposition::Holding;
 use crate::agent::transcript;
 use crate::agent::trouble::Program;
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Ticks, Timestamp};
 use crate::config::{AgentKind, Environment, WatcherConfig};
 use crate::layout::Layout;
 use crate::os::lock::Lock;
 use crate::os::process::Reaper;
+use crate::os::trouble::Trouble;
 use crate::spool::{Disk, Lease, Spool};
 use crate::task::{HoldCause, TaskState};
-use crate::telemetry::journal::{Event, Journal, Line};
+use crate::telemetry::journal::{self, Event, Journal, Line, owed};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 use crate::text::redact::Redactor;
+
+/// What a worker has from the moment on at which its lock is its own.
+#[derive(Debug)]
+pub(super) struct Entered {
+    pub(super) lock: Arc<Lock>,
+    /// Whether changes may come without a kernel event.
+    pub(super) remote: bool,
+}
 
 /// Shared by every room; nothing in it is exclusive.
 #[derive(Debug)]
@@ -32,16 +43,23 @@ pub(super) struct Ctx {
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Arc<Board>,
     pub(super) scratch: PathBuf,
+    pub(super) disks: Disks,
     pub(super) traces: Traces,
-    pub(super) lock: Arc<Lock>,
-    /// Whether changes may come without a kernel event.
-    pub(super) remote: bool,
+    /// What it has once it is in; until then it waits.
+    pub(super) entered: OnceCell<Entered>,
 }
 
 impl Ctx {
     /// Whether the worker is still ours: asked right before anything of it is changed.
     pub(super) fn is_ours(&self) -> bool {
-        self.lock.is_still(&self.layout().worker(&self.config.worker))
+        self.ours()()
+    }
+
+    /// The same question, to be asked off the loop.
+    pub(super) fn ours(&self) -> impl Fn() -> bool + Send + use<> {
+        let lock = self.entered.get().map(|it| Arc::clone(&it.lock));
+        let folder = self.layout().worker(&self.config.worker);
+        move || lock.as_ref().is_some_and(|lock| lock.is_still(&folder))
     }
 
     /// Where everything is.
@@ -53,6 +71,27 @@ impl Ctx {
     pub(super) fn config_dir(&self) -> Option<PathBuf> {
         let given = self.environment.get("CLAUDE_CONFIG_DIR").map(Path::new);
         transcript::config_dir(given, self.environment.get("HOME").map(Path::new))
+    }
+
+    /// Looks at the disks; what there is to remember is on the board then.
+    pub(super) fn look_at_disks(&self) -> Seen {
+        let seen = self.disks.look(&self.metrics);
+        if let Some(why) = &seen.out {
+            self.board.show().out = Some((self.clock.ticks(), why.clone()));
+        }
+        seen
+    }
+
+    /// Whether a disk was seen to be full since `began`.
+    pub(super) fn was_out_since(&self, began: Ticks) -> bool {
+        self.board.show().out.as_ref().is_some_and(|(at, _)| *at >= began)
+    }
+
+    /// Why somebody who wrote since `began` may have met a full disk.
+    pub(super) fn out_since(&self, began: Ticks) -> Option<String> {
+        self.look_at_disks();
+        let shown = self.board.show();
+        shown.out.as_ref().filter(|(at, _)| *at >= began).map(|(_, why)| why.clone())
     }
 
     /// The agent's program, looked for anew each time: it may be installed or updated while we run.
@@ -80,16 +119,17 @@ impl Ctx {
 
     /// Notes a change of a task's state, in the journal and in the run's history.
     pub(super) fn note(&self, event: Event, lease: &Lease, detail: impl FnOnce(&mut Line)) {
-        let mut line = Line::new(self.clock.wall(), lease.worker.clone(), event).about(
-            lease.name.clone(),
-            &lease.file,
-            Some(lease.run),
-        );
-        line.attempt = Some(lease.number());
-        line.correlation_id.clone_from(&lease.task.spec.correlation_id);
-        line.to = lease.task.record.state;
+        let mut line = line_about(event, lease, self.clock.wall());
         detail(&mut line);
         self.write_note(&line);
+    }
+
+    /// Notes what a watcher before us did to a task that lives on, and did not come to note.
+    pub(super) fn note_owed(&self, lease: &Lease) {
+        let history = journal::read(&lease.paths(self.layout()).history()).unwrap_or_default();
+        for line in owed(&lease.worker, &lease.file, &lease.task, &history) {
+            self.write_note(&line);
+        }
     }
 
     /// Notes what concerns the worker itself.
@@ -100,9 +140,32 @@ impl Ctx {
     }
 
     fn write_note(&self, line: &Line) {
-        // What a full disk keeps out of the journal is in the log, and in the task file itself.
         if let Err(error) = self.journal.append(line) {
-            tracing::warn!(error = %error, "could not write the journal");
+            tracing::warn!(error = %error, "could not write the journal; the line waits in memory");
+        }
+    }
+
+    /// What notes a move in the journal before it is made; to be called off the loop. A disk that refuses stops the
+    /// move, which is tried again as a whole; for whatever else is wrong with the journal nobody waits.
+    pub(super) fn noter<D: FnOnce(&mut Line) + Send + 'static>(
+        &self,
+        event: Event,
+        detail: D,
+    ) -> impl FnOnce(&Lease) -> std::io::Result<()> + Send + use<D> {
+        let (journal, clock) = (self.journal.clone(), Arc::clone(&self.clock));
+        let durability = self.config.durability;
+        move |lease| {
+            let mut line = line_about(event, lease, clock.wall());
+            detail(&mut line);
+            match journal.append_durably(std::slice::from_ref(&line), durability) {
+                Err(error) if Trouble::of(&error).is_some_and(Trouble::is_of_the_disk) => Err(error),
+                Err(error) => {
+                    tracing::warn!(error = %error, "could not write the journal; the line waits in memory");
+                    journal.append(&line).ok();
+                    Ok(())
+                }
+                Ok(()) => Ok(()),
+            }
         }
     }
 
@@ -111,6 +174,15 @@ impl Ctx {
     pub(super) fn jitter() -> f64 {
         (uuid::Uuid::new_v4().as_u128() % 1000) as f64 / 1000.0
     }
+}
+
+fn line_about(event: Event, lease: &Lease, now: Timestamp) -> Line {
+    let mut line =
+        Line::new(now, lease.worker.clone(), event).about(lease.name.clone(), &lease.file, Some(lease.run));
+    line.attempt = Some(lease.number());
+    line.correlation_id.clone_from(&lease.task.spec.correlation_id);
+    line.to = lease.task.record.state;
+    line.identified()
 }
 
 fn missing(what: &str) -> Holding {

@@ -27,6 +27,8 @@ pub(super) enum Told {
     Adopted(Box<Lease>),
     /// A task came back from a queue with an attempt that nobody ended.
     Open(FileName),
+    /// A claim failed, and could not be undone: its file stands in `active/`, and no agent was started for it.
+    Stuck(FileName),
     /// A stream to be watched for hints.
     Watch(PathBuf),
     /// A stream that is over.
@@ -39,6 +41,15 @@ pub(super) enum Told {
     LookedThrough,
     /// A round of verdicts is over.
     Judged,
+}
+
+/// How a file came to stand in `active/` with nobody at work on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nobody knows: by hand, or by a watcher before us.
+    Somehow,
+    /// By a claim of ours that failed: no agent was started, and nothing is to be charged.
+    Unstarted,
 }
 
 /// Does errands on threads of their own.
@@ -63,7 +74,7 @@ impl Errands {
     pub(super) fn claim(&self, place: Place, file: FileName) {
         let config_dir = self.ctx.config_dir();
         let clock = Arc::clone(&self.ctx.clock);
-        let ours = self.ours();
+        let ours = self.ctx.ours();
         self.go(move |spool| {
             if !ours() {
                 return vec![Told::Core(Event::Refused(not_ours())), Told::Core(Event::NotClaimed { file })];
@@ -79,19 +90,20 @@ impl Errands {
     }
 
     /// Brings home a file in `active/` that nobody works on: put there by hand, or by a claim that failed half-way.
-    pub(super) fn recover(&self, file: FileName) {
+    pub(super) fn recover(&self, file: FileName, why: Left) {
         let (spool, clock) = (Arc::clone(&self.ctx.spool), Arc::clone(&self.ctx.clock));
         let (scratch, max_retries) = (self.ctx.scratch.clone(), self.ctx.config.max_retries);
-        let redactor = self.ctx.redactor.clone();
+        let unstarted = why == Left::Unstarted;
         let policy = Policy {
             max_retries,
             living: LivingAgents::Adopt,
             now: clock.wall(),
             jitter: Ctx::jitter(),
             failure: "worker_crash",
-            redactor,
+            unstarted,
+            redactor: self.ctx.redactor.clone(),
         };
-        let ours = self.ours();
+        let ours = self.ctx.ours();
         self.go(move |_| {
             if !ours() {
                 return vec![Told::Core(Event::Refused(not_ours())), Told::Core(Event::NotClaimed { file })];
@@ -104,10 +116,12 @@ impl Errands {
                 Ok(false) => vec![Told::Core(Event::NotClaimed { file })],
                 Err(error) => {
                     tracing::warn!(file = %file, error = %error, "could not bring home; trying again");
-                    vec![
+                    let mut told = vec![
                         Told::Core(Event::Refused(unreached(&error))),
-                        Told::Core(Event::NotClaimed { file }),
-                    ]
+                        Told::Core(Event::NotClaimed { file: file.clone() }),
+                    ];
+                    told.extend(unstarted.then_some(Told::Stuck(file)));
+                    told
                 }
             }
         });
@@ -140,13 +154,6 @@ impl Errands {
             attempt = lease.number(),
             "claimed"
         );
-    }
-
-    /// A question whether the worker is still ours, to be asked off the loop.
-    pub(super) fn ours(&self) -> impl Fn() -> bool + Send + use<> {
-        let lock = Arc::clone(&self.ctx.lock);
-        let folder = self.ctx.layout().worker(&self.ctx.config.worker);
-        move || lock.is_still(&folder)
     }
 
     /// Does an errand, and tells at its end.
@@ -196,8 +203,15 @@ fn scarcity(error: &std::io::Error) -> Holding {
 
 /// Why nothing is claimed for a while after a file in `active/` could not be brought home.
 fn unreached(error: &ApplyError) -> Holding {
-    let source = std::error::Error::source(error).map(|it| format!(": {it}")).unwrap_or_default();
-    Holding::of(HoldCause::Disk, format!("{error}{source}"))
+    match error {
+        ApplyError::Disk { source, .. } => {
+            Holding::of_disk(format_args!("{error}: {source}"), &source.source)
+        }
+        ApplyError::Journal { source, .. } => Holding::of_disk(error, source),
+        ApplyError::Changed(_) | ApplyError::Undying { .. } => {
+            Holding::of(HoldCause::Disk, error.to_string())
+        }
+    }
 }
 
 fn adopted(spool: &Arc<Spool<Disk>>, file: &FileName) -> Vec<Told> {
@@ -230,10 +244,11 @@ fn not_claimed(file: &FileName, error: &ClaimError) -> Vec<Told> {
             let scarce = is_scarcity(source).then(|| Told::Core(Event::Refused(scarcity(source))));
             scarce.into_iter().chain([again]).collect()
         }
-        ClaimError::Disk { source, .. } => {
+        ClaimError::Disk { source, undone, .. } => {
             tracing::error!(file = %file, error = %source, cause = %source.source, "not claimed: the disk refuses");
-            let holding = Holding::of(HoldCause::Disk, format!("{source}: {}", source.source));
-            vec![Told::Core(Event::Refused(holding)), again]
+            let mut told = vec![Told::Core(Event::Refused(Holding::of_disk(source, &source.source))), again];
+            told.extend((!undone).then(|| Told::Stuck(file.clone())));
+            told
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::agent::disposition::Holding;
 use crate::clock::Ticks;
 use crate::layout::Layout;
 use crate::os::folder::{self, Need, Standing};
-use crate::os::{lock, space};
+use crate::os::lock;
 use crate::spool::suitable::{self, Finding};
 use crate::spool::{Step, Store};
 use crate::task::{HoldCause, WorkerName};
@@ -79,22 +79,14 @@ pub(super) fn fault(ctx: &Ctx, found: &Found) -> Option<Holding> {
             "put the folder back at once, or start this worker again: it ends by itself",
         ));
     }
+    let room = ctx.look_at_disks().fault;
     if let Some(first) = found.folders.iter().find(|it| it.forbids()) {
         let more = found.folders.len() - 1;
         let others = if more > 0 { format!(" (and {more} more like it)") } else { String::new() };
         let remedy = format!("{}; the worker goes on by itself", first.remedy);
         return Some(disk(format!("{}{others}", first.what), &remedy));
     }
-    match space::of(ctx.layout().root()) {
-        Ok(space) => match space.scarce() {
-            Some(what) => Some(disk(
-                format!("{what} below the root"),
-                "make room: `df -h` and `df -i` show where; the worker goes on by itself",
-            )),
-            None => ctx.program().err(),
-        },
-        Err(error) => Some(disk(format!("cannot ask for room below the root: {error}"), "look at the disk")),
-    }
+    room.or_else(|| ctx.program().err())
 }
 
 fn disk(reason: String, remedy: &str) -> Holding {

@@ -104,7 +104,9 @@ fn pause(cause: HoldCause, times: u32) -> Duration {
     let (first, longest) = match cause {
         HoldCause::Auth | HoldCause::Billing | HoldCause::Configuration => (15, 300),
         HoldCause::RateLimit => (60, 900),
-        HoldCause::Outage | HoldCause::Disk | HoldCause::Resume => (5, 60),
+        HoldCause::Outage | HoldCause::Resume => (5, 60),
+        // Trying costs a few writes, and whoever made room does not wait long.
+        HoldCause::Disk => (2, 5),
     };
     Duration::from_secs((first << times.saturating_sub(1).min(8)).min(longest))
 }

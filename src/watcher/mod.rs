@@ -32,7 +32,9 @@ mod beat;
 mod board;
 pub mod core;
 mod ctx;
+mod disks;
 mod effects;
+mod enter;
 mod face;
 mod ground;
 pub mod hold;
@@ -51,6 +53,7 @@ pub mod takes;
 mod tenure;
 mod trace;
 mod verdicts;
+mod wait;
 mod watchdog;
 
 pub use start::run;

@@ -1,73 +1,100 @@
 //! What a start owes to the worker's last life: why its watcher died is told, and what it left is brought home.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::board::LastCrash;
 use super::ctx::Ctx;
+use crate::layout::Layout;
 use crate::os::durable::Durability;
 use crate::os::process::ProcessId;
 use crate::os::syslog;
 use crate::recovery::crash::{CrashReason, Past, Verdict};
 use crate::recovery::{
-    Action, Hands, LivingAgents, Policy, RecoveryError, SystemHands, SystemWitness, record_crash, recover,
+    Action, Change, Hands, LivingAgents, Policy, RecoveryError, SystemHands, SystemWitness, record_crash,
+    recover,
 };
 use crate::spool::Lease;
-use crate::task::{FileName, Place, TaskFile};
+use crate::task::{FileName, Place, WorkerName};
 use crate::telemetry::journal::Event as Noted;
 use crate::telemetry::state_file::{self, State, WorkerStatus};
 
-/// Clean recovery of what is found in our own `active/`, after a look for why the last watcher died.
-pub(super) fn recover_first(ctx: &Ctx, past: Past) -> Result<Vec<FileName>, RecoveryError> {
-    let Past { died, failure } = past;
-    let state = match &died {
-        Some(verdict) => {
-            let path = ctx.layout().state(&ctx.config.worker);
-            let state = record_crash(&path, verdict, ctx.clock.wall(), ctx.config.durability)?;
-            tell_crash(ctx, verdict, state.recovery_count);
-            state
-        }
-        None => mark(ctx, WorkerStatus::Stopped, WorkerStatus::Starting),
-    };
-    show_crash(ctx, &state);
-    let policy = Policy {
-        max_retries: ctx.config.max_retries,
-        living: LivingAgents::Adopt,
-        now: ctx.clock.wall(),
-        jitter: Ctx::jitter(),
-        failure,
-        redactor: ctx.redactor.clone(),
-    };
-    let say = |line: &str| tracing::info!("{line}");
-    let hands = Homecoming {
-        ctx,
-        hands: SystemHands {
-            spool: Arc::clone(&ctx.spool),
-            clock: Arc::clone(&ctx.clock),
-            scratch: ctx.scratch.clone(),
-            own_lock: None,
-            say: &say,
-        },
-    };
-    let witness = SystemWitness::new(ctx.layout().clone());
-    let recovered = recover(&ctx.spool, &witness, &policy, &hands);
-    let (plan, applied) = recovered.inspect_err(|_| {
-        // An orderly end, which is told by its exit status: no death.
-        mark(ctx, WorkerStatus::Starting, WorkerStatus::Stopped);
-    })?;
-    if died.is_some() || plan.found_work() {
-        let why = died.map(|it| format!("{it}; ")).unwrap_or_default();
-        ctx.note_worker(Noted::Recovered, &format!("{why}{} action(s)", applied.done));
+/// What a start owes, over several tries on a disk that refuses.
+#[derive(Debug)]
+pub(super) struct Revival {
+    past: Past,
+    is_told: bool,
+}
+
+impl Revival {
+    /// Looks for why the last watcher died, before anybody else writes the mirror of the worker's lock.
+    pub(super) fn of(layout: &Layout, worker: &WorkerName) -> Result<Self, RecoveryError> {
+        let past = Past::of(layout, worker).map_err(RecoveryError::State)?;
+        Ok(Self { past, is_told: false })
     }
-    count_filed(ctx);
-    Ok(applied.living)
+
+    /// Clean recovery of what is found in our own `active/`; whose agents live.
+    pub(super) fn recover_first(&mut self, ctx: &Ctx) -> Result<Vec<FileName>, RecoveryError> {
+        self.tell(ctx)?;
+        let Past { died, failure } = &self.past;
+        let policy = Policy {
+            max_retries: ctx.config.max_retries,
+            living: LivingAgents::Adopt,
+            now: ctx.clock.wall(),
+            jitter: Ctx::jitter(),
+            failure,
+            unstarted: false,
+            redactor: ctx.redactor.clone(),
+        };
+        let say = |line: &str| tracing::info!("{line}");
+        let hands = Homecoming {
+            ctx,
+            hands: SystemHands {
+                spool: Arc::clone(&ctx.spool),
+                clock: Arc::clone(&ctx.clock),
+                scratch: ctx.scratch.clone(),
+                own_lock: None,
+                say: &say,
+            },
+        };
+        let witness = SystemWitness::new(ctx.layout().clone());
+        let recovered = recover(&ctx.spool, &witness, &policy, &hands);
+        let (plan, applied) = recovered.inspect_err(|_| {
+            // An orderly end, which is told by its exit status: no death.
+            mark(ctx, WorkerStatus::Starting, WorkerStatus::Stopped);
+        })?;
+        if died.is_some() || plan.found_work() {
+            let why = died.as_ref().map(|it| format!("{it}; ")).unwrap_or_default();
+            ctx.note_worker(Noted::Recovered, &format!("{why}{} action(s)", applied.done));
+        }
+        count_filed(ctx);
+        Ok(applied.living)
+    }
+
+    /// A crash is written down and told once, however often its recovery is tried.
+    fn tell(&mut self, ctx: &Ctx) -> Result<(), RecoveryError> {
+        let state = match &self.past.died {
+            Some(_) if self.is_told => return Ok(()),
+            Some(verdict) => {
+                let path = ctx.layout().state(&ctx.config.worker);
+                let state = record_crash(&path, verdict, ctx.clock.wall(), ctx.config.durability)?;
+                self.is_told = true;
+                tell_crash(ctx, verdict, state.recovery_count);
+                state
+            }
+            None => mark(ctx, WorkerStatus::Stopped, WorkerStatus::Starting),
+        };
+        show_crash(ctx, &state);
+        Ok(())
+    }
 }
 
 /// Until the first beat the file would still say what the last watcher said: a death before it would pass for the
 /// stop before it.
 fn mark(ctx: &Ctx, from: WorkerStatus, to: WorkerStatus) -> State {
     let path = ctx.layout().state(&ctx.config.worker);
-    let state = State::read(&path);
+    let state = State::read(&path).ok().flatten().unwrap_or_default();
     if state.status != from {
         return state;
     }
@@ -94,13 +121,16 @@ impl Hands for Homecoming<'_> {
         self.hands.clear_scratch();
     }
 
-    fn note(&self, action: &Action, task: Option<&TaskFile>) {
-        self.hands.note(action, task);
-        if let (Action::Requeue { file, .. } | Action::Conclude { file, .. }, Some(task)) = (action, task)
-            && let Some(lease) = Lease::of(&self.ctx.config.worker, file, task.clone())
-        {
-            self.ctx.trace_attempt(&lease);
+    fn note(&self, changes: &[Change<'_>]) -> io::Result<()> {
+        self.hands.note(changes)?;
+        for (action, task) in changes {
+            if let (Action::Requeue { file, .. } | Action::Conclude { file, .. }, Some(task)) = (action, task)
+                && let Some(lease) = Lease::of(&self.ctx.config.worker, file, (*task).clone())
+            {
+                self.ctx.trace_attempt(&lease);
+            }
         }
+        Ok(())
     }
 
     fn say(&self, line: &str) {

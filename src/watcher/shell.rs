@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 
 use super::attend::{Begin, Order, Run};
 use super::beat::{Beat, Beaten};
-use super::core::{Core, Effect, Event, Now, Wanted};
+use super::core::{Core, Effect, Event, Now, REFUSED, Wanted};
 use super::ctx::Ctx;
-use super::effects::{Errands, Told};
+use super::effects::{Errands, Left, Told};
 use super::look::{Finds, Scanner, Slot, Watched};
 use super::looks::Looks;
 use super::ramp::Ramp;
@@ -69,12 +69,14 @@ struct Looping {
     kill_at: Option<Ticks>,
     faulty: bool,
     unsure: HashSet<Slot>,
-    leaving: Option<Left>,
+    /// Files in `active/` for which we started no agent.
+    unstarted: HashSet<FileName>,
+    leaving: Option<Parting>,
 }
 
 /// How the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Left {
+pub(super) enum Parting {
     /// It was told to stop, and nothing runs any more.
     Stopped,
     /// The worker is not ours any more: everything was left as it is.
@@ -83,7 +85,7 @@ pub(super) enum Left {
 
 impl Shell {
     /// Works until it is told to stop and nothing runs any more, or until the worker is not ours any more.
-    pub(super) async fn run(mut self) -> Left {
+    pub(super) async fn run(mut self) -> Parting {
         let (tell, mut told) = mpsc::unbounded_channel();
         let alarm = Alarm::new().ok();
         let config = &self.ctx.config;
@@ -102,6 +104,7 @@ impl Shell {
             kill_at: None,
             faulty: false,
             unsure: HashSet::new(),
+            unstarted: HashSet::new(),
             leaving: None,
             ctx: Rc::clone(&self.ctx),
         };
@@ -126,7 +129,7 @@ impl Shell {
             }
             looping.ctx.board.turned(looping.ctx.clock.ticks());
         };
-        if left == Left::Stopped {
+        if left == Parting::Stopped {
             self.beat.farewell(&looping.core);
         }
         left
@@ -175,12 +178,12 @@ impl Looping {
     }
 
     fn beat(&mut self, shell: &mut Shell, now: Now) {
-        let Beaten { fault, lost } = shell.beat.beat(&self.core, now);
+        let Beaten { fault, lost } = shell.beat.beat(&self.core, now, shell.log.lost());
         if lost {
             tracing::error!(
                 "the lock on this worker's folder is lost, since the folder was moved away or replaced: leaving everything as it is, agents too; the next watcher takes it up"
             );
-            self.leaving = Some(Left::LostLock);
+            self.leaving = Some(Parting::LostLock);
         }
         if std::mem::replace(&mut self.faulty, fault.is_some()) && fault.is_none() {
             self.next_scan = Ticks::default();
@@ -200,7 +203,7 @@ impl Looping {
         }
         let Some((hints, _)) = hints else { return false };
         self.watched.refresh(hints);
-        !self.watched.is_blind() && !self.ctx.remote
+        !self.watched.is_blind() && !self.ctx.entered.get().is_some_and(|it| it.remote)
     }
 
     fn on_signal(&mut self, signal: Signal, log: &LogHandle) {
@@ -247,7 +250,7 @@ impl Looping {
                 self.order(&Order::Stop);
             }
             Effect::KillRuns => self.order(&Order::Kill),
-            Effect::Leave => self.leaving = Some(Left::Stopped),
+            Effect::Leave => self.leaving = Some(Parting::Stopped),
         }
     }
 
@@ -260,6 +263,11 @@ impl Looping {
             }
             Told::Adopted(lease) => self.follow(*lease, Begin::Adopt),
             Told::Open(file) => self.recover(file),
+            // It is brought home when everything is looked at next.
+            Told::Stuck(file) => {
+                self.unstarted.insert(file);
+                self.next_scan = self.next_scan.min(self.ctx.clock.ticks().plus(REFUSED));
+            }
             Told::Watch(path) => {
                 watch(hints, &path);
                 // What was printed before it was watched gave no hint.
@@ -317,7 +325,8 @@ impl Looping {
 
     fn recover(&mut self, file: FileName) {
         self.on_event(Event::Recovering { file: file.clone() });
-        self.errands.recover(file);
+        let left = if self.unstarted.remove(&file) { Left::Unstarted } else { Left::Somehow };
+        self.errands.recover(file, left);
     }
 
     fn on_hints(&mut self, hints: impl Iterator<Item = Hint>) {

@@ -67,7 +67,7 @@ impl Verdicts {
         let ctx = &errands.ctx;
         let (metrics, board) = (Arc::clone(&ctx.metrics), Arc::clone(&ctx.board));
         let clerk = Clerk { metrics, board, redactor: ctx.redactor.clone() };
-        let ours = errands.ours();
+        let ours = ctx.ours();
         errands.go_on(move |spool, tell| {
             // Without the lock they are another watcher's to file.
             if !ours() {

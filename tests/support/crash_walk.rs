@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use agent_worker::agent::disposition::{Disposition, Terms, dispose};
 use agent_worker::recovery::plan::{LivingAgents, decide};
 use agent_worker::recovery::survey::look_at;
-use agent_worker::recovery::{Action, Hands, Plan, Policy, apply, planned};
+use agent_worker::recovery::{Change, Hands, Plan, Policy, apply, planned};
 use agent_worker::spool::found::Examined;
 use agent_worker::spool::{ClaimError, Claimed, Lease, Store};
 use agent_worker::task::{Attempt, ErrorCode, FileName, Place, SessionId, TaskFile, TaskState};
@@ -92,7 +92,9 @@ impl Hands for NoHands {
     }
     fn remove_lock(&self, _: &std::path::Path) {}
     fn clear_scratch(&self) {}
-    fn note(&self, _: &Action, _: Option<&TaskFile>) {}
+    fn note(&self, _: &[Change<'_>]) -> std::io::Result<()> {
+        Ok(())
+    }
     fn say(&self, _: &str) {}
 }
 
@@ -108,6 +110,7 @@ fn policy() -> Policy {
         jitter: 0.0,
         failure: "worker_crash",
         redactor: Redactor::default(),
+        unstarted: false,
     }
 }
 
@@ -283,9 +286,9 @@ impl Scenario {
         match dispose(&ending.judgement(), &lease.task, &terms) {
             Disposition::Conclude { outcome, answer, usage } => {
                 let answer = answer.as_deref().map(str::as_bytes);
-                again(|| spool.conclude(lease, &outcome, usage, answer))?;
+                again(|| spool.conclude(lease, (&outcome, usage), answer, |_| Ok(())))?;
             }
-            Disposition::Requeue { entry, .. } => again(|| spool.requeue(lease, &entry))?,
+            Disposition::Requeue { entry, .. } => again(|| spool.requeue(lease, &entry, |_| Ok(())))?,
         }
         report(world);
         Ok(())

@@ -347,6 +347,7 @@ fn word(step: &Step) -> String {
         Step::Write { path, .. } => format!("write {}", at(path)),
         Step::Replace { to, .. } => format!("replace {}", at(to)),
         Step::Remove(path) => format!("remove {}", at(path)),
+        Step::Look(_) | Step::Note(_) => "nothing".to_owned(),
     }
 }
 
@@ -381,11 +382,11 @@ impl Store for World {
 }
 
 impl Witness for World {
-    fn testify(&self, run: RunId, attempt: &Attempt) -> Testimony {
+    fn testify(&self, run: RunId, attempt: &Attempt) -> io::Result<Testimony> {
         let agent = self.see(|now| now.agents.get(&(run, attempt.number)).copied());
         let liveness = if agent.is_some_and(|it| it.lives) { Liveness::Lives } else { Liveness::Dead };
         let heard = agent.filter(|it| it.heard).map(|it| it.ending.judgement());
-        Testimony { liveness, heard, strays: Vec::new() }
+        Ok(Testimony { liveness, heard, strays: Vec::new() })
     }
 }
 

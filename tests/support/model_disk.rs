@@ -190,6 +190,7 @@ impl Model {
                 self.remove(path);
                 Ok(())
             }
+            Step::Look(_) | Step::Note(_) => Ok(()),
         }
     }
 

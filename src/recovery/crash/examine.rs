@@ -1,5 +1,7 @@
 //! Looking for why a watcher died, with what can be seen from here.
 
+use std::io;
+
 use super::note;
 use super::reason::CrashReason;
 use super::verdict::{Evidence, KernelSays, Verdict, decide};
@@ -90,11 +92,13 @@ pub struct Past {
 }
 
 impl Past {
-    /// Looks back, before anybody else writes the mirror of the worker's lock.
-    pub fn of(layout: &Layout, worker: &WorkerName) -> Self {
-        let path = layout.state(worker);
-        let state = State::read(&path);
-        match state.status {
+    /// Looks back, before anybody else writes the mirror of the worker's lock. An error is a state that is there and
+    /// cannot be read: whether it tells of a death is not known.
+    pub fn of(layout: &Layout, worker: &WorkerName) -> io::Result<Self> {
+        let Some(state) = State::read(&layout.state(worker))? else {
+            return Ok(Self { died: None, failure: CrashReason::Unknown.failure() });
+        };
+        Ok(match state.status {
             WorkerStatus::Stopped => Self { died: None, failure: CrashReason::Unknown.failure() },
             // Its recovery was cut: the crash is written down, and why.
             WorkerStatus::Recovering => {
@@ -106,15 +110,12 @@ impl Past {
             | WorkerStatus::Paused
             | WorkerStatus::Draining
             | WorkerStatus::Degraded => {
-                if !path.exists() {
-                    return Self { died: None, failure: CrashReason::Unknown.failure() };
-                }
                 let dead = Dead::find(layout, worker);
                 let verdict = examine(layout, worker, dead.as_ref(), Evidence::default());
                 let failure = verdict.reason.failure();
                 Self { died: Some(verdict), failure }
             }
-        }
+        })
     }
 }
 
@@ -128,7 +129,7 @@ mod tests {
         std::fs::create_dir_all(layout.worker(&worker)).unwrap();
         std::fs::create_dir_all(layout.locks()).unwrap();
         let file = std::fs::File::create(layout.state(&worker)).unwrap();
-        std::io::Write::write_all(&mut &file, state.as_bytes()).unwrap();
+        io::Write::write_all(&mut &file, state.as_bytes()).unwrap();
         (dir, layout, worker)
     }
 
@@ -152,11 +153,11 @@ mod tests {
             (r#"{"status":"recovering"}"#, "worker_crash"),
         ] {
             let (_dir, layout, worker) = world(state);
-            assert_eq!(Past::of(&layout, &worker), Past { died: None, failure }, "{state}");
+            assert_eq!(Past::of(&layout, &worker).unwrap(), Past { died: None, failure }, "{state}");
         }
         let (_dir, layout, worker) = world("");
         std::fs::remove_file(layout.state(&worker)).unwrap();
-        assert_eq!(Past::of(&layout, &worker).died, None, "it never lived");
+        assert_eq!(Past::of(&layout, &worker).unwrap().died, None, "it never lived");
     }
 
     #[test]
@@ -165,17 +166,17 @@ mod tests {
         mirrored(&layout, &worker, gone());
         let seen = Verdict { reason: CrashReason::OomKilled, text: "seen".to_owned() };
         note::write(&layout.death(&worker), &gone(), &seen, "2026-03-01T10:00:00Z".parse().unwrap()).unwrap();
-        assert_eq!(Past::of(&layout, &worker), Past { died: Some(seen), failure: "oom_killed" });
+        assert_eq!(Past::of(&layout, &worker).unwrap(), Past { died: Some(seen), failure: "oom_killed" });
         let earlier = ProcessId { start_ticks: 2, ..gone() };
         mirrored(&layout, &worker, earlier);
-        assert_ne!(Past::of(&layout, &worker).failure, "oom_killed", "that was another one");
+        assert_ne!(Past::of(&layout, &worker).unwrap().failure, "oom_killed", "that was another one");
     }
 
     #[test]
     fn another_boot_is_a_reason_of_its_own() {
         let (_dir, layout, worker) = world(r#"{"status":"running"}"#);
         mirrored(&layout, &worker, ProcessId { boot_id: "another".to_owned(), ..gone() });
-        assert_eq!(Past::of(&layout, &worker).died.unwrap().reason, CrashReason::HostRestarted);
+        assert_eq!(Past::of(&layout, &worker).unwrap().died.unwrap().reason, CrashReason::HostRestarted);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use super::record::Ticket;
 use crate::clock::Timestamp;
+use crate::os::trouble::is_no_answer;
 use crate::spool::found::FILE_LIMIT;
-use crate::spool::store::is_no_answer;
 use crate::spool::{Identity, Spool, Store};
 use crate::task::{Place, TaskFile};
 
@@ -54,7 +54,10 @@ fn look<S: Store>(spool: &Spool<S>, ticket: &Ticket) -> Fate {
         [Place::Staged, Place::Active, Place::Completed, Place::Failed, Place::Cancelled, Place::Pending]
     {
         let names: Vec<_> = if Place::TERMINAL.contains(&place) {
-            spool.taken(place, &ticket.file).collect()
+            match spool.taken(place, &ticket.file) {
+                Ok(names) => names,
+                Err(_) => return Fate::Unknown,
+            }
         } else {
             vec![spool.path(place, &ticket.file)]
         };

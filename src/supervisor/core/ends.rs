@@ -134,6 +134,21 @@ impl Core {
         out
     }
 
+    /// Nobody died, so nothing is counted, and it is never given up.
+    pub(super) fn spawn_delayed(&mut self, n: usize, why: String, now: Ticks) -> Vec<Effect> {
+        if self.is_stopping() {
+            return Vec::new();
+        }
+        let worker = &mut self.workers[n];
+        worker.gone_since.get_or_insert(now);
+        worker.actual = Actual::Cooling { until: now.plus(LEAST_COOLDOWN) };
+        let name = worker.name.clone();
+        vec![
+            Effect::Say(Notice::NotStarted { worker: name.clone(), why }),
+            Effect::Say(Notice::Cooldown { worker: name, wait: LEAST_COOLDOWN }),
+        ]
+    }
+
     pub(super) fn spawn_failed(&mut self, n: usize, why: String, at: Moment) -> Vec<Effect> {
         let stopping = self.is_stopping();
         let worker = &mut self.workers[n];

@@ -56,6 +56,8 @@ pub enum Event {
     Unstartable(String),
     /// A watcher could not be started now, and why; trying again may help.
     SpawnFailed(String),
+    /// A watcher could not be started while the machine is in trouble, and why: no watcher is at fault.
+    SpawnDelayed(String),
     /// An own child was reaped; what it said last, in case it matters.
     ChildExited(Exit, String),
     /// The worker's lock is free, and how the worker left it.
@@ -168,6 +170,7 @@ impl Core {
             Event::Asked => self.asked(n, at.now),
             Event::Unstartable(why) => self.misconfigured(n, why),
             Event::SpawnFailed(why) => self.spawn_failed(n, why, at),
+            Event::SpawnDelayed(why) => self.spawn_delayed(n, why, at.now),
             Event::ChildExited(exit, said) => self.child_exited(n, exit, said, at),
             Event::Freed(left) => self.freed(n, left, at),
             Event::Unreachable(why) => self.unreachable(n, why),

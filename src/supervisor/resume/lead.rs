@@ -178,7 +178,7 @@ impl Lead {
     fn look(&self) -> Seen {
         let (layout, worker) = (self.spool.layout(), self.spool.worker());
         let record = self.core.record();
-        let state = State::read(&layout.state(worker));
+        let state = State::read(&layout.state(worker)).ok().flatten().unwrap_or_default();
         let is_there = matches!(look::found(layout, worker), Ok(Found::Watcher(_)));
         let knows = state.resume.is_some_and(|resume| resume.id == record.id);
         let hold = state.hold.filter(|hold| is_there && hold.cause != HoldCause::Resume);

@@ -12,7 +12,9 @@ use crate::telemetry::state_file::State;
 impl Shell {
     /// What a worker says about itself is told and shown.
     pub(super) fn what_it_says(&mut self, worker: &WorkerName) {
-        let state = State::read(&self.layout.state(worker));
+        // One that cannot be read now says nothing new.
+        let Ok(state) = State::read(&self.layout.state(worker)) else { return };
+        let state = state.unwrap_or_default();
         if !self.core.is_stopping() {
             self.telling.condition(worker, &state, self.clock.wall());
         }

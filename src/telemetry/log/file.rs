@@ -3,7 +3,9 @@
 //!
 //! Invariants:
 //! - it looks at its path at most once a second, on the boot clock;
-//! - an error is never the writer's problem: the line is lost here (stderr has it) and the file is tried again;
+//! - an error is never the writer's problem: the line is lost here (stderr has it), it is counted, and the file is tried
+//!   again;
+//! - a line is there whole or not at all: what a full disk cut short is taken back;
 //! - it appends only, so a file that is truncated in place (`copytruncate`) goes on from its start;
 //! - a line is never written twice and never torn between two files: what was written before the file was put aside is
 //!   in `.1`, what comes after is in the new one;
@@ -14,7 +16,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
@@ -39,6 +41,7 @@ pub(super) struct LogFile {
     /// What the file holds, as far as we know.
     bytes: u64,
     looked: Option<Ticks>,
+    lost: Arc<AtomicU64>,
 }
 
 impl LogFile {
@@ -47,8 +50,9 @@ impl LogFile {
         rotation: Rotation,
         clock: SharedClock,
         reopen: Arc<AtomicBool>,
+        lost: Arc<AtomicU64>,
     ) -> Self {
-        Self { path, rotation, clock, reopen, file: None, bytes: 0, looked: None }
+        Self { path, rotation, clock, reopen, file: None, bytes: 0, looked: None, lost }
     }
 
     /// Opens the file at the path, and keeps the one it has where that fails.
@@ -128,10 +132,11 @@ impl Write for LogFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.look();
         self.rotate();
-        if let Some(file) = &mut self.file {
-            // A full disk must not end the thread that writes.
-            file.write_all(line).ok();
+        // A full disk must not end the thread that writes.
+        if self.file.as_mut().is_some_and(|file| append(file, line)) {
             self.bytes = self.bytes.saturating_add(line.len() as u64);
+        } else {
+            self.lost.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
     }
@@ -139,6 +144,25 @@ impl Write for LogFile {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Whether the file took all of `line`; else it has none of it.
+fn append(file: &mut File, line: &[u8]) -> bool {
+    let mut written = 0;
+    while written < line.len() {
+        match file.write(&line[written..]) {
+            Ok(n) if n > 0 => written += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => break,
+        }
+    }
+    if written > 0 && written < line.len() {
+        // Somebody may have truncated it meanwhile (`copytruncate`): only what we wrote goes.
+        if let Ok(meta) = file.metadata() {
+            file.set_len(meta.len().saturating_sub(written as u64)).ok();
+        }
+    }
+    written == line.len()
 }
 
 #[cfg(test)]
@@ -178,7 +202,8 @@ mod tests {
             let reopen = Arc::new(AtomicBool::new(false));
             let path = dir.path().join("logs/marie.log");
             let shared: SharedClock = Arc::<HandClock>::clone(&clock);
-            Self { log: LogFile::new(path, rotation, shared, Arc::clone(&reopen)), dir, clock, reopen }
+            let log = LogFile::new(path, rotation, shared, Arc::clone(&reopen), Arc::default());
+            Self { dir, clock, reopen, log }
         }
 
         fn say(&mut self, line: &str) {
@@ -263,6 +288,7 @@ mod tests {
         fs::write(&blocker, "in the way").unwrap();
         assert!(world.log.open().is_err());
         world.say("lost\n");
+        assert_eq!(world.log.lost.load(Ordering::Relaxed), 1);
         fs::remove_file(&blocker).unwrap();
         *world.clock.0.lock().unwrap() += LOOK_EVERY;
         world.say("kept\n");

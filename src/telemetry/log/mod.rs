@@ -5,27 +5,32 @@
 //!   text in it: control and direction characters are escaped, lengths are capped, secrets are masked;
 //! - logging never blocks the loop that works: each output has its own thread and a bounded queue, and what
 //!   does not fit is counted ([`LogHandle::dropped`]);
-//! - a file that cannot be written costs a warning and nothing else; it is tried again.
+//! - a file that cannot be written costs a warning and nothing else; it is tried again, and the lines that it did not
+//!   take are counted ([`LogHandle::lost`]) and said;
+//! - a complaint that does not end is not written over and over.
 //!
 //! | module | what it is for |
 //! |---|---|
 //! | `record` | one event with the fields of the spans around it |
 //! | `style` | the three ways in which a record is written (pure) |
 //! | `file` | a file that is opened again when it was rotated away |
+//! | `limit` | how often one and the same complaint is written (pure) |
 //!
 //! It deliberately does not know who reads it; facts that a program needs belong into the journal.
 
 mod file;
+mod limit;
 mod record;
 mod style;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use tracing::{Event, Subscriber, span};
+use tracing::{Event, Level, Subscriber, span};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -36,6 +41,7 @@ use crate::task::WorkerName;
 use crate::text::redact::Redactor;
 
 use file::LogFile;
+use limit::Limiter;
 use record::{Fields, Record};
 
 /// How many lines may wait for one output.
@@ -123,6 +129,7 @@ pub struct LogHandle {
     filter: reload::Handle<EnvFilter, Registry>,
     reopen: Arc<AtomicBool>,
     dropped: Vec<ErrorCounter>,
+    lost: Arc<AtomicU64>,
     _guards: Vec<WorkerGuard>,
 }
 
@@ -135,6 +142,11 @@ impl LogHandle {
     /// Changes what is logged from now on.
     pub fn set_level(&self, level: &str) -> Result<(), LogError> {
         self.filter.reload(filter(level)?).map_err(LogError::Ended)
+    }
+
+    /// How many lines the log file did not take: its disk was full or failed. Standard error had them.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// How many lines were dropped because an output was too slow.
@@ -171,8 +183,11 @@ fn build<W: Write + Send + 'static>(
     let (stderr, guard) = output(stderr, "log-stderr");
     let (mut guards, mut dropped) = (vec![guard], vec![stderr.error_counter()]);
     let mut complaint = None;
+    let lost = Arc::<AtomicU64>::default();
     let file = options.file.as_deref().map(|path| {
-        let (log_file, error) = open_file((path, options.rotation), &clock, &reopen);
+        let (reopen, lost) = (Arc::clone(&reopen), Arc::clone(&lost));
+        let log_file = LogFile::new(path.to_owned(), options.rotation, Arc::clone(&clock), reopen, lost);
+        let (log_file, error) = opened(log_file);
         complaint = error;
         let (file, guard) = output(log_file, "log-file");
         guards.push(guard);
@@ -187,17 +202,13 @@ fn build<W: Write + Send + 'static>(
         clock,
         stderr,
         file,
+        limiter: Mutex::default(),
     };
-    let handle = LogHandle { filter: reload, reopen, dropped, _guards: guards };
+    let handle = LogHandle { filter: reload, reopen, dropped, lost, _guards: guards };
     Ok((Registry::default().with(filter).with(layer), handle, complaint))
 }
 
-fn open_file(
-    (path, rotation): (&Path, Rotation),
-    clock: &SharedClock,
-    reopen: &Arc<AtomicBool>,
-) -> (LogFile, Option<std::io::Error>) {
-    let mut file = LogFile::new(path.to_owned(), rotation, Arc::clone(clock), Arc::clone(reopen));
+fn opened(mut file: LogFile) -> (LogFile, Option<std::io::Error>) {
     let error = file.open().err();
     (file, error)
 }
@@ -225,6 +236,7 @@ struct Lines {
     clock: SharedClock,
     stderr: NonBlocking,
     file: Option<NonBlocking>,
+    limiter: Mutex<Limiter>,
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
@@ -257,11 +269,31 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
             }
         }
         event.record(&mut fields);
+        match self.admit(event, &fields) {
+            None => return,
+            Some(0) => {}
+            Some(kept_back) => fields.set("kept_back", kept_back.into()),
+        }
         self.write(&fields.into_record(self.clock.wall(), *event.metadata().level()));
     }
 }
 
 impl Lines {
+    /// Whether an event is written; if it is a complaint that was kept back before, how often. Two complaints are the
+    /// same if they come from the same place in the source and are about the same task.
+    fn admit(&self, event: &Event<'_>, fields: &Fields) -> Option<u64> {
+        if *event.metadata().level() > Level::WARN {
+            return Some(0);
+        }
+        let mut key = DefaultHasher::new();
+        event.metadata().callsite().hash(&mut key);
+        for name in ["task", "file", "path"] {
+            fields.get(name).map(ToString::to_string).hash(&mut key);
+        }
+        let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
+        limiter.admit(key.finish(), self.clock.ticks())
+    }
+
     fn write(&self, record: &Record) {
         let plain = style::line(self.format, record);
         // `NonBlocking` never fails and never blocks: a full queue counts as dropped.

@@ -54,6 +54,10 @@ impl Fields {
         }
     }
 
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.map.get(name)
+    }
+
     pub(super) fn take_in(&mut self, outer: &Self) {
         for (name, value) in &outer.map {
             self.set(name, value.clone());

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use prometheus::{Counter, Gauge, IntCounter, IntCounterVec, IntGaugeVec};
+use prometheus::{Counter, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::config::Kind;
+use crate::os::space::Space;
 use crate::task::Tokens;
 use crate::telemetry::state_file::{HoldCause, QueueDepths};
 
 use super::registry::Registrar;
 use super::{MetricsError, Runbook};
+
+/// What is written on a disk.
+const DISKS: [&str; 4] = ["root", "log", "scratch", "home"];
 
 const TOKEN_KINDS: [&str; 4] = ["input", "output", "cache_read", "cache_write"];
 
@@ -30,6 +34,8 @@ struct Counts {
     adoptions: IntCounter,
     restarts: IntCounter,
     pipe_dropped: IntCounter,
+    log_lost: IntCounter,
+    journal_lost: IntCounter,
     tokens: IntCounterVec,
     cost: Counter,
     pruned: IntCounterVec,
@@ -43,6 +49,9 @@ struct Levels {
     oldest_pending: Gauge,
     heartbeat_age: Gauge,
     loop_lag: Gauge,
+    disk_bytes: IntGaugeVec,
+    disk_inodes: IntGaugeVec,
+    journal_waiting: IntGauge,
 }
 
 impl Counts {
@@ -68,6 +77,8 @@ impl Counts {
             adoptions: count("agent_worker_adoptions_total", "Living agents taken up by a new watcher.")?,
             restarts: count("agent_worker_restarts_total", "How often this worker was recovered.")?,
             pipe_dropped: count("agent_worker_pipe_dropped_total", "Events that no reader took in time.")?,
+            log_lost: count("agent_worker_log_lines_lost_total", "Lines that the log file did not take.")?,
+            journal_lost: count("agent_worker_journal_lines_lost_total", "Lines that no journal will have.")?,
             tokens,
             cost: registry
                 .float_counter("agent_worker_cost_usd_total", "What agents cost, in US dollars.")?,
@@ -91,7 +102,25 @@ impl Levels {
                 .gauge("agent_worker_heartbeat_age_seconds", "How long ago the heartbeat was written.")?,
             loop_lag: registry
                 .gauge("agent_worker_loop_lag_seconds", "How long ago the work loop last turned.")?,
+            disk_bytes: registry.int_gauges(
+                "agent_worker_disk_free_bytes",
+                "Room, by what is written there.",
+                "disk",
+            )?,
+            disk_inodes: registry.int_gauges(
+                "agent_worker_disk_free_inodes",
+                "Files that can still be made, by what is written there; -1 where nobody counts them.",
+                "disk",
+            )?,
+            journal_waiting: registry.int_gauge(
+                "agent_worker_journal_lines_waiting",
+                "Lines that wait in memory for a disk that takes them.",
+            )?,
         };
+        for disk in DISKS {
+            levels.disk_bytes.with_label_values(&[disk]).set(0);
+            levels.disk_inodes.with_label_values(&[disk]).set(0);
+        }
         levels.set_queues(&QueueDepths::default());
         levels.set_hold(None);
         Ok(levels)
@@ -197,6 +226,27 @@ impl Metrics {
     /// How long ago the heartbeat was written.
     pub fn set_heartbeat_age(&self, age: Duration) {
         self.levels.heartbeat_age.set(age.as_secs_f64());
+    }
+
+    /// What is left on the disk of `what`: `root`, `log`, `scratch` or `home`.
+    pub fn set_disk(&self, what: &'static str, space: &Space) {
+        let clamp = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        self.levels.disk_bytes.with_label_values(&[what]).set(clamp(space.bytes));
+        self.levels
+            .disk_inodes
+            .with_label_values(&[what])
+            .set(space.inodes.map_or(-1, |(left, _)| clamp(left)));
+    }
+
+    /// So many lines of the journal wait for the disk, and so many in all were given up.
+    pub fn set_journal(&self, waiting: usize, lost: u64) {
+        self.levels.journal_waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.counts.journal_lost.inc_by(lost.saturating_sub(self.counts.journal_lost.get()));
+    }
+
+    /// So many lines in all the log file did not take.
+    pub fn set_log_lost(&self, lost: u64) {
+        self.counts.log_lost.inc_by(lost.saturating_sub(self.counts.log_lost.get()));
     }
 
     /// How long ago the work loop last turned.

@@ -11,7 +11,7 @@ impl Run {
     /// Puts the file back into `active/` if it is not there any more.
     pub(super) async fn guard(&mut self) {
         // Without the lock another watcher may hold this worker: nothing in active/ is ours.
-        if !self.ctx.is_ours() || self.lease.active(self.ctx.layout()).exists() {
+        if !self.ctx.is_ours() || !self.is_gone() {
             return;
         }
         if self.is_taken_over() {
@@ -49,7 +49,7 @@ impl Run {
     /// Removes the copy in a queue; the file in `active/` is put back first, if it has to be.
     pub(super) async fn take_back(&mut self, queued: PathBuf) {
         self.guard().await;
-        if !self.lease.active(self.ctx.layout()).exists() {
+        if self.is_gone() {
             return;
         }
         let (spool, path, run) = (Arc::clone(&self.ctx.spool), queued.clone(), self.lease.run);
@@ -64,5 +64,10 @@ impl Run {
                 tracing::error!(task = %self.lease.name, error = %error, "taking back failed inside");
             }
         }
+    }
+
+    /// Whether its file is known not to be there: a disk that does not answer has taken nothing away.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.lease.active(self.ctx.layout()).try_exists(), Ok(false))
     }
 }

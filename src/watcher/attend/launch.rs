@@ -79,6 +79,7 @@ impl Run {
             course,
         };
         self.ctx.metrics.adopted();
+        self.ctx.note_owed(&self.lease);
         self.ctx.note(Noted::Adopted, &self.lease, |line| line.pid = live.process.as_ref().map(|it| it.pid));
         tracing::info!(task = %self.lease.name, run_id = %self.lease.run, "adopted a living agent");
         self.show();
@@ -179,21 +180,18 @@ impl Run {
 
     /// What becomes of a task whose agent could not be started: nothing was spent, and it is not its fault.
     fn not_started(&self, error: &LaunchError) -> Box<Disposition> {
-        let (cause, trouble) = match error {
-            LaunchError::Prepare { path, source } if is_scarcity(source) => {
-                (HoldCause::Configuration, Some(trouble::explain(source, path, path)))
-            }
-            LaunchError::Prepare { .. } => (HoldCause::Disk, None),
-            LaunchError::Occupied(_) => (HoldCause::Configuration, None),
-            LaunchError::Spawn { trouble, .. } => (HoldCause::Configuration, Some(trouble.clone())),
-        };
         let source = std::error::Error::source(error).map(|it| format!(" ({it})")).unwrap_or_default();
         tracing::error!(task = %self.lease.name, error = %error, cause = %source, "the agent could not be started");
-        let mut holding = Holding::of(cause, format!("{error}{source}"));
-        if let Some(trouble) = trouble {
-            holding.remedy = trouble.remedy;
-        }
-        deferred(holding)
+        let configuration = || Holding::of(HoldCause::Configuration, format!("{error}{source}"));
+        let with = |trouble: trouble::Trouble| Holding { remedy: trouble.remedy, ..configuration() };
+        deferred(match error {
+            LaunchError::Prepare { path, source } if is_scarcity(source) => {
+                with(trouble::explain(source, path, path))
+            }
+            LaunchError::Prepare { source, .. } => Holding::of_disk(error, source),
+            LaunchError::Occupied(_) => configuration(),
+            LaunchError::Spawn { trouble, .. } => with(trouble.clone()),
+        })
     }
 }
 

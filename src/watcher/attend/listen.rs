@@ -8,12 +8,15 @@ use tokio::net::unix::pipe;
 
 use super::{Order, Run};
 use crate::agent::course::{Course, Order as Act};
+use crate::agent::disposition::Holding;
 use crate::agent::message;
 use crate::agent::stream::StreamEvent;
 use crate::agent::tail::Tail;
 use crate::agent::verdict::{EndedBy, Exit};
 use crate::os::process::{ProcessId, signal};
 use crate::task::TaskState;
+use crate::watcher::core::Event;
+use crate::watcher::effects::Told;
 use rustix::process::Signal;
 
 /// How often a stream is looked at without a hint.
@@ -65,30 +68,67 @@ impl Run {
                 let acts = live.course.kill(EndedBy::Stop, self.ctx.clock.ticks());
                 self.act(acts, live);
             }
+            self.expect_no_answer(live);
             if self.hurry && live.process.is_none() {
                 tracing::warn!(task = %self.lease.name, "its agent lives in another PID namespace, and is left to the next watcher");
                 return None;
             }
             // What was said while nobody looked is heard before anybody is judged silent.
             live.course.watched(self.ctx.clock.ticks());
-            more = self.hear(live);
+            more = self.hear(live).unwrap_or_else(|error| {
+                tracing::warn!(task = %self.lease.name, error = %error, "could not read the agent's output");
+                false
+            });
             let acts = live.course.tick(self.ctx.clock.ticks());
             self.act(acts, live);
         };
-        self.hear_the_rest(live).await;
+        self.hear_the_rest(live).await?;
         live.stdin = None;
         Some((exit, live.course.ended_by()))
     }
 
     /// Everything that the agent wrote is in the file now. What it left behind may write on, and is not listened to.
-    async fn hear_the_rest(&mut self, live: &mut Live) {
-        let end = live.tail.size().unwrap_or(0);
-        live.tail.catch_up(end);
-        while self.hear(live) && !live.tail.has_reached(end) {
+    /// `None`: the worker leaves, and the next one reads it.
+    async fn hear_the_rest(&mut self, live: &mut Live) -> Option<()> {
+        let size = live.tail.size();
+        live.tail.catch_up(*size.as_ref().unwrap_or(&0));
+        let end = size.unwrap_or(u64::MAX);
+        while self.hear_on(live).await? && !live.tail.has_reached(end) {
             // A long rest must not keep the other runs waiting.
             tokio::task::yield_now().await;
         }
         live.tail.finish();
+        Some(())
+    }
+
+    /// A disk that is full may have swallowed the answer, and an agent that has answered waits for the next message. Its
+    /// input ends here: it finishes its turn, if it is still at one, and goes.
+    fn expect_no_answer(&self, live: &mut Live) {
+        if live.stdin.is_some() && live.outbox.is_empty() && self.ctx.was_out_since(self.began) {
+            tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, "a disk ran full under its agent; it gets no further message, and goes when its turn is over");
+            live.stdin = None;
+        }
+    }
+
+    /// Reads on after the end; whether there is more. While the disk does not give what was said, nothing is judged: an
+    /// answer that was paid for may stand there. `None`: the worker leaves, and the next one reads it.
+    async fn hear_on(&mut self, live: &mut Live) -> Option<bool> {
+        match self.hear(live) {
+            Ok(more) => return Some(more),
+            Err(error) => {
+                tracing::error!(task = %self.lease.name, error = %error, "could not read what the agent said last; trying again");
+                let holding = Holding::of_disk("could not read an agent's output", &error);
+                self.tell.send(Told::Core(Event::Refused(holding))).ok();
+            }
+        }
+        if self.hurry {
+            return None;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            order = self.orders.recv() => self.hurry = matches!(order, Some(Order::Kill) | None),
+        }
+        Some(true)
     }
 
     async fn wait(&mut self, live: &mut Live, wait: Duration) -> Woken {
@@ -113,7 +153,7 @@ impl Run {
     }
 
     /// Reads what is new; whether there is more.
-    fn hear(&mut self, live: &mut Live) -> bool {
+    fn hear(&mut self, live: &mut Live) -> std::io::Result<bool> {
         let now = self.ctx.clock.ticks();
         let mut acts = Vec::new();
         let mut answered = false;
@@ -134,20 +174,13 @@ impl Run {
             | StreamEvent::Other
             | StreamEvent::Garbage => {}
         });
-        let looked = match looked {
-            Ok(looked) => looked,
-            Err(error) => {
-                tracing::warn!(task = %self.lease.name, error = %error, "could not read the agent's output");
-                return false;
-            }
-        };
         if answered {
             self.completing();
         }
-        if looked.cut {
+        if looked.as_ref().is_ok_and(|it| it.cut) {
             tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, "the agent cut its own output short; reading it from its start again");
         }
-        if looked.bytes > 0 {
+        if looked.as_ref().is_ok_and(|it| it.bytes > 0) {
             live.course.heard(now);
             self.sign_of_life();
         }
@@ -156,7 +189,7 @@ impl Run {
             acts.extend(live.course.end(EndedBy::HopelessWait, now));
         }
         self.act(acts, live);
-        looked.more
+        looked.map(|looked| looked.more)
     }
 
     fn completing(&self) {

@@ -22,6 +22,7 @@ use super::effects::Told;
 use crate::agent::disposition::Disposition;
 use crate::agent::replay;
 use crate::agent::verdict::{EndedBy, Ending, Exit, Judgement, Verdict, judge};
+use crate::clock::Ticks;
 use crate::os::process::ProcessId;
 use crate::spool::Lease;
 
@@ -59,6 +60,8 @@ pub(super) struct Run {
     answered: bool,
     /// Another worker has it now.
     lost: bool,
+    /// When it was begun to be listened to.
+    began: Ticks,
 }
 
 /// How the process ended, and who it was.
@@ -75,7 +78,8 @@ impl Run {
         orders: mpsc::UnboundedReceiver<Order>,
         tell: mpsc::UnboundedSender<Told>,
     ) -> Self {
-        Self { ctx, lease, orders, tell, hurry: false, answered: false, lost: false }
+        let began = Ticks::default();
+        Self { ctx, lease, orders, tell, hurry: false, answered: false, lost: false, began }
     }
 
     /// Follows the run to its end.
@@ -85,7 +89,7 @@ impl Run {
             Begin::Adopt => self.adopt().await,
             Begin::PutBack => Some(prepare::put_back()),
         };
-        if !self.lease.active(self.ctx.layout()).exists() {
+        if self.is_gone() {
             self.is_taken_over();
         }
         let hold = match disposition {
@@ -135,24 +139,32 @@ impl Run {
         for path in [&stream, &stderr] {
             self.tell.send(Told::Watch(path.clone())).ok();
         }
+        self.began = self.ctx.clock.ticks();
         let heard = self.listen(&mut live).await;
         for path in [stream, stderr] {
             self.tell.send(Told::Unwatch(path)).ok();
         }
         let (exit, ended_by) = heard?;
         let took = live.course.spent(self.ctx.clock.ticks());
+        // Before what it left behind is removed, which may be what filled the disk.
+        let disk = self.ctx.out_since(self.began);
         self.sweep(agent.as_ref()).await;
-        let over = self.judge(&live, exit, ended_by);
+        let over = self.judge(&live, (exit, ended_by), disk.as_deref());
         self.report(&over, agent.as_ref());
         let judgement = &over.judgement;
         self.answered = judgement.tokens.output > 0 || matches!(judgement.verdict, Verdict::Done { .. });
         Some(self.dispose(&over.judgement, took))
     }
 
-    fn judge(&self, live: &listen::Live, exit: Option<Exit>, ended_by: Option<EndedBy>) -> Over {
+    fn judge(
+        &self,
+        live: &listen::Live,
+        (exit, ended_by): (Option<Exit>, Option<EndedBy>),
+        disk: Option<&str>,
+    ) -> Over {
         let stderr = self.lease.paths(self.ctx.layout()).stderr(self.lease.number());
         let stderr_tail = replay::stderr_tail(&stderr);
-        let ending = Ending { exit, ended_by, stderr_tail: &stderr_tail };
+        let ending = Ending { exit, ended_by, disk, stderr_tail: &stderr_tail };
         Over { exit, ended_by, judgement: judge(&live.tail.evidence, &ending) }
     }
 

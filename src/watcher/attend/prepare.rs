@@ -11,7 +11,7 @@ use crate::config::AgentKind;
 use crate::os::durable::{DIR_MODE, make_dir};
 use crate::task::prompt::{self, PromptError};
 use crate::task::text::shown;
-use crate::task::{AttemptOutcome, ErrorCode, HoldCause, Outcome, Requeue, Usage};
+use crate::task::{AttemptOutcome, ErrorCode, Outcome, Requeue, Usage};
 
 /// What an agent is started with.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Run {
         let program = self.ctx.program().map_err(deferred)?;
         let scratch = self.ctx.scratch.join(self.lease.run.to_string());
         make_private(&scratch).map_err(|error| no_room(&scratch, &error))?;
-        let begins = self.session_start();
+        let begins = self.session_start()?;
         let first =
             self.first_message(begins).map_err(|error| refuse(code_of(&error), &error.to_string()))?;
         Ok(Prepared {
@@ -68,11 +68,19 @@ impl Run {
             .map_err(|why| refuse(ErrorCode::E002, &why))
     }
 
-    /// A session goes on while its transcript exists; without one the same id begins again.
-    fn session_start(&self) -> SessionStart {
+    /// A session goes on while its transcript exists; without one the same id begins again. Where that cannot be found
+    /// out nothing is begun: what was done would be done and paid for once more.
+    fn session_start(&self) -> Result<SessionStart, Refused> {
         let session = self.lease.attempt().map(|it| it.session_id);
-        let there = session.zip(self.ctx.config_dir()).is_some_and(|(id, dir)| transcript::exists(&dir, id));
-        if there { SessionStart::Resume } else { SessionStart::New }
+        let Some((id, dir)) = session.zip(self.ctx.config_dir()) else { return Ok(SessionStart::New) };
+        match transcript::exists(&dir, id) {
+            Ok(true) => Ok(SessionStart::Resume),
+            Ok(false) => Ok(SessionStart::New),
+            Err(error) => {
+                let what = format!("could not look for the session {id} in `{}`", dir.display());
+                Err(deferred(Holding::of_disk(what, &error)))
+            }
+        }
     }
 
     fn first_message(&self, begins: SessionStart) -> Result<String, PromptError> {
@@ -117,7 +125,7 @@ impl Run {
 
 /// The disk refused: not the task's fault.
 pub(super) fn no_room(path: &Path, error: &std::io::Error) -> Refused {
-    deferred(Holding::of(HoldCause::Disk, format!("could not make `{}`: {error}", path.display())))
+    deferred(Holding::of_disk(format_args!("could not make `{}`", path.display()), error))
 }
 
 /// The task goes back uncharged, and the worker holds.

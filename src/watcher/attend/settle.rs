@@ -9,7 +9,7 @@ use super::{Order, Run};
 use crate::agent::disposition::{Disposition, Holding, Terms, dispose};
 use crate::agent::verdict::Judgement;
 use crate::spool::StepError;
-use crate::task::{ErrorCode, HoldCause, Outcome, Place, Requeue, TaskState, Usage};
+use crate::task::{ErrorCode, Outcome, Place, Requeue, TaskState, Usage};
 use crate::telemetry::journal::Event as Noted;
 use crate::watcher::core::Event;
 use crate::watcher::ctx::Ctx;
@@ -57,8 +57,13 @@ impl Run {
             .until_done(move |run| {
                 let (spool, mut lease) = (Arc::clone(&run.ctx.spool), run.lease.clone());
                 let (outcome, answer) = (outcome.clone(), answer.clone());
+                let (code, reason) = (outcome.error_code, outcome.failure_reason.clone());
+                let note = run.ctx.noter(Noted::Concluded, move |line| {
+                    line.from = Some(TaskState::Completing);
+                    (line.error_code, line.reason, line.cost_usd) = (code, reason, usage.cost_usd);
+                });
                 move || {
-                    let filed = spool.conclude(&mut lease, &outcome, usage, answer.as_deref())?;
+                    let filed = spool.conclude(&mut lease, (&outcome, usage), answer.as_deref(), note)?;
                     Ok((filed, lease))
                 }
             })
@@ -80,12 +85,6 @@ impl Run {
         self.spent(usage);
         self.ctx.board.filed(place);
         self.ctx.trace_attempt(&self.lease);
-        self.ctx.note(Noted::Concluded, &self.lease, |line| {
-            line.from = Some(TaskState::Completing);
-            line.error_code = record.error_code;
-            line.reason.clone_from(&record.failure_reason);
-            line.cost_usd = usage.cost_usd;
-        });
         tracing::info!(
             task = %self.lease.name,
             run_id = %self.lease.run,
@@ -103,7 +102,15 @@ impl Run {
             .until_done(move |run| {
                 let (spool, mut lease) = (Arc::clone(&run.ctx.spool), run.lease.clone());
                 let entry = entry_again.clone();
-                move || spool.requeue(&mut lease, &entry).map(|()| lease)
+                let told = entry.clone();
+                let note = run.ctx.noter(Noted::Requeued, move |line| {
+                    line.from = Some(TaskState::Running);
+                    line.error_code = told.error_code;
+                    line.reason = Some(told.reason);
+                    line.charged = Some(told.charged);
+                    line.cost_usd = told.usage.cost_usd;
+                });
+                move || spool.requeue(&mut lease, &entry, note).map(|()| lease)
             })
             .await;
         let Some(lease) = done else { return };
@@ -115,13 +122,6 @@ impl Run {
         self.ctx.metrics.retried();
         self.spent(entry.usage);
         self.ctx.trace_attempt(&self.lease);
-        self.ctx.note(Noted::Requeued, &self.lease, |line| {
-            line.from = Some(TaskState::Running);
-            line.error_code = entry.error_code;
-            line.reason = Some(entry.reason.clone());
-            line.charged = Some(entry.charged);
-            line.cost_usd = entry.usage.cost_usd;
-        });
         tracing::warn!(
             task = %self.lease.name,
             run_id = %self.lease.run,
@@ -184,13 +184,14 @@ impl Run {
         }
     }
 
-    /// If somebody took the task's file or the record of its run away from us, it is put back.
+    /// If somebody took the task's file or the record of its run away from us, it is put back. Only what is known to be
+    /// gone is made again.
     async fn restored(&mut self, error: &StepError) -> bool {
         if error.source.kind() != std::io::ErrorKind::NotFound {
             return false;
         }
-        let active = self.lease.active(self.ctx.layout()).exists();
-        let record = self.lease.paths(self.ctx.layout()).dir().exists();
+        let active = !self.is_gone();
+        let record = !matches!(self.lease.paths(self.ctx.layout()).dir().try_exists(), Ok(false));
         if active && record || self.is_taken_over() {
             return false;
         }
@@ -205,7 +206,7 @@ impl Run {
     }
 
     fn disk_fault(&self, error: &StepError) {
-        let holding = Holding::of(HoldCause::Disk, format!("{error}: {}", error.source));
+        let holding = Holding::of_disk(error.to_string(), &error.source);
         tracing::error!(task = %self.lease.name, error = %error, cause = %error.source, "the outcome is kept in memory and written as soon as the disk takes it");
         self.tell.send(Told::Core(Event::Refused(holding))).ok();
     }

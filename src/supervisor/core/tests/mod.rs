@@ -242,6 +242,17 @@ fn a_recovery_is_waited_for() {
 }
 
 #[test]
+fn a_machine_in_trouble_sets_no_worker_aside() {
+    let mut world = World::new();
+    world.happens(Event::Looked(Found::Free(Left::Otherwise)));
+    for _ in 0..20 {
+        let delayed = Event::SpawnDelayed("no room".to_owned());
+        assert_eq!(world.happens(delayed), ["say not started", "say cooldown"]);
+        assert_eq!(world.later(5), ["say restarting", "spawn"]);
+    }
+}
+
+#[test]
 fn a_start_that_fails_is_tried_again_only_where_that_may_help() {
     let mut world = World::new();
     world.happens(Event::Looked(Found::Free(Left::Otherwise)));

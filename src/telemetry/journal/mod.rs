@@ -1,33 +1,33 @@
 //! The journal: one line for every state change of every task, by day, and the same line beside the run.
 //!
 //! Invariants:
-//! - a line is appended by one `write(2)` on an `O_APPEND` descriptor, so two writers never mix;
-//! - a torn last line (power cut, full disk) costs itself and never the line after it;
+//! - a line is appended by one `write(2)` on an `O_APPEND` descriptor, and only by the holder of the worker's lock;
+//! - what a full disk cut short is taken back, and a line torn by a power cut costs itself and never the one after it;
+//! - a line that cannot be written waits in memory, in its order, and is written when the disk takes it;
+//! - every state change is there at least once: a line may come twice (its writer was killed before the move that it
+//!   tells of), and then both have the same `id`;
 //! - a reader takes what it can and passes over the rest;
 //! - the day in the file's name is that of the line's own time, in UTC.
 //!
 //! It deliberately does not know what a change means; it is never read back to decide anything about a task.
 
-use std::ffi::OsStr;
+mod fold;
+mod owed;
+mod writer;
+
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::layout::Layout;
-use crate::os::durable::{self, DIR_MODE, Durability};
-use crate::os::folder::Folder;
+use crate::os::trouble::if_there;
 use crate::task::{ErrorCode, FileName, RunId, SessionId, TaskName, TaskState, WorkerName};
 
-/// Readable by the operators' group.
-const MODE: u32 = 0o640;
-/// Beyond so many bytes the middle of a run's history is left out: a fault that lasts for weeks adds a few lines every
-/// few minutes.
-const HISTORY_MAX: u64 = 1024 * 1024;
-/// How much of its beginning and of its end is kept then.
-const HISTORY_KEPT: usize = 256 * 1024;
+pub use owed::owed;
+pub use writer::Journal;
+
 /// The longest line that a reader takes, in bytes.
 const LINE_MAX: u64 = 1024 * 1024;
 
@@ -93,6 +93,9 @@ pub struct Line {
     pub run_id: Option<RunId>,
     /// What happened.
     pub event: Event,
+    /// Names the state change: two lines with the same `id` tell of the same one. Not every line has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// The state before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<TaskState>,
@@ -135,6 +138,7 @@ impl Line {
             file: None,
             run_id: None,
             event,
+            id: None,
             from: None,
             to: None,
             attempt: None,
@@ -157,70 +161,55 @@ impl Line {
         self
     }
 
+    /// The same line with the `id` of the state change that it tells of, if it tells of one that can come only once:
+    /// made from the run, the attempt and the event, so that whoever writes it again writes the same.
+    #[must_use]
+    pub fn identified(mut self) -> Self {
+        self.id = self.id.take().or_else(|| self.change());
+        self
+    }
+
+    /// The `id` that it should have.
+    fn change(&self) -> Option<String> {
+        let word = match self.event {
+            Event::Claimed => "claimed",
+            Event::Started | Event::Resumed => "started",
+            Event::Requeued => "requeued",
+            Event::Concluded => "concluded",
+            Event::Adopted
+            | Event::Turn
+            | Event::Recovered
+            | Event::Held
+            | Event::Released
+            | Event::WorkerStatus
+            | Event::Pruned
+            | Event::Folded
+            | Event::ResumeStarted
+            | Event::ResumeBatch
+            | Event::ResumeHeld
+            | Event::ResumeStopped
+            | Event::ResumeCompleted
+            | Event::ResumeAbandoned => return None,
+        };
+        Some(format!("{}:{}:{word}", self.run_id?, self.attempt?))
+    }
+
     /// The day it belongs to, `YYYY-MM-DD` in UTC.
     pub fn day(&self) -> String {
         self.time.strftime("%Y-%m-%d").to_string()
     }
 }
 
-/// One worker's journal.
-#[derive(Clone, Debug)]
-pub struct Journal {
-    layout: Layout,
-    worker: WorkerName,
-}
-
-impl Journal {
-    /// The journal of `worker`.
-    pub const fn new(layout: Layout, worker: WorkerName) -> Self {
-        Self { layout, worker }
-    }
-
-    /// Appends `line` to the day's file and, where it belongs to a run, to the run's history. Both are tried;
-    /// the first error is returned.
-    pub fn append(&self, line: &Line) -> io::Result<()> {
-        let mut bytes = serde_json::to_vec(line)?;
-        bytes.push(b'\n');
-        let root = self.layout.root();
-        let day = append_line(root, &self.layout.journal(&self.worker, &line.day()), &bytes);
-        let run = line.run_id.map_or(Ok(()), |run| {
-            let history = self.layout.run(&run).history();
-            append_line(root, &history, &bytes)?;
-            fold(&history, line)
-        });
-        day.and(run)
-    }
-}
-
-/// Leaves out the middle of a history that has grown too long, and says so there. Only the holder of its task writes it.
-fn fold(path: &Path, latest: &Line) -> io::Result<()> {
-    if std::fs::symlink_metadata(path)?.len() <= HISTORY_MAX {
-        return Ok(());
-    }
-    let text = std::fs::read(path)?;
-    let head = text[..HISTORY_KEPT].iter().rposition(|c| *c == b'\n').map_or(0, |at| at + 1);
-    let tail_from = text.len() - HISTORY_KEPT;
-    let tail = text[tail_from..].iter().position(|c| *c == b'\n').map_or(text.len(), |at| tail_from + at + 1);
-    let mut note = Line::new(latest.time, latest.worker.clone(), Event::Folded);
-    note.run_id = latest.run_id;
-    note.reason = Some("lines were left out here; the journal has them".to_owned());
-    let mut kept = text[..head].to_vec();
-    serde_json::to_writer(&mut kept, &note)?;
-    kept.push(b'\n');
-    kept.extend_from_slice(&text[tail..]);
-    durable::write_atomic(path, &kept, Durability::None)
-}
-
 /// The lines of the file at `path`, without those that are torn or that we do not understand. No file, no lines.
-pub fn read(path: &Path) -> Vec<Line> {
-    let Ok(file) = File::open(path) else { return Vec::new() };
+pub fn read(path: &Path) -> io::Result<Vec<Line>> {
+    let Some(file) = if_there(File::open(path))? else { return Ok(Vec::new()) };
     let mut reader = BufReader::new(file);
     let mut lines = Vec::new();
     let mut bytes = Vec::new();
-    while next_line(&mut reader, &mut bytes).is_ok_and(|more| more) {
+    while next_line(&mut reader, &mut bytes)? {
         lines.extend(serde_json::from_slice::<Line>(&bytes));
     }
-    lines
+    Ok(lines)
 }
 
 /// Fills `bytes` with the next line, or with the beginning of one that is too long; false at the end.
@@ -234,51 +223,13 @@ fn next_line(reader: &mut BufReader<File>, bytes: &mut Vec<u8>) -> io::Result<bo
     Ok(!bytes.is_empty())
 }
 
-fn append_line(root: &Path, path: &Path, line: &[u8]) -> io::Result<()> {
-    let mut file = open(root, path)?;
-    if ends_torn(&mut file)? {
-        // Prepended to the same write, so that nothing can come between.
-        file.write_all(&[b"\n", line].concat())
-    } else {
-        file.write_all(line)
-    }
-}
-
-fn open(root: &Path, path: &Path) -> io::Result<File> {
-    let (dir, name) = split(path)?;
-    let folder = Folder::open(root, dir).or_else(|error| {
-        if error.kind() != io::ErrorKind::NotFound {
-            return Err(error);
-        }
-        // A new day may be the first one, and retention may have taken the folder. One level only: a worker's folder
-        // that was moved away must not come back as a shell of itself.
-        let (above, own) = split(dir)?;
-        Folder::open(root, above)?.make_dir(own, DIR_MODE)?;
-        Folder::open(root, dir)
-    })?;
-    folder.appended(name, MODE)
-}
-
-fn split(path: &Path) -> io::Result<(&Path, &OsStr)> {
-    path.parent().zip(path.file_name()).ok_or_else(|| io::ErrorKind::InvalidInput.into())
-}
-
-/// Whether the last byte is not the end of a line.
-fn ends_torn(file: &mut File) -> io::Result<bool> {
-    if file.metadata()?.len() == 0 {
-        return Ok(false);
-    }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last != *b"\n")
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Write;
 
     use super::*;
+    use crate::layout::Layout;
 
     fn line(time: &str, run: Option<RunId>) -> Line {
         let worker: WorkerName = "marie".parse().unwrap();
@@ -302,7 +253,7 @@ mod tests {
         let late = line("2026-03-01T00:30:00+02:00", Some(run));
         journal.append(&late).unwrap();
         let day = layout.journal(&"marie".parse().unwrap(), "2026-02-28");
-        assert_eq!(read(&day), std::slice::from_ref(&late));
+        assert_eq!(read(&day).unwrap(), std::slice::from_ref(&late));
         let history = layout.run(&run).history();
         assert_eq!(fs::read(&day).unwrap(), fs::read(&history).unwrap());
         let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&day).unwrap().permissions());
@@ -318,7 +269,7 @@ mod tests {
         File::options().append(true).open(&path).unwrap().write_all(b"{\"time\":\"20").unwrap();
         let second = line("2026-03-01T11:00:00Z", None);
         journal.append(&second).unwrap();
-        assert_eq!(read(&path), [first, second]);
+        assert_eq!(read(&path).unwrap(), [first, second]);
     }
 
     #[test]
@@ -331,38 +282,8 @@ mod tests {
         file.write_all(b"\n\xff\xfe\n{\"event\":\"unheard_of\"}\n").unwrap();
         file.write_all(&vec![b'x'; usize::try_from(LINE_MAX).unwrap() + 5]).unwrap();
         journal.append(&good).unwrap();
-        assert_eq!(read(&path), [good.clone(), good]);
-        assert_eq!(read(&path.with_extension("absent")), []);
-    }
-
-    #[test]
-    fn a_history_of_weeks_keeps_its_beginning_and_its_end_and_says_what_it_left_out() {
-        let (_dir, layout, journal) = world();
-        let run = RunId::mint();
-        let path = layout.run(&run).history();
-        let mut line = line("2026-03-01T10:00:00Z", Some(run));
-        let (mut n, mut folds) = (0, 0);
-        let mut before = 0;
-        while folds < 3 {
-            n += 1;
-            line.reason = Some(format!("attempt {n} {}", "x".repeat(200)));
-            journal.append(&line).unwrap();
-            let bytes = fs::metadata(&path).unwrap().len();
-            assert!(bytes <= HISTORY_MAX);
-            folds += u32::from(bytes < before);
-            before = bytes;
-        }
-        let lines = read(&path);
-        let reason = |line: &Line| line.reason.clone().unwrap();
-        assert!(
-            reason(&lines[0]).starts_with("attempt 1 ")
-                && reason(lines.last().unwrap()).contains(&format!("attempt {n} "))
-        );
-        assert_eq!(
-            lines.iter().filter(|line| line.event == Event::Folded).count(),
-            1,
-            "one that stays, for all"
-        );
+        assert_eq!(read(&path).unwrap(), [good.clone(), good]);
+        assert_eq!(read(&path.with_extension("absent")).unwrap(), []);
     }
 
     #[test]
