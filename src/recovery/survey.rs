@@ -172,6 +172,11 @@ fn is_second_home<S: Store>(
     {
         return Ok(true);
     }
+    // What was let go counts, and what it was let go from is the rest of a move that was cut.
+    let pending = spool.path(Place::Pending, file);
+    if queued == pending && is_one_inode(spool, &pending, &spool.path(Place::Staged, file))? {
+        return Ok(true);
+    }
     for filed in filed(spool, file)? {
         if is_filed(spool, queued, &filed)? {
             return Ok(true);

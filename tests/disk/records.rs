@@ -58,7 +58,10 @@ fn an_answer_that_cannot_be_read_is_waited_for_and_not_paid_for_again() {
     let gate = at_work(&world, "t", "succeed text=paid");
     let run = world.active("marie", "t", |_| true)["run_id"].as_str().unwrap().to_owned();
     let stream = world.root().join(format!("artifacts/{run}/attempt-1/stream.ndjson"));
-    let Some(fault) = Injection::about(&world, &watcher, &["read:error=EIO"], &stream) else { return };
+    let Some(fault) = Injection::about(&world, &watcher, &["read:error=EIO", "pread64:error=EIO"], &stream)
+    else {
+        return;
+    };
     let_through_closed(&world, &gate, &watcher, &fault);
     drop(fault);
     let ended = Instant::now();

@@ -31,11 +31,19 @@ pub(super) fn fold(path: &Path, latest: &[u8], durability: Durability) -> io::Re
     let mut note = Line::new(latest.time, latest.worker, Event::Folded);
     note.run_id = latest.run_id;
     note.reason = Some("lines were left out here; the journal has them".to_owned());
-    let mut kept = text[..head].to_vec();
+    let mut kept = without_note(&text[..head]).to_vec();
     serde_json::to_writer(&mut kept, &note)?;
     kept.push(b'\n');
     kept.extend_from_slice(&text[tail..]);
     durable::write_atomic(path, &kept, durability)
+}
+
+/// The beginning of a history without the note that an earlier turn left at its end: one stands for all.
+fn without_note(head: &[u8]) -> &[u8] {
+    let last = head.strip_suffix(b"\n").unwrap_or(head);
+    let from = last.iter().rposition(|c| *c == b'\n').map_or(0, |at| at + 1);
+    let is_note = serde_json::from_slice::<Line>(&last[from..]).is_ok_and(|line| line.event == Event::Folded);
+    if is_note { &head[..from] } else { head }
 }
 
 #[cfg(test)]
