@@ -17,6 +17,13 @@ fn main() {
         .position(|word| word == "--session-id" || word == "--resume")
         .and_then(|at| args.get(at + 1))
         .map_or("", String::as_str);
+    // A task that hangs the first time is there to be killed.
+    let hangs = std::env::var("AGENT_TASK").is_ok_and(|task| task.starts_with("hang"));
+    if hangs && std::fs::File::create_new("hung").is_ok() {
+        loop {
+            std::thread::park();
+        }
+    }
     let said = format!(
         concat!(
             r#"{{"type":"system","subtype":"init","session_id":"{session}","at_ns":{at}}}"#,

@@ -8,7 +8,7 @@
 //! | [`record`] | `resume.json`: what a successor has to know |
 //! | [`leader`] | who leads: a lock on that very file |
 //! | [`shelf`] | which tasks are next |
-//! | [`fate`] | what became of a task of a batch |
+//! | [`mod@fate`] | what became of a task of a batch |
 //!
 //! Invariants:
 //! - a batch is durable in `resume.json` before the first of its tasks moves, so a successor goes on with that batch;
