@@ -136,7 +136,7 @@ pub(super) fn depth(
 ) -> Result<usize, OperatorError> {
     let is_task = |entry: &std::fs::DirEntry| {
         entry.file_name().to_str().is_some_and(|name| name.parse::<FileName>().is_ok())
-            && entry.file_type().is_ok_and(|kind| kind.is_file())
+            && entry.file_type().is_ok_and(|kind| counts(place, kind))
     };
     Ok(listing(&dir_of(layout, worker, place))?.iter().filter(|entry| is_task(entry)).count())
 }
@@ -167,8 +167,13 @@ pub(super) fn dir_of(layout: &Layout, worker: Option<&WorkerName>, place: Place)
     worker.map_or_else(|| layout.tasks(), |worker| layout.place(worker, place))
 }
 
+/// What is no file can be no task, but in `failed/` it waits for somebody to look at it like all that lies there.
+fn counts(place: Place, kind: std::fs::FileType) -> bool {
+    kind.is_file() || place == Place::Failed
+}
+
 fn entry_at(worker: Option<&WorkerName>, place: Place, file: FileName, path: PathBuf) -> Option<Entry> {
-    let meta = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let meta = path.symlink_metadata().ok().filter(|meta| counts(place, meta.file_type()))?;
     let mtime = meta.modified().ok().and_then(|time| Timestamp::try_from(time).ok()).unwrap_or_default();
     Some(Entry { worker: worker.cloned(), place, file, path, mtime })
 }

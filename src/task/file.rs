@@ -315,6 +315,11 @@ mod tests {
     }
 
     #[test]
+    fn what_cost_nothing_cost_no_negative_nothing() {
+        assert_eq!(serde_json::to_string(&Record::default().cost_usd()).unwrap(), "0.0");
+    }
+
+    #[test]
     fn the_record_knows_every_field_it_writes() {
         let schema = serde_json::to_value(schemars::schema_for!(Record)).unwrap();
         let names: Vec<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use nix::sys::stat::Mode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{count, drop_bytes, safe_reason};
 use crate::sight::{logged, place};
@@ -239,4 +239,19 @@ fn an_operator_s_list_shows_what_lies_in_the_queue_and_is_not_stopped_by_it() {
         assert!(out.status.success(), "{verb}: {text}");
         assert!(verb == "status" || text.contains("good"), "{text}");
     }
+}
+
+#[test]
+fn what_was_filed_as_no_task_is_counted_and_listed_whatever_it_is() {
+    let world = World::new();
+    world.up("marie").stop();
+    let failed = place(&world, "marie/failed");
+    nix::unistd::mkfifo(&failed.join("pipe.json"), Mode::S_IRUSR).unwrap();
+    symlink("/etc/shadow", failed.join("link.json")).unwrap();
+    let out = world.agentctl(&["list", "--json"]);
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(text.contains("pipe") && text.contains("link") && !text.contains("root:"), "{text}");
+    let out = world.agentctl(&["status", "--json"]);
+    let status: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(status["workers"][0]["depths"]["failed"], 2, "{status:#}");
 }
