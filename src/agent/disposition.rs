@@ -250,7 +250,7 @@ fn usage(judgement: &Judgement, task: &TaskFile) -> Usage {
         .iter()
         .filter(|it| !it.is_open() && Some(it.session_id) == session)
         .filter_map(|it| it.cost_usd)
-        .sum();
+        .fold(0.0, |sum, usd| sum + usd);
     Usage {
         cost_usd: judgement.cost_usd.map(|total| (total - before).max(0.0)),
         tokens: Some(judgement.tokens),

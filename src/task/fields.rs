@@ -165,6 +165,7 @@ impl Record {
 
     /// What all attempts cost, in US dollars.
     pub fn cost_usd(&self) -> f64 {
-        self.attempts.iter().filter_map(|attempt| attempt.cost_usd).sum()
+        // From a zero of ours: the sum of nothing is a negative one.
+        self.attempts.iter().filter_map(|attempt| attempt.cost_usd).fold(0.0, |sum, usd| sum + usd)
     }
 }
