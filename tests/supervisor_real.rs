@@ -148,7 +148,9 @@ fn a_failure_says_where_its_reason_stands() {
     world.submit("marie/pending", "odd", &json!({"prompt": "x", "type": "nope"}));
     let said = supervisor.says("FAILED E001", 1);
     assert!(said.contains("why: ./shared/tasks/marie/failed/odd.json.reason"), "{said}");
-    assert!(world.root().join("tasks/marie/failed/odd.json.reason").is_file());
+    // It is told before the move: a journal that only followed would lose it to a kill.
+    let reason = world.root().join("tasks/marie/failed/odd.json.reason");
+    world.until("the reason stands there", || reason.is_file().then_some(()));
     assert_eq!(supervisor.interrupt().0, 0);
 }
 
