@@ -80,7 +80,14 @@ impl Root {
     fn filed(&self, count: usize) -> io::Result<()> {
         let mut buffer = [const { MaybeUninit::uninit() }; 4096];
         let mut events = inotify::Reader::new(self.watch.as_fd(), &mut buffer);
-        (0..count).try_for_each(|_| events.next().map(drop).map_err(io::Error::from))
+        let mut filed = 0;
+        while filed < count {
+            // A start tries its folders out with hidden files.
+            let event = events.next()?;
+            let is_task = event.file_name().is_some_and(|name| !name.to_bytes().starts_with(b"."));
+            filed += usize::from(is_task);
+        }
+        Ok(())
     }
 
     /// When the program of a filed task ran first, since 1970 in ns.
