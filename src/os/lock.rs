@@ -8,8 +8,13 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use super::trouble::is_no_answer;
+
+/// The pauses between tries for a lock that is held for microseconds, in microseconds: a quarter of a second in all.
+const PATIENCE: [u64; 16] =
+    [0, 0, 50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 50_000, 50_000, 50_000, 50_000];
 
 /// A held lock; dropping it lets go.
 #[derive(Debug)]
@@ -38,6 +43,20 @@ impl Lock {
                 Ok(()) => return Ok(Self { file: Some(file) }),
             }
         }
+    }
+
+    /// Takes the lock of an open file alone, from those who hold it for some microseconds only. `None` when it does not
+    /// come free within [`PATIENCE`] or cannot be had on this file system: a holder that was stopped in between must not
+    /// stop the others.
+    pub fn patiently_exclusive_on(file: File) -> Option<Self> {
+        for step in PATIENCE {
+            match fs2::FileExt::try_lock_exclusive(&file) {
+                Ok(()) => return Some(Self { file: Some(file) }),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => pause(Duration::from_micros(step)),
+                Err(_) => return None,
+            }
+        }
+        None
     }
 
     /// Takes the lock together with other readers, or says `None` if somebody holds it alone.
@@ -112,7 +131,7 @@ pub fn is_held(path: &Path) -> io::Result<bool> {
 }
 
 /// Waits between two tries for a lock that cannot be waited for: a blocked `flock(2)` has no time limit.
-pub fn pause(time: std::time::Duration) {
+pub fn pause(time: Duration) {
     // A poll of nothing is a sleep that the fence against sleeping in place of waiting does not know.
     std::thread::park_timeout(time);
 }

@@ -109,11 +109,12 @@ fn served(world: &World, flags: &[(&str, &str)]) -> (Started, std::net::SocketAd
     for (flag, value) in flags.iter().filter(|(flag, _)| flag.starts_with("--reserve")) {
         command.args([flag, value]);
     }
+    let told = || sight::logged(world, "marie", "serving /metrics");
+    let before = told().len();
     let started = world.start(&mut command, "marie");
     world.at_work("marie", &started);
-    let address = world.until("it serves", || {
-        sight::logged(world, "marie", "serving /metrics").last()?["addr"].as_str()?.parse().ok()
-    });
+    // What an earlier watcher said stands in the same log.
+    let address = world.until("it serves", || told().get(before)?["addr"].as_str()?.parse().ok());
     (started, address)
 }
 

@@ -3,6 +3,8 @@
 //! Invariants:
 //! - the lines of one file come into it in the order in which they were given, whatever failed meanwhile;
 //! - a line is in the file whole or not at all, as far as the disk lets us take back what it cut short;
+//! - whoever looks at the end of a file to write behind it is alone with it (`flock(2)`): a write that crosses a page
+//!   shows its first half for an instant, and a line that another one finished must not be cut off with a torn one;
 //! - memory is bounded: beyond [`WAITING_MAX`] lines the oldest is given up, and counted.
 
 use std::collections::{HashMap, VecDeque};
@@ -17,6 +19,7 @@ use super::fold::fold;
 use crate::layout::Layout;
 use crate::os::durable::{DIR_MODE, Durability};
 use crate::os::folder::Folder;
+use crate::os::lock::Lock;
 use crate::os::side_by_side;
 use crate::os::trouble::Trouble;
 use crate::task::WorkerName;
@@ -175,6 +178,7 @@ fn waits() -> io::Error {
 fn append(root: &Path, path: &Path, lines: &[u8], durability: Durability) -> io::Result<()> {
     let (dir, name) = split(path)?;
     let mut file = folder(root, dir)?.appended(name, MODE)?;
+    let alone = Lock::patiently_exclusive_on(file.try_clone()?);
     let length = file.metadata()?.len();
     let written = if ends_torn(&mut file, length)? {
         // Prepended to the same write, so that nothing can come between.
@@ -189,6 +193,7 @@ fn append(root: &Path, path: &Path, lines: &[u8], durability: Durability) -> io:
         }
         return Err(error);
     }
+    drop(alone);
     if durability == Durability::Full {
         // After an error the line is written once more: a second sync of these pages would say that they are safe.
         file.sync_data()?;
@@ -274,6 +279,28 @@ mod tests {
         assert_eq!(read(&day).unwrap(), lines);
         assert_eq!(read(&layout.run(&run).history()).unwrap(), lines);
         assert_eq!(journal.behind(), (0, 0));
+    }
+
+    #[test]
+    fn many_writers_leave_whole_lines_and_nothing_between_them() {
+        let (_dir, layout, journal) = world();
+        let day = layout.journal(&"marie".parse().unwrap(), "2026-03-01");
+        let mut long = line(1, None);
+        // Two lines cross a page, whichever they are.
+        long.reason = Some("x".repeat(3000));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                let (journal, long) = (journal.clone(), &long);
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        journal.append_durably(std::slice::from_ref(long), Durability::None).unwrap();
+                    }
+                });
+            }
+        });
+        let text = fs::read_to_string(day).unwrap();
+        assert_eq!(text.lines().count(), 1600);
+        assert!(text.lines().all(|it| serde_json::from_str::<Line>(it).is_ok()), "no line is empty or torn");
     }
 
     #[test]
