@@ -1,0 +1,18 @@
+//! The named pipes: what a line on them means, and their two ends. `docs/pipes.md` is the contract.
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | [`words`] | a line from a person or a program, as a command (pure) |
+//! | [`reply`] | the answer to a command (pure) |
+//!
+//! Invariants:
+//! - half a command is never carried out: a line is whole, of text, and within [`LINE_MAX`], or it is passed over;
+//! - what is not understood exactly is refused, with what is known and what was probably meant.
+//!
+//! It deliberately does not know who carries a command out, or whether that is possible.
+
+pub mod reply;
+pub mod words;
+
+/// The longest line on a pipe, in bytes, its end included: `PIPE_BUF`, up to which writers never mix (pipe(7)).
+pub const LINE_MAX: usize = 4096;
