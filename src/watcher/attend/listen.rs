@@ -74,12 +74,14 @@ impl Run {
                 return None;
             }
             // What was said while nobody looked is heard before anybody is judged silent.
-            live.course.watched(self.ctx.clock.ticks());
+            let heard_until = self.ctx.clock.ticks();
+            live.course.watched(heard_until);
             more = self.hear(live).unwrap_or_else(|error| {
                 tracing::warn!(task = %self.lease.name, error = %error, "could not read the agent's output");
                 false
             });
-            let acts = live.course.tick(self.ctx.clock.ticks());
+            // Not a moment later: between the hearing and the judging we may have been stopped ourselves.
+            let acts = live.course.tick(heard_until);
             self.act(acts, live);
         };
         self.hear_the_rest(live).await?;
