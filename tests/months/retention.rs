@@ -1,32 +1,19 @@
-//! Months unattended: what is done with goes after its time and nothing else does, no line of a log is lost, nothing grows.
-
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test plays the user, and one that cannot go on ends"
-)]
-
-#[path = "support/real.rs"]
-mod real;
-#[path = "support/world.rs"]
-mod world;
+//! What is done with goes after its time, and nothing else does.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use agent_worker::clock::{SystemClock, Timestamp};
+use agent_worker::clock::Timestamp;
 use agent_worker::config::{Kind, Limit};
 use agent_worker::layout::Layout;
 use agent_worker::os::lock::Lock;
-use agent_worker::retention::{Applied, Keep, Plan, Round, Scope, What, turn};
+use agent_worker::retention::{Applied, Keep, Plan, Round, Scope, What};
 use agent_worker::task::{RunId, WorkerName};
-use agent_worker::telemetry::log::{self, LogFormat, LogOptions, Rotation};
 use serde_json::{Value, json};
-use world::World;
+
+use crate::names;
 
 const DAY: Duration = Duration::from_hours(24);
 /// Old is what is older than this, in these tests.
@@ -114,11 +101,6 @@ impl Later {
 fn apply(round: &mut Round<'_>, plan: &Plan) -> Applied {
     round.apply(plan, &mut |_| {}, &mut || true)
 }
-
-fn names(dir: &Path) -> BTreeSet<String> {
-    fs::read_dir(dir).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect()
-}
-
 #[test]
 fn a_run_stays_while_any_task_that_may_need_it_names_it() {
     for (place, keep) in [
@@ -360,247 +342,4 @@ fn the_journal_goes_by_its_days_and_never_today() {
     let going: Vec<_> = plan.go.iter().map(|it| &it.item.what).collect();
     assert_eq!(going, [&What::File(journal.join("2020-01-01.ndjson"))]);
     assert!(plan.stay.contains_key(&Keep::Open));
-}
-
-/// Makes everything below the root look as if it had not been touched for so many days.
-fn age(world: &World, days: u32) {
-    let done = Command::new("find")
-        .arg(world.root().join("artifacts"))
-        .arg(world.root().join("workspaces"))
-        .args(["-exec", "touch", "-h", "-d", &format!("{days} days ago"), "{}", "+"])
-        .status();
-    assert!(done.unwrap().success());
-}
-
-fn everything(world: &World) -> BTreeSet<PathBuf> {
-    let found = Command::new("find").arg(world.root()).output().unwrap();
-    String::from_utf8(found.stdout).unwrap().lines().map(PathBuf::from).collect()
-}
-
-/// A world in which marie did one task, failed another, and has stopped.
-fn done_and_failed() -> World {
-    let world = World::new();
-    let marie =
-        world.start(world.watcher("marie").args(["--agent", "echo", "--durability", "none"]), "marie");
-    world.submit("marie/pending", "good", &json!({"prompt": "hello"}));
-    world.submit("marie/pending", "bad", &json!({"prompt": "hello", "type": "no-such-pack"}));
-    world.filed("marie/completed", "good");
-    world.filed("marie/failed", "bad");
-    assert_eq!(marie.stop(), 0);
-    age(&world, 40);
-    world
-}
-
-#[test]
-fn a_dry_run_tells_what_would_go_and_changes_nothing() {
-    let world = done_and_failed();
-    let before = everything(&world);
-    let shown = world.agentctl(&["prune", "--dry-run", "--json", "--older-than", "0"]);
-    let plans: Value = serde_json::from_slice(&shown.stdout).unwrap();
-    let of = |kind: &str| plans.as_array().unwrap().iter().find(|it| it["kind"] == kind).unwrap().clone();
-    assert_eq!(of("completed")["going"]["count"], 1, "{plans:#}");
-    assert_eq!(of("workspaces")["going"]["count"], 1);
-    assert_eq!(of("artifacts")["going"]["count"], 1);
-    assert_eq!(of("artifacts")["stay"]["failed"]["count"], 1);
-    assert_eq!(of("journal")["stay"]["open"]["count"], 1);
-    assert_eq!(everything(&world), before, "a dry run changed something");
-
-    let said = world.agentctl(&["prune", "--dry-run"]);
-    let talk = String::from_utf8(said.stderr).unwrap();
-    assert!(talk.contains("nothing was changed") && talk.contains("within its time and size"), "{talk}");
-}
-
-#[test]
-fn prune_does_what_the_dry_run_told_and_the_failed_wait_for_their_own_word() {
-    let world = done_and_failed();
-    let failed = world.root().join("tasks/marie/failed/bad.json");
-    assert!(world.agentctl(&["prune", "--older-than", "0"]).status.success());
-    assert!(failed.exists() && !world.root().join("tasks/marie/completed/good.json").exists());
-    assert_eq!(names(&world.root().join("artifacts")).len(), 1, "that of the failed one");
-    assert!(!world.agentctl(&["prune", "--failed"]).status.success(), "how old?");
-    assert!(failed.exists());
-    assert!(world.agentctl(&["prune", "--failed", "--older-than", "0"]).status.success());
-    assert_eq!(names(failed.parent().unwrap()), BTreeSet::new(), "its reason goes with it");
-}
-
-#[test]
-fn two_do_not_prune_at_once() {
-    let world = done_and_failed();
-    let taken = turn(&Layout::new(world.root())).unwrap().unwrap();
-    let refused = world.agentctl(&["prune", "--older-than", "0"]);
-    assert_eq!(refused.status.code(), Some(75), "{}", String::from_utf8_lossy(&refused.stderr));
-    assert!(world.agentctl(&["prune", "--dry-run"]).status.success(), "to look needs no turn");
-    drop(taken);
-    assert!(world.agentctl(&["prune", "--older-than", "0"]).status.success());
-}
-
-#[test]
-fn a_watcher_prunes_by_itself_while_it_works() {
-    let world = done_and_failed();
-    let config = world.path().join("agent-worker.toml");
-    fs::write(
-        &config,
-        "retention_every = \"250ms\"\nretention_days_completed = \"1s\"\nretention_days = 30\n",
-    )
-    .unwrap();
-    let mut watcher = world.served("marie", "127.0.0.1:0");
-    watcher.args(["--agent", "echo", "--durability", "none"]).arg("--config").arg(&config);
-    let started = world.start(&mut watcher, "marie");
-    world.at_work("marie", &started);
-    let completed = world.root().join("tasks/marie/completed");
-    world.submit("marie/pending", "later", &json!({"prompt": "hello"}));
-    world.until("what was completed has gone, and the new one after it", || {
-        let pending = world.root().join("tasks/marie/pending/later.json").exists();
-        (!pending && names(&completed).is_empty()).then_some(())
-    });
-    world.until("the record of the old run has gone", || {
-        (names(&world.root().join("artifacts")).len() == 2).then_some(())
-    });
-    assert!(world.root().join("tasks/marie/failed/bad.json").exists());
-    let state = world.root().join("workers/marie/state.json");
-    world.until("the worker counts none", || {
-        world::json(&state).filter(|state| state["queues"]["completed"] == 0).map(drop)
-    });
-    let journal = fs::read_dir(world.root().join("workers/marie/journal")).unwrap().flatten();
-    let text: String = journal.map(|it| fs::read_to_string(it.path()).unwrap()).collect();
-    assert!(text.contains(r#""event":"pruned""#), "{text}");
-    let scraped = Command::new("curl")
-        .args(["-s", &format!("http://{}/metrics", world.address("marie"))])
-        .stderr(Stdio::null())
-        .output();
-    if let Ok(scraped) = scraped {
-        let text = String::from_utf8_lossy(&scraped.stdout).into_owned();
-        assert!(text.contains("agent_worker_pruned_total{kind=\"completed\"} 2"), "{text}");
-    }
-    assert_eq!(started.stop(), 0);
-}
-
-/// The numbers in all files of a log, those that were compressed too, in no order.
-fn logged(dir: &Path) -> Vec<u32> {
-    let text = Command::new("sh")
-        .args(["-c", "for f in marie.log*; do case $f in *.gz) zcat $f;; *) cat $f;; esac; done"])
-        .current_dir(dir)
-        .output()
-        .unwrap();
-    let lines = String::from_utf8(text.stdout).unwrap();
-    let number = |line: &str| -> Option<u32> {
-        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("torn: {line}: {error}"));
-        line["n"].as_u64()?.try_into().ok()
-    };
-    lines.lines().filter_map(number).collect()
-}
-
-/// Rotates as the shipped configuration says.
-fn rotate(program: &Path, dir: &Path) {
-    let shipped = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/logrotate.conf")).unwrap();
-    assert!(shipped.contains("/var/log/agents/*.log"));
-    let config = dir.join("logrotate.conf");
-    fs::write(&config, shipped.replace("/var/log/agents", &dir.display().to_string())).unwrap();
-    fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-    let done = Command::new(program)
-        .args(["--verbose", "--force", "--state"])
-        .arg(dir.join("state"))
-        .arg(&config)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    assert!(done.status.success() && said.contains("renaming"), "{said}");
-}
-
-#[test]
-fn no_line_is_lost_or_doubled_while_logrotate_rotates() {
-    let Some(program) = real::program("logrotate") else { return };
-    let dir = tempfile::tempdir().unwrap();
-    let options = LogOptions {
-        format: LogFormat::Json,
-        level: "info".to_owned(),
-        file: Some(dir.path().join("marie.log")),
-        rotation: Rotation { max_bytes: None, keep: 0 },
-        color: false,
-        redactor: agent_worker::text::redact::Redactor::default(),
-    };
-    let handle = log::install(&options, None, SystemClock::shared()).unwrap();
-    let (mut n, mut old) = (0, 0);
-    for rotation in 0..5 {
-        // It goes on writing, before it has noticed and after: until it writes into the new file.
-        let noticed = world::until(world::PATIENCE, || {
-            for _ in 0..20 {
-                tracing::info!(n, "one of many");
-                n += 1;
-            }
-            let path = dir.path().join("marie.log");
-            (inode(&path) != old && fs::metadata(&path).ok()?.len() > 0).then_some(())
-        });
-        assert!(noticed.is_some(), "rotation {rotation} was not noticed");
-        old = inode(&dir.path().join("marie.log"));
-        rotate(&program, dir.path());
-    }
-    assert_eq!(handle.dropped(), 0, "the test wrote faster than a disk can");
-    drop(handle);
-    let mut numbers = logged(dir.path());
-    numbers.sort_unstable();
-    assert_eq!(numbers, (0..n).collect::<Vec<u32>>());
-    assert!(names(dir.path()).iter().any(|name| name.contains(".gz")), "{:?}", names(dir.path()));
-}
-
-fn inode(path: &Path) -> u64 {
-    fs::metadata(path).map(|meta| std::os::unix::fs::MetadataExt::ino(&meta)).unwrap_or_default()
-}
-
-#[test]
-fn what_a_watcher_logs_is_bounded_without_anybody_elses_help() {
-    let world = World::new();
-    for (name, content) in [("marie.log", "x".repeat(1_100_000)), ("marie.log.1", "older".to_owned())] {
-        fs::write(world.logs().join(name), content).unwrap();
-    }
-    let mut watcher = world.watcher("marie");
-    watcher.args(["--agent", "echo", "--durability", "none", "--log-max-mb", "1", "--log-keep", "1"]);
-    let started = world.start(&mut watcher, "marie");
-    world.at_work("marie", &started);
-    assert_eq!(started.stop(), 0);
-    let size = |name: &str| fs::metadata(world.logs().join(name)).map_or(0, |meta| meta.len());
-    assert!((1..100_000).contains(&size("marie.log")), "{}", size("marie.log"));
-    assert_eq!(size("marie.log.1"), 1_100_000);
-    assert_eq!(size("marie.log.2"), 0, "only one was to be kept");
-}
-
-/// What a process holds: anonymous memory in KiB, descriptors, threads.
-fn held(pid: i32) -> (u64, usize, u64) {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        line.split_whitespace().next().unwrap().parse::<u64>().unwrap()
-    };
-    (field("RssAnon:"), fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count(), field("Threads:"))
-}
-
-#[test]
-fn a_watcher_holds_on_to_nothing_of_the_tasks_that_went_through_it() {
-    let world = World::new();
-    let mut watcher = world.watcher("marie");
-    watcher.args(["--agent", "echo", "--durability", "none", "--log-level", "warn"]);
-    let started = world.start(&mut watcher, "marie");
-    world.at_work("marie", &started);
-    let state = world.root().join("workers/marie/state.json");
-    let mut dropped = 0;
-    let mut through = |tasks: u64| {
-        for _ in 0..tasks / 150 {
-            (0..150).for_each(|n| {
-                world.submit("marie/pending", &format!("t{}", dropped + n), &json!({"prompt": "hello"}));
-            });
-            dropped += 150;
-            world.until("they are done", || {
-                world::json(&state).filter(|it| it["queues"]["completed"] == dropped).map(drop)
-            });
-        }
-    };
-    through(150);
-    let before = held(started.pid());
-    through(600);
-    let after = held(started.pid());
-    assert_eq!(after.1, before.1, "descriptors");
-    // Those for errands stay, and are so many at most.
-    assert!(after.2 < 32, "{} threads", after.2);
-    assert!(after.0 <= before.0 + 1536, "{} KiB became {} KiB", before.0, after.0);
-    assert_eq!(started.stop(), 0);
 }
