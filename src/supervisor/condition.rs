@@ -7,7 +7,7 @@
 //! | the lock is held by a recovery or an operator | occupied |
 //! | its process is stopped by a signal (`T`) | suspended |
 //! | it has not beaten yet, and is not overdue | starting |
-//! | there is no room, or it says that there is none | disk full |
+//! | there is no room, or it says that there is too little | disk full |
 //! | it is overdue and sleeps in the kernel (`D`) | disk wait |
 //! | it is overdue, and its process cannot be judged from here | silent |
 //! | it is overdue, and nothing above explains it | hung |
@@ -54,7 +54,7 @@ pub struct Facts {
     pub has_beaten: bool,
     /// Whether two looks in a row found no progress for longer than is allowed.
     pub is_overdue: bool,
-    /// Whether there is too little room below the root, or the watcher says that there is.
+    /// Whether there is no room below the root, or the watcher says that there is too little.
     pub is_disk_full: bool,
     /// What it said of itself last.
     pub says: WorkerStatus,

@@ -14,7 +14,7 @@ use crate::layout::Layout;
 use crate::os::holder::{Holder, Role};
 use crate::os::process::ProcessId;
 use crate::os::process::identity::Stat;
-use crate::os::space::{self, Reserve};
+use crate::os::space;
 use crate::task::{HoldCause, WorkerName};
 use crate::telemetry::heartbeat::Heartbeat;
 use crate::telemetry::state_file::State;
@@ -29,7 +29,7 @@ const LATE: u32 = 3;
 pub(super) enum Disk {
     /// There is.
     Roomy,
-    /// Too little.
+    /// What is written now is likely to fail.
     Full,
 }
 
@@ -48,10 +48,10 @@ impl Ward {
         Self { layout, limits, pulses: HashMap::new() }
     }
 
-    /// Whether there is room below the root; asked once for all workers.
+    /// Whether there is room below the root for a heartbeat; asked once for all workers. Their reserves are their own:
+    /// a worker says itself when it holds for too little room.
     pub(super) fn disk(&self) -> Disk {
-        let is_full =
-            space::of(self.layout.root()).is_ok_and(|space| space.scarce(&Reserve::USUAL).is_some());
+        let is_full = space::of(self.layout.root()).is_ok_and(|space| space.is_out());
         if is_full { Disk::Full } else { Disk::Roomy }
     }
 
