@@ -9,6 +9,7 @@
 
 mod conclusion;
 mod desk;
+pub mod doctor;
 mod error;
 mod find;
 pub mod fsck;

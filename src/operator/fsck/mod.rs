@@ -27,6 +27,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use damage::{Damage, Finding, Severity};
+pub(super) use survey::free_locks;
 
 use super::desk::Desk;
 use super::error::OperatorError;

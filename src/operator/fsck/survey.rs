@@ -79,7 +79,7 @@ fn run_of(name: &str) -> Option<RunId> {
 }
 
 /// The lock files of tasks and watchers that nobody holds. The supervisor's stays when it ends.
-fn free_locks(
+pub(in crate::operator) fn free_locks(
     layout: &Layout,
     workers: &[WorkerName],
 ) -> Result<Vec<(std::path::PathBuf, fs::Metadata)>, OperatorError> {
