@@ -166,7 +166,10 @@ fn folder(seen: &FolderSeen) -> Option<Check> {
 
 /// Who looks is not always who works.
 fn owners(facts: &Facts) -> Option<Check> {
-    let owner = facts.folders.iter().find_map(|it| it.owner).filter(|owner| *owner != facts.uid)?;
+    let is_folder = |it: &&FolderSeen| matches!(it.standing, Standing::Folder { .. });
+    let outer = || facts.folders.iter().find(is_folder).map(|it| it.uid);
+    let owner =
+        facts.folders.iter().find_map(|it| it.owner).or_else(outer).filter(|owner| *owner != facts.uid)?;
     let found = format!(
         "looked at as uid {}, and the workers' folders belong to uid {owner}: permissions and login are those of the former",
         facts.uid

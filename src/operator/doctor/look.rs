@@ -31,6 +31,11 @@ use crate::telemetry::vital::{self, Vital};
 
 /// The workers that a root has without a word about it.
 const USUAL: [&str; 3] = ["marie", "anga", "fabien"];
+/// Those workers.
+pub(super) fn usual() -> impl Iterator<Item = WorkerName> {
+    USUAL.iter().filter_map(|name| name.parse().ok())
+}
+
 /// Where the supervisor is served.
 const SUPERVISOR_PORT: u16 = 9002;
 
@@ -63,8 +68,13 @@ pub(super) fn look(desk: &Desk, args: &DoctorArgs, workers: &[WorkerName]) -> Re
             .then(|| Holder::read(&layout.supervisor_lock()).map(|it| it.process.pid)),
         ports: ports(layout, &seen),
         workers: seen,
-        free_locks: fsck::free_locks(layout, &nobodys)?.into_iter().map(|(path, _)| path).collect(),
-        strays: strays(layout, workers)?,
+        // What we may not list is told with its folder.
+        free_locks: fsck::free_locks(layout, &nobodys)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(path, _)| path)
+            .collect(),
+        strays: strays(layout, workers).unwrap_or_default(),
         log_dir: (log_dir.clone(), folder::standing(&log_dir, Need::Work)),
         machine: Machine {
             inotify: limits::inotify(),
@@ -165,7 +175,6 @@ fn pipe(path: &Path) -> Pipe {
 }
 
 fn ports(layout: &Layout, workers: &[WorkerSeen]) -> Vec<PortSeen> {
-    let usual = || USUAL.iter().filter_map(|name| name.parse::<WorkerName>().ok());
     let names: Vec<WorkerName> = if workers.is_empty() {
         usual().collect()
     } else {
