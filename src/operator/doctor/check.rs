@@ -44,7 +44,8 @@ impl std::fmt::Display for Fix {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
     /// The thing.
-    pub(super) check: &'static str,
+    #[serde(rename = "check")]
+    pub(super) thing: &'static str,
     /// How it is.
     pub(super) verdict: Verdict,
     /// Whether it is a matter of how things were set up, and not one that may end by itself.
@@ -58,16 +59,16 @@ pub(super) struct Check {
 }
 
 impl Check {
-    pub(super) fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Ok, is_setup: false, found: found.into(), remedy: None, fix: None }
+    pub(super) fn ok(thing: &'static str, found: impl Into<String>) -> Self {
+        Self { thing, verdict: Verdict::Ok, is_setup: false, found: found.into(), remedy: None, fix: None }
     }
 
-    pub(super) fn warn(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Warn, remedy: Some(remedy.into()), ..Self::ok(check, found) }
+    pub(super) fn warn(thing: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Warn, remedy: Some(remedy.into()), ..Self::ok(thing, found) }
     }
 
-    pub(super) fn bad(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Bad, ..Self::warn(check, found, remedy) }
+    pub(super) fn bad(thing: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Bad, ..Self::warn(thing, found, remedy) }
     }
 
     /// A matter of the setup.

@@ -31,8 +31,7 @@ pub(super) struct Facts {
     /// How far the time of a new file is ahead of our clock, in seconds; `None` where none could be made.
     pub(super) file_clock_s: Option<i64>,
     pub(super) workers: Vec<WorkerSeen>,
-    /// The acting supervisor's process, if somebody holds its lock.
-    pub(super) supervisor: Option<Option<i32>>,
+    pub(super) supervisor: Acting,
     pub(super) ports: Vec<PortSeen>,
     /// Lock files of workers that nobody is.
     pub(super) free_locks: Vec<PathBuf>,
@@ -40,6 +39,15 @@ pub(super) struct Facts {
     pub(super) strays: Vec<(i32, String)>,
     pub(super) log_dir: (PathBuf, Standing),
     pub(super) machine: Machine,
+}
+
+/// Whether a supervisor acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acting {
+    /// Nobody holds its lock.
+    Nobody,
+    /// Somebody does; its process, where it wrote that down.
+    Somebody(Option<i32>),
 }
 
 /// The Claude CLI.

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use super::DoctorArgs;
 use super::check::{Check, Fix};
 use crate::operator::desk::Desk;
 use crate::os::durable::{DIR_MODE, make_dir};
@@ -16,11 +17,13 @@ use crate::recovery::locks;
 const PIPE_MODE: u32 = 0o620;
 
 /// Does every fix of `checks`, or only tells them; one that fails is told and does not cost the others.
-pub(super) fn all(desk: &Desk, checks: &[Check], is_dry: bool) {
+pub(super) fn all(desk: &Desk, checks: &[Check], args: &DoctorArgs) {
     for fix in checks.iter().filter_map(|check| check.fix.as_ref()) {
         let told = crate::operator::report::one_line(&fix.to_string());
-        desk.report.talk(&format!("{}{told}", if is_dry { "would " } else { "" }));
-        if !is_dry && let Err(error) = one(fix) {
+        desk.report.talk(&format!("{}{told}", if args.dry_run { "would " } else { "" }));
+        if !args.dry_run
+            && let Err(error) = one(fix)
+        {
             desk.report.warn(&format!("could not {told}: {error}"));
         }
     }

@@ -2,7 +2,7 @@
 
 use super::check::{Check, Fix};
 use super::facts::{
-    ClaudeSeen, Facts, FolderSeen, Login, Machine, Pipe, PipeSeen, PortSeen, ScratchSeen, WorkerSeen,
+    Acting, ClaudeSeen, Facts, FolderSeen, Login, Machine, Pipe, PipeSeen, PortSeen, ScratchSeen, WorkerSeen,
 };
 use crate::os::durable::DIR_MODE;
 use crate::os::folder::Standing;
@@ -190,17 +190,12 @@ fn spaces(facts: &Facts) -> Vec<Check> {
                 );
             }
         };
-        match space.scarce(&facts.reserve) {
-            Some((trouble, what)) => Check::bad(
-                "space",
-                format!("`{shown}`: {what}, so that nothing is claimed"),
-                trouble.remedy(),
-            ),
-            None => {
-                let inodes = space.inodes.map(|(left, _)| format!(", {left} inodes")).unwrap_or_default();
-                Check::ok("space", format!("`{shown}`: {} MiB{inodes}", space.bytes >> 20))
-            }
+        if let Some((trouble, what)) = space.scarce(&facts.reserve) {
+            let found = format!("`{shown}`: {what}, so that nothing is claimed");
+            return Check::bad("space", found, trouble.remedy());
         }
+        let inodes = space.inodes.map(|(left, _)| format!(", {left} inodes")).unwrap_or_default();
+        Check::ok("space", format!("`{shown}`: {} MiB{inodes}", space.bytes >> 20))
     };
     facts.spaces.iter().map(one).collect()
 }
@@ -249,12 +244,12 @@ fn worker(facts: &Facts, seen: &WorkerSeen) -> Vec<Check> {
         let remedy = hold.remedy.clone().unwrap_or_else(|| format!("{} status", facts.agentctl));
         all.push(Check::warn("worker", format!("{name} takes no tasks: {}", hold.reason), remedy));
     }
-    all.extend(seen.pipes.iter().map(|it| pipe(it, seen.vital != Vital::Dead)));
+    all.extend(seen.pipes.iter().map(|it| pipe(it, &seen.vital)));
     all.extend(scratch(facts.uid, &seen.scratch));
     all
 }
 
-fn pipe(seen: &PipeSeen, is_alive: bool) -> Check {
+fn pipe(seen: &PipeSeen, vital: &Vital) -> Check {
     let shown = seen.path.display();
     let word = shell_word(&shown.to_string());
     let set = |mode| Fix::SetMode { path: seen.path.clone(), mode };
@@ -271,7 +266,7 @@ fn pipe(seen: &PipeSeen, is_alive: bool) -> Check {
             let found = format!("`{shown}` may be written by everybody, who may then give orders");
             Check::warn("pipe", found, format!("chmod o-w {word}")).fixed_by(set(mode & !0o002))
         }
-        Pipe::Fifo { has_reader: false, .. } if seen.is_command && is_alive => {
+        Pipe::Fifo { has_reader: false, .. } if seen.is_command && *vital != Vital::Dead => {
             let found =
                 format!("`{shown}` is read by nobody, though the watcher lives: an `echo` into it waits");
             Check::warn("pipe", found, "look into the worker's log; a restart opens it anew")
@@ -305,11 +300,11 @@ fn scratch(uid: u32, seen: &ScratchSeen) -> Option<Check> {
 
 fn supervisor(facts: &Facts) -> Check {
     match &facts.supervisor {
-        Some(pid) => {
+        Acting::Somebody(pid) => {
             let who = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
             Check::ok("supervisor", format!("one is acting{who}"))
         }
-        None => {
+        Acting::Nobody => {
             let remedy = format!(
                 "systemctl start agent-supervisor, or supervisor run --root {}",
                 facts.root.display()
@@ -363,20 +358,12 @@ fn strays(facts: &Facts) -> Option<Check> {
 fn log_dir(facts: &Facts) -> Check {
     let (path, standing) = &facts.log_dir;
     let shown = path.display();
-    match standing {
-        Standing::Folder { denied: None, .. } => Check::ok("log", format!("`{shown}` is writable")),
-        _ => {
-            let found = format!("`{shown}` is not there, or not ours to write: workers log to stderr alone");
-            Check::warn(
-                "log",
-                found,
-                format!(
-                    "install -d -o USER -g GROUP -m 2770 {}, or --log-dir",
-                    shell_word(&shown.to_string())
-                ),
-            )
-        }
+    if matches!(standing, Standing::Folder { denied: None, .. }) {
+        return Check::ok("log", format!("`{shown}` is writable"));
     }
+    let found = format!("`{shown}` is not there, or not ours to write: workers log to stderr alone");
+    let word = shell_word(&shown.to_string());
+    Check::warn("log", found, format!("install -d -o USER -g GROUP -m 2770 {word}, or --log-dir"))
 }
 
 fn machine(seen: &Machine) -> Vec<Check> {

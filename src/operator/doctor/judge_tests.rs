@@ -52,7 +52,7 @@ fn well() -> Facts {
             pipes: vec![pipe("in"), pipe("out")],
             scratch: ScratchSeen { path: "/tmp/marie".into(), stands: Some((true, UID, 0o700)) },
         }],
-        supervisor: Some(Some(7)),
+        supervisor: Acting::Somebody(Some(7)),
         ports: vec![PortSeen {
             port: 9093,
             whose: "fabien".to_owned(),
@@ -123,15 +123,7 @@ const AILMENTS: &[(Change, Verdict, Exit, &str)] = &[
     (|it| it.folders[0].standing = folder(0o770), Verdict::Warn, Exit::Done, "chmod g+s /s/tasks"),
     (|it| it.folders[0].uid = 7, Verdict::Warn, Exit::Done, "chown 1000 /s/tasks"),
     (|it| it.uid = 7, Verdict::Warn, Exit::Done, "sudo -H -u '#1000'"),
-    (
-        |it| {
-            it.spaces[0].1 =
-                Ok(Space { bytes: 1 << 20, bytes_total: 1 << 40, inodes: None, read_only: false })
-        },
-        Verdict::Bad,
-        Exit::Unavailable,
-        "only 1 MiB left",
-    ),
+    (|it| it.spaces[0].1 = Ok(scarce()), Verdict::Bad, Exit::Unavailable, "only 1 MiB left"),
     (|it| it.spaces[0].1 = Err("I/O error".to_owned()), Verdict::Bad, Exit::Unavailable, "I/O error"),
     (|it| it.file_clock_s = Some(-60), Verdict::Warn, Exit::Done, "-60 s ahead"),
     (|it| it.workers[0].beat = Some((1, 3600)), Verdict::Warn, Exit::Done, "time of day"),
@@ -170,7 +162,7 @@ const AILMENTS: &[(Change, Verdict, Exit, &str)] = &[
         "belongs to uid 0",
     ),
     (|it| it.workers[0].scratch.stands = Some((true, UID, 0o755)), Verdict::Warn, Exit::Done, "chmod 0700"),
-    (|it| it.supervisor = None, Verdict::Warn, Exit::Done, "agent-supervisor"),
+    (|it| it.supervisor = Acting::Nobody, Verdict::Warn, Exit::Done, "agent-supervisor"),
     (|it| it.ports[0].pid = Some(8), Verdict::Warn, Exit::Done, "Alertmanager"),
     (
         |it| (it.ports[0].listener, it.ports[0].pid) = (Listener::Unseen, None),
@@ -196,6 +188,10 @@ const AILMENTS: &[(Change, Verdict, Exit, &str)] = &[
     (|it| it.machine.pid_max = Some(300), Verdict::Warn, Exit::Done, "pid_max"),
     (|it| it.machine.cgroup = Some(1), Verdict::Warn, Exit::Done, "unified_cgroup"),
 ];
+
+fn scarce() -> Space {
+    Space { bytes: 1 << 20, bytes_total: 1 << 40, inodes: None, read_only: false }
+}
 
 fn folder(mode: u32) -> Standing {
     Standing::Folder { mount: 1, mode, denied: None::<Denied> }

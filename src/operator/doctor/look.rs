@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::DoctorArgs;
 use super::claude;
-use super::facts::{Facts, FolderSeen, Machine, Pipe, PipeSeen, PortSeen, ScratchSeen, WorkerSeen};
+use super::facts::{Acting, Facts, FolderSeen, Machine, Pipe, PipeSeen, PortSeen, ScratchSeen, WorkerSeen};
 use crate::clock::Timestamp;
 use crate::config::{LogConfig, Settings, address, default_metrics_addr};
 use crate::layout::Layout;
@@ -31,6 +31,7 @@ use crate::telemetry::vital::{self, Vital};
 
 /// The workers that a root has without a word about it.
 const USUAL: [&str; 3] = ["marie", "anga", "fabien"];
+
 /// Those workers.
 pub(super) fn usual() -> impl Iterator<Item = WorkerName> {
     USUAL.iter().filter_map(|name| name.parse().ok())
@@ -63,9 +64,7 @@ pub(super) fn look(desk: &Desk, args: &DoctorArgs, workers: &[WorkerName]) -> Re
             .map(|path| ((*path).to_path_buf(), space::of(path).map_err(|error| error.to_string())))
             .collect(),
         file_clock_s: file_clock(desk),
-        supervisor: lock::is_held(&layout.supervisor_lock())
-            .unwrap_or(false)
-            .then(|| Holder::read(&layout.supervisor_lock()).map(|it| it.process.pid)),
+        supervisor: supervisor(layout),
         ports: ports(layout, &seen),
         workers: seen,
         // What we may not list is told with its folder.
@@ -83,6 +82,15 @@ pub(super) fn look(desk: &Desk, args: &DoctorArgs, workers: &[WorkerName]) -> Re
             cgroup: limits::cgroup_version(),
         },
     })
+}
+
+fn supervisor(layout: &Layout) -> Acting {
+    let path = layout.supervisor_lock();
+    if lock::is_held(&path).unwrap_or(false) {
+        Acting::Somebody(Holder::read(&path).map(|it| it.process.pid))
+    } else {
+        Acting::Nobody
+    }
 }
 
 fn folders(layout: &Layout, workers: &[WorkerName]) -> Vec<FolderSeen> {
@@ -186,12 +194,15 @@ fn ports(layout: &Layout, workers: &[WorkerSeen]) -> Vec<PortSeen> {
         let pid = Heartbeat::read(&layout.heartbeat(&name)).map(|beat| beat.pid).filter(|_| lives);
         Some(PortSeen { port, whose: name.to_string(), listener: on_port(port), pid })
     });
-    let supervised = lock::is_held(&layout.supervisor_lock()).unwrap_or(false);
+    let acting = match supervisor(layout) {
+        Acting::Somebody(pid) => pid,
+        Acting::Nobody => None,
+    };
     let supervisor = PortSeen {
         port: SUPERVISOR_PORT,
         whose: "the supervisor".to_owned(),
         listener: on_port(SUPERVISOR_PORT),
-        pid: Holder::read(&layout.supervisor_lock()).map(|it| it.process.pid).filter(|_| supervised),
+        pid: acting,
     };
     of_worker.chain(std::iter::once(supervisor)).collect()
 }

@@ -42,6 +42,7 @@ Examples:
   sudo -H -u agent agentctl doctor   as the workers' user: permissions and the login are those of who looks
 
 Exit codes: 0 well, or warnings only; 69 something stops the work; 78 something is set up wrongly.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct DoctorArgs {
     /// Do what is safe; each action is told first
     #[arg(long)]
@@ -55,7 +56,7 @@ pub struct DoctorArgs {
     /// Only this worker
     #[arg(long, short, value_name = "NAME")]
     pub worker: Option<String>,
-    /// The Claude CLI [default: CLAUDE_BIN, else claude in PATH]
+    /// The Claude CLI [default: claude in PATH]
     #[arg(long, value_name = "PATH")]
     pub claude_bin: Option<PathBuf>,
     /// Where the workers' logs are [default: /var/log/agents]
@@ -79,7 +80,7 @@ pub fn run(desk: &Desk, args: &DoctorArgs) -> Result<Exit, OperatorError> {
     let look = || look::look(desk, args, &workers).map(|facts| judge::judge(&facts));
     let mut checks = look()?;
     if args.fix && checks.iter().any(|it| it.fix.is_some()) {
-        fix::all(desk, &checks, args.dry_run);
+        fix::all(desk, &checks, args);
         checks = look()?;
     }
     if args.json {
@@ -97,7 +98,7 @@ fn show(desk: &Desk, args: &DoctorArgs, checks: &[Check]) {
             Verdict::Warn => ("warn", Tone::Warn),
             Verdict::Bad => ("bad ", Tone::Bad),
         };
-        let name = format!("{:<10}", it.check);
+        let name = format!("{:<10}", it.thing);
         let mut line = vec![Cell::toned(word, tone), Cell::toned(name, Tone::Strong), Cell::plain(&it.found)];
         line.extend(it.remedy.as_ref().map(|remedy| Cell::toned(format!("→ {remedy}"), Tone::Faint)));
         desk.report.data(&desk.report.line(&line));

@@ -13,7 +13,7 @@ use super::damage::{Damage, Finding, Repair, Severity};
 use super::seen::{EntrySeen, RecordSeen, ResultSeen, Stamp, Survey, TaskSeen, What};
 use crate::spool::suitable::Finding as Shape;
 use crate::task::text::shell_word;
-use crate::task::{FileName, Place, RunId, WorkerName};
+use crate::task::{FileName, Place, RunId, TaskState, WorkerName};
 
 /// Everything that is wrong, the worst first.
 pub(super) fn judge(survey: &Survey) -> Vec<Finding> {
@@ -80,7 +80,6 @@ impl<'a> Failed<'a> {
 
 /// What is wrong with one name in a place.
 fn one(survey: &Survey, failed: &Failed<'_>, entry: &EntrySeen) -> Vec<Finding> {
-    let is_held = survey.is_held(entry.worker.as_ref());
     let mut found: Vec<Finding> = match &entry.what {
         What::Task(task) => match entry.place {
             Place::Inbox | Place::Pending => Vec::new(),
@@ -90,7 +89,7 @@ fn one(survey: &Survey, failed: &Failed<'_>, entry: &EntrySeen) -> Vec<Finding> 
         },
         What::NoTask(file, why) => no_task(survey, failed, (entry, file), why).into_iter().collect(),
         What::Reason(is_good) => reason(survey, failed, (entry, *is_good)).into_iter().collect(),
-        What::Temp => temp(entry, is_held).into_iter().collect(),
+        What::Temp => temp(survey, entry).into_iter().collect(),
         What::Foreign(what) => {
             vec![about(entry, Severity::Note, Damage::Foreign, *what, by_hand("move it elsewhere"))]
         }
@@ -133,8 +132,9 @@ fn active(survey: &Survey, entry: &EntrySeen, task: &TaskSeen) -> Option<Finding
     })
 }
 
-fn temp(entry: &EntrySeen, is_held: bool) -> Option<Finding> {
+fn temp(survey: &Survey, entry: &EntrySeen) -> Option<Finding> {
     // In a queue it is a drop that somebody is writing; a holder's own are its own.
+    let is_held = survey.is_held(entry.worker.as_ref());
     if is_held || matches!(entry.place, Place::Inbox | Place::Pending | Place::Staged) {
         return None;
     }
@@ -208,12 +208,7 @@ fn filed(survey: &Survey, failed: &Failed<'_>, (entry, task): (&EntrySeen, &Task
     found
 }
 
-fn result(
-    entry: &EntrySeen,
-    task: &TaskSeen,
-    worker: &WorkerName,
-    state: crate::task::TaskState,
-) -> Option<Finding> {
+fn result(entry: &EntrySeen, task: &TaskSeen, worker: &WorkerName, state: TaskState) -> Option<Finding> {
     let RecordSeen::Ours(result) = task.record else { return None };
     let (damage, what) = match result {
         ResultSeen::State(told) if told == state => return None,
@@ -293,15 +288,15 @@ fn homes(survey: &Survey) -> Vec<Finding> {
     for entry in &survey.entries {
         let Some(task) = entry.task() else { continue };
         if let Some(first) = inodes.insert(entry.stamp, entry) {
-            found.push(twice(survey, (first, entry), true));
+            found.push(twice(survey, (first, entry), By::Inode));
             continue;
         }
         // One that has ended and was put into a queue begins a new life.
         let begins_anew =
-            Place::QUEUES.contains(&entry.place) && task.state.is_some_and(|it| it.is_terminal());
+            Place::QUEUES.contains(&entry.place) && task.state.is_some_and(TaskState::is_terminal);
         let Some(run) = task.run.filter(|_| !begins_anew) else { continue };
         if let Some(first) = runs.insert(run, entry) {
-            found.push(twice(survey, (first, entry), false));
+            found.push(twice(survey, (first, entry), By::Run));
         }
     }
     found
@@ -318,10 +313,18 @@ const fn rank(place: Place) -> u8 {
     }
 }
 
-fn twice(survey: &Survey, (one, other): (&EntrySeen, &EntrySeen), is_one_file: bool) -> Finding {
+/// By what two names are known for one task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Inode,
+    Run,
+}
+
+fn twice(survey: &Survey, (one, other): (&EntrySeen, &EntrySeen), by: By) -> Finding {
     let (lesser, home) = if rank(one.place) > rank(other.place) { (other, one) } else { (one, other) };
     let both_filed = rank(lesser.place) == 4;
     let shown = home.path.display();
+    let is_one_file = by == By::Inode;
     let what = if is_one_file {
         format!("is the same file as `{shown}`")
     } else {
@@ -338,15 +341,14 @@ fn twice(survey: &Survey, (one, other): (&EntrySeen, &EntrySeen), is_one_file: b
         _ if both_filed && is_one_file => {
             // The same content under two names: the one in the folder that its state names stays.
             let is_home = |it: &EntrySeen| {
-                it.task().and_then(|task| task.state).and_then(crate::task::TaskState::terminal_place)
-                    == Some(it.place)
+                it.task().and_then(|task| task.state).and_then(TaskState::terminal_place) == Some(it.place)
             };
             let extra = if is_home(lesser) && !is_home(home) { home } else { lesser };
-            let Some(worker) = extra.worker.clone() else { return unsettled(lesser, what) };
+            let Some(worker) = extra.worker.clone() else { return unsettled(lesser, &what) };
             let what = "has another name in a folder of what has ended, and is one file with it";
             return about(extra, Severity::Broken, Damage::TwoHomes, what, Repair::Remove { worker });
         }
-        _ if both_filed => return unsettled(lesser, what),
+        _ if both_filed => return unsettled(lesser, &what),
         _ => {
             let remedy = format!("if it is a copy that nobody meant: rm {}", word(&lesser.path));
             (Severity::Broken, by_hand(remedy))
@@ -359,7 +361,7 @@ fn twice(survey: &Survey, (one, other): (&EntrySeen, &EntrySeen), is_one_file: b
 }
 
 /// Two ends of one run: which of them counts nobody can tell from the files alone.
-fn unsettled(entry: &EntrySeen, what: String) -> Finding {
+fn unsettled(entry: &EntrySeen, what: &str) -> Finding {
     let what = format!("{what}, and both have ended");
     let remedy = "read both, keep the one that counts, and move the other out of `tasks/`";
     about(entry, Severity::Damaged, Damage::TwoHomes, what, by_hand(remedy))

@@ -152,7 +152,14 @@ fn beside(it: &Finding) -> Result<(), String> {
     match &it.repair {
         Repair::RemoveLock => locks::remove_stale(&it.path).map(drop).map_err(text),
         Repair::Close => close(&it.path).map_err(text),
-        other => Err(format!("`{other}` is nothing that can be done beside its watcher")),
+        Repair::Recover { .. }
+        | Repair::Refile { .. }
+        | Repair::Papers { .. }
+        | Repair::Unstage { .. }
+        | Repair::Tell { .. }
+        | Repair::Remove { .. }
+        | Repair::ByHand { .. }
+        | Repair::None => Err(format!("`{}` is nothing that can be done beside its watcher", it.repair)),
     }
 }
 
@@ -165,13 +172,13 @@ fn close(path: &Path) -> std::io::Result<()> {
 }
 
 fn as_holder(desk: &Desk, worker: &WorkerName, it: &Finding) -> Result<(), String> {
-    let disk = Disk::new(desk.layout.root(), Durability::Full);
-    let spool = Spool::new(desk.layout.clone(), worker.clone(), disk, Arc::clone(&desk.clock));
-    let step = |error: crate::spool::store::StepError| format!("{error}: {}", error.source);
+    let store = Disk::new(desk.layout.root(), Durability::Full);
+    let spool = Spool::new(desk.layout.clone(), worker.clone(), store, Arc::clone(&desk.clock));
+    let refused = |error: crate::spool::store::StepError| format!("{error}: {}", error.source);
     match &it.repair {
-        Repair::Refile { place, file, .. } => spool.refile(*place, file).map(drop).map_err(step),
-        Repair::Papers { place, file, .. } => spool.mend_papers(*place, file).map_err(step),
-        Repair::Unstage { file, .. } => spool.unstage(file).map(drop).map_err(step),
+        Repair::Refile { place, file, .. } => spool.refile(*place, file).map(drop).map_err(refused),
+        Repair::Papers { place, file, .. } => spool.mend_papers(*place, file).map_err(refused),
+        Repair::Unstage { file, .. } => spool.unstage(file).map(drop).map_err(refused),
         Repair::Tell { place, file, .. } => tell(&spool, *place, file).map_err(|error| error.to_string()),
         Repair::Remove { .. } => durable::remove_if_there(&it.path)
             .and_then(|()| durable::sync_dir(durable::parent(&it.path)))

@@ -84,7 +84,8 @@ pub(in crate::operator) fn free_locks(
     workers: &[WorkerName],
 ) -> Result<Vec<(std::path::PathBuf, fs::Metadata)>, OperatorError> {
     let is_a_workers = |name: &str| {
-        name.ends_with(".lock") && workers.iter().any(|worker| name.starts_with(&format!("{worker}_")))
+        name.as_bytes().ends_with(b".lock")
+            && workers.iter().any(|worker| name.starts_with(&format!("{worker}_")))
     };
     let locks =
         list(&layout.locks())?.into_iter().filter(|(name, _)| is_a_workers(name)).map(|(_, path)| path);
@@ -100,7 +101,7 @@ fn entry(
     path: &Path,
 ) -> Option<EntrySeen> {
     let meta = path.symlink_metadata().ok()?;
-    let is_temp = name.starts_with('.') && name.ends_with(".tmp");
+    let is_temp = name.starts_with('.') && name.as_bytes().ends_with(b".tmp");
     let kind = meta.file_type();
     let what = if place == Place::Inbox && kind.is_dir() {
         name.parse::<WorkerName>().err().map(|_| What::Foreign("a folder whose name no worker can have"))?
@@ -229,7 +230,8 @@ fn journals(layout: &Layout, worker: &WorkerName, survey: &mut Survey) -> Result
                 Err(_) if n == last && !whole && is_held => {}
                 // One of an event that we do not know is whole all the same.
                 Err(_) => {
-                    torn += usize::from(!serde_json::from_slice::<Value>(line).is_ok_and(|it| it.is_object()))
+                    torn +=
+                        usize::from(!serde_json::from_slice::<Value>(line).is_ok_and(|it| it.is_object()));
                 }
             }
         }
