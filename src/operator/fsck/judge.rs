@@ -197,7 +197,8 @@ fn filed(survey: &Survey, failed: &Failed<'_>, (entry, task): (&EntrySeen, &Task
                 Some(state) => format!("is filed, and says {state}: nobody recorded how it ended"),
                 None => "is filed, and has no state: nobody recorded how it ended".to_owned(),
             };
-            let back = format!("mv {} tasks/{worker}/pending/", word(&entry.path));
+            let folders = entry.path.ancestors().nth(2).unwrap_or(&entry.path);
+            let back = format!("mv {} {}/pending/", word(&entry.path), word(folders));
             let remedy = format!("to have it done: {back}; if it is not needed, remove it");
             found.push(about(entry, Severity::Damaged, Damage::NoOutcome, what, by_hand(remedy)));
         }
