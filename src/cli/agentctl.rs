@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
-use crate::operator::{Desk, list, logs, prune, show, status, submit, wait};
+use crate::operator::{Desk, doctor, fsck, list, logs, prune, show, status, submit, wait};
 use crate::os::inherited;
 
 use super::parse;
@@ -50,6 +50,10 @@ pub enum Verb {
     Wait(wait::WaitArgs),
     /// Remove what is done with and past its time
     Prune(prune::PruneArgs),
+    /// Whether this machine can work, and what to type where it cannot
+    Doctor(doctor::DoctorArgs),
+    /// Whether the tree keeps its promises, and what mends it
+    Fsck(fsck::FsckArgs),
 }
 
 /// Runs `agentctl` with `args`, the program first.
@@ -69,6 +73,8 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
         Verb::Logs(args) => logs::run(&desk, args),
         Verb::Wait(args) => wait::run(&desk, args),
         Verb::Prune(args) => prune::run(&desk, args),
+        Verb::Doctor(args) => doctor::run(&desk, args),
+        Verb::Fsck(args) => fsck::run(&desk, args),
     };
     done.unwrap_or_else(|error| {
         desk.report.error(&error, error.hint().as_deref());

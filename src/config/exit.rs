@@ -7,7 +7,7 @@ use std::process::{ExitCode, Termination};
 pub enum Exit {
     /// 0: done; for `wait`, the task completed.
     Done,
-    /// 1: for `wait`, the task failed; for `resume`, too many did.
+    /// 1: for `wait`, the task failed; for `resume`, too many did; for `fsck`, something was found.
     TaskFailed,
     /// 64: the command line is wrong.
     Usage,

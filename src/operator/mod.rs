@@ -9,8 +9,10 @@
 
 mod conclusion;
 mod desk;
+pub mod doctor;
 mod error;
 mod find;
+pub mod fsck;
 pub mod list;
 pub mod logs;
 mod look;

@@ -17,6 +17,7 @@ pub mod filesystem;
 pub mod folder;
 pub mod holder;
 pub mod inherited;
+pub mod limits;
 pub mod lock;
 pub mod memory;
 pub mod oom;

@@ -32,6 +32,7 @@ pub mod input;
 #[cfg(feature = "test-support")]
 mod kill_point;
 pub mod lease;
+mod mending;
 mod names;
 pub mod order;
 mod papers;

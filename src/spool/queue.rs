@@ -6,6 +6,7 @@
 //! | examine, list, update | here |
 //! | claim | [`super::claim`] |
 //! | conclude, file, requeue, put back, reject | `filing` |
+//! | refile, mend papers | `mending` |
 //! | rename aside, and which names are free | `names` |
 //! | stage, unstage | `release` |
 

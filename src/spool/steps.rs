@@ -197,6 +197,11 @@ impl Papers {
     }
 }
 
+/// Writes papers, and nothing else.
+pub fn papers(papers: Papers) -> Vec<Step> {
+    papers.steps()
+}
+
 /// Makes an outcome durable in `active/`. `before` is what the outcome refers to.
 pub fn judge(active: &Path, stamped: Vec<u8>, before: Papers) -> Vec<Step> {
     let mut steps = before.steps();

@@ -92,6 +92,18 @@ pub fn standing(layout: &Layout, worker: &WorkerName) -> Vec<Finding> {
 /// What is wrong with, or weaker on, a root that need not be laid out yet.
 pub fn survey(layout: &Layout, worker: &WorkerName, remote: Remote) -> Vec<Finding> {
     let mut found = standing(layout, worker);
+    found.extend(kept(layout, worker, remote));
+    let mut all = folders(layout, worker);
+    all.insert(0, (layout.root().join("."), Need::Pass));
+    let open = all.into_iter().filter(|(path, need)| is_open(&folder::standing(path, *need)));
+    let open: Vec<PathBuf> = open.map(|(path, _)| path).collect();
+    found.extend(open_to_all(&open));
+    found
+}
+
+/// What the file systems of the root and of the folders of `worker` cannot promise.
+pub fn kept(layout: &Layout, worker: &WorkerName, remote: Remote) -> Vec<Finding> {
+    let mut found = Vec::new();
     let mut kinds: Vec<Kind> = Vec::new();
     let inner = folders(layout, worker).into_iter().map(|(path, _)| path);
     for path in std::iter::once(existing(layout.root()).to_owned()).chain(inner) {
@@ -101,11 +113,6 @@ pub fn survey(layout: &Layout, worker: &WorkerName, remote: Remote) -> Vec<Findi
             kinds.push(kind);
         }
     }
-    let mut all = folders(layout, worker);
-    all.insert(0, (layout.root().join("."), Need::Pass));
-    let open = all.into_iter().filter(|(path, need)| is_open(&folder::standing(path, *need)));
-    let open: Vec<PathBuf> = open.map(|(path, _)| path).collect();
-    found.extend(open_to_all(&open));
     found
 }
 

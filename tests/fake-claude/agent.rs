@@ -68,6 +68,12 @@ fn main() {
         println!("{VERSION} (Claude Code)");
         return;
     }
+    if args == ["auth", "status"] {
+        let is_in =
+            std::env::var_os("HOME").is_some_and(|home| !Path::new(&home).join("logged-out").exists());
+        println!("{}", json!({"loggedIn": is_in, "authMethod": if is_in { "oauth" } else { "none" }}));
+        std::process::exit(i32::from(!is_in));
+    }
     if let Some(at) = args.iter().position(|arg| arg == "--fake-grandchild") {
         return grandchild(&args[at + 1..]);
     }

@@ -7,6 +7,7 @@
 //! - a run's processes are found by ancestry, session and cookie ([`tree`]), and end within a bounded time
 //!   ([`ending`]).
 
+pub mod asking;
 pub mod ending;
 pub mod identity;
 pub mod priority;

@@ -4,20 +4,49 @@
 
 use std::fs;
 
+/// Who listens on a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// Nobody.
+    Nobody,
+    /// Somebody whose program we may not see.
+    Unseen,
+    /// A program.
+    Program {
+        /// Its process.
+        pid: u32,
+        /// Its name.
+        name: String,
+    },
+}
+
 /// The program that listens on `port`, with its pid.
 pub(super) fn of_port(port: u16) -> Option<String> {
+    match on_port(port) {
+        Listener::Program { pid, name } => Some(format!("`{name}` (pid {pid})")),
+        Listener::Nobody | Listener::Unseen => None,
+    }
+}
+
+/// Who listens on `port`, on whichever address.
+pub fn on_port(port: u16) -> Listener {
     let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| fs::read_to_string(table).ok())
         .flat_map(|table| listeners(&table, port))
         .collect();
+    if inodes.is_empty() {
+        return Listener::Nobody;
+    }
     let sockets: Vec<_> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
-    let pid = fs::read_dir("/proc")
-        .ok()?
+    let pids = fs::read_dir("/proc").into_iter().flatten();
+    let pid = pids
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .find(|pid| has_one_of(*pid, &sockets))?;
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    Some(format!("`{}` (pid {pid})", name.trim_end().escape_debug()))
+        .find(|pid| has_one_of(*pid, &sockets));
+    pid.map_or(Listener::Unseen, |pid| {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        Listener::Program { pid, name: name.trim_end().escape_debug().to_string() }
+    })
 }
 
 /// The inodes of the sockets that listen on `port`, from the text of `/proc/net/tcp` (`proc_net(5)`).

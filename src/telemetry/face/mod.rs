@@ -21,7 +21,7 @@
 //!
 //! It deliberately changes nothing: commands come through pipes. Why hyper: `docs/adr/0002`.
 
-mod holder;
+pub mod holder;
 mod hosts;
 mod patience;
 mod routes;
