@@ -59,7 +59,7 @@ impl Run {
             match self.wait(live, wait).await {
                 Woken::Ended(exit) => break exit,
                 Woken::Told(Some(Order::TakeBack(path))) => self.take_back(path).await,
-                Woken::Told(order) => self.told(order.as_ref(), live),
+                Woken::Told(order) => self.told(order, live),
                 Woken::Writable => flush(live),
                 Woken::Time => {}
             }
@@ -205,10 +205,16 @@ impl Run {
         }
     }
 
-    fn told(&mut self, order: Option<&Order>, live: &mut Live) {
+    fn told(&mut self, order: Option<Order>, live: &mut Live) {
         let now = self.ctx.clock.ticks();
         let acts = match order {
-            Some(Order::Look | Order::TakeBack(_)) => Vec::new(),
+            Some(
+                Order::Look
+                | Order::TakeBack(_)
+                | Order::Tell { .. }
+                | Order::Interrupt { .. }
+                | Order::Cancel { .. },
+            ) => Vec::new(),
             Some(Order::Stop) | None => live.course.end(EndedBy::Stop, now),
             Some(Order::Kill) => {
                 self.hurry = true;

@@ -6,12 +6,12 @@
 mod guard;
 mod launch;
 mod listen;
+mod order;
 mod prepare;
 mod settle;
 mod sweep;
 mod workdir;
 
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use tokio::sync::mpsc;
@@ -26,18 +26,7 @@ use crate::clock::Ticks;
 use crate::os::process::ProcessId;
 use crate::spool::Lease;
 
-/// What a run is told by the rest of the worker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    /// Its stream or its file changed: look.
-    Look,
-    /// Somebody queued its file, here: take it out again.
-    TakeBack(PathBuf),
-    /// End, orderly: the worker stops.
-    Stop,
-    /// End at once.
-    Kill,
-}
+pub(super) use order::{Answer, Order};
 
 /// How a run begins here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
