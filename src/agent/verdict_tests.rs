@@ -26,6 +26,7 @@ fn word(verdict: &Verdict) -> String {
         Verdict::Failed { code, .. } => format!("failed {code}"),
         Verdict::Wait { cause, .. } => format!("wait {}", cause.as_str()),
         Verdict::Interrupted { cause: Interruption::Asked, .. } => "asked".to_owned(),
+        Verdict::Interrupted { cause: Interruption::Held, .. } => "held".to_owned(),
         Verdict::Interrupted { cause: Interruption::Crashed, .. } => "crashed".to_owned(),
         Verdict::Cancelled { .. } => "cancelled".to_owned(),
         Verdict::SessionGone { .. } => "session gone".to_owned(),
