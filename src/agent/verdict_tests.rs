@@ -62,6 +62,7 @@ fn a_run_without_a_result_is_what_ended_it() {
         (EndedBy::Timeout, "failed E003"),
         (EndedBy::Silence, "wait outage"),
         (EndedBy::Stop, "asked"),
+        (EndedBy::Hold, "held"),
         (EndedBy::Cancel, "cancelled"),
         (EndedBy::OutputLimit, "failed E004"),
         (EndedBy::MemoryLimit, "failed E004"),
