@@ -57,6 +57,11 @@ impl Layout {
         self.root.join("workers")
     }
 
+    /// There while a task goes from where it had ended back into the queue.
+    pub fn renewal(&self, worker: &WorkerName) -> PathBuf {
+        self.place(worker, Place::Pending).join(".renewal.tmp")
+    }
+
     /// `workers/<worker>/`, the folder whose flock says that the watcher lives.
     pub fn worker(&self, worker: &WorkerName) -> PathBuf {
         self.workers().join(worker.as_str())
