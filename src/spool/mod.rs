@@ -41,6 +41,7 @@ mod release;
 pub mod steps;
 pub mod store;
 pub mod suitable;
+pub mod waiting;
 
 pub use belief::Belief;
 pub use claim::{ClaimError, Claimed};
@@ -51,3 +52,4 @@ pub use order::Queue;
 pub use queue::Spool;
 pub use steps::Step;
 pub use store::{Identity, StepError, Store};
+pub use waiting::WaitingError;

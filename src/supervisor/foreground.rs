@@ -100,6 +100,8 @@ impl Foreground {
             }
             Event::Requeued => (format!("back in the queue{why}"), Weight::Warning),
             Event::Recovered => (format!("recovered{why}"), Weight::Warning),
+            Event::Told => (format!("was told{why}"), Weight::Plain),
+            Event::Interrupted => (format!("was interrupted{why}"), Weight::Plain),
             Event::Concluded => self.concluded(line, answer),
             Event::Turn
             | Event::Held
@@ -207,6 +209,8 @@ const fn remark_weight(event: Event) -> Option<Weight> {
         | Event::Adopted
         | Event::Resumed
         | Event::Turn
+        | Event::Told
+        | Event::Interrupted
         | Event::Requeued
         | Event::Concluded
         | Event::Recovered

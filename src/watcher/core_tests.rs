@@ -25,6 +25,7 @@ fn head(place: Place, name: &str) -> Head {
         dropped_at: now(0).wall,
         not_before: None,
         pinned: None,
+        is_held: false,
         run: None,
     }
 }
