@@ -127,6 +127,11 @@ impl Layout {
         self.root.join("pipes")
     }
 
+    /// What is said to a running agent, one line each.
+    pub fn task_pipe(&self, worker: &WorkerName, task: &TaskName) -> PathBuf {
+        self.pipes().join(format!("{worker}_{task}.in"))
+    }
+
     /// `artifacts/`.
     pub fn artifacts(&self) -> PathBuf {
         self.root.join("artifacts")
@@ -210,6 +215,16 @@ impl RunPaths {
     /// The agent's stdin, a named pipe.
     pub fn stdin(&self) -> PathBuf {
         self.dir.join("stdin")
+    }
+
+    /// What the agent says to its worker, a named pipe.
+    pub fn agent_pipe(&self) -> PathBuf {
+        self.dir.join("agent.in")
+    }
+
+    /// A named pipe that the agent made and reads an answer from.
+    pub fn answers(&self, name: &FileName) -> PathBuf {
+        self.dir.join(name.as_str())
     }
 
     /// The folder of attempt `number`, counted from 1.

@@ -97,6 +97,12 @@ pub struct LimitFlags {
     /// How much an agent may print in one attempt, both streams together [default: 256MiB]
     #[arg(long, value_name = "SIZE")]
     pub max_output: Option<String>,
+    /// How many tasks an agent may hand on to others in one run [default: 20]
+    #[arg(long, value_name = "N")]
+    pub agent_submits: Option<String>,
+    /// How often a task may be handed on, from agent to agent [default: 3]
+    #[arg(long, value_name = "N")]
+    pub agent_depth: Option<String>,
     /// How many charged failures a task may have and still be tried again [default: 3]
     #[arg(long, env = "MAX_RETRIES", value_name = "N", hide_env_values = true)]
     pub max_retries: Option<String>,

@@ -236,7 +236,7 @@ fn bad(settings: &Settings, key: &'static str, why: String) -> ConfigError {
 
 /// The flags that a watcher understands too and that are not said for each one anyway.
 fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
-    const ALSO_THE_WATCHERS: [&str; 27] = [
+    const ALSO_THE_WATCHERS: [&str; 29] = [
         "config",
         "allowed_host",
         "claude_bin",
@@ -254,6 +254,8 @@ fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
         "idle_timeout",
         "visibility_timeout",
         "max_output",
+        "agent_submits",
+        "agent_depth",
         "max_retries",
         "reserve",
         "reserve_inodes",

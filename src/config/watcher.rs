@@ -169,6 +169,10 @@ pub struct WatcherConfig {
     pub claude_bin: Option<PathBuf>,
     /// Who answers the prompts.
     pub agent: AgentKind,
+    /// How many tasks a run may hand on.
+    pub agent_submits: u32,
+    /// How often a task may be handed on.
+    pub agent_depth: u32,
     /// How many tasks run at once, at least 1.
     pub concurrency: usize,
     /// How long agents may take to stop before they are killed.
@@ -229,6 +233,8 @@ impl WatcherConfig {
             claude_bin: settings.take_optional("claude_bin", path(env))?,
             agent: settings.take("agent", str::parse, "claude")?,
             concurrency: settings.take("concurrency", count, "5")?,
+            agent_submits: settings.take("agent_submits", number, "20")?,
+            agent_depth: settings.take("agent_depth", number, "3")?,
             grace: settings.take("grace", parse_duration, "10s")?,
             workdir_roots: settings.take_list("workdir_root", path(env), "")?,
             scratch_dir: settings.take_optional("scratch_dir", path(env))?,

@@ -65,6 +65,18 @@ pub enum OperatorError {
         /// What is locked.
         path: PathBuf,
     },
+    /// Not inside of an agent.
+    #[error("inside of an agent `agentctl {verb}` is not allowed")]
+    Inside {
+        /// What was asked for.
+        verb: String,
+    },
+    /// Nobody answered.
+    #[error("the worker did not answer on `{}`", .pipe.display())]
+    Unanswered {
+        /// Where it was asked.
+        pipe: PathBuf,
+    },
     /// The settings.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -103,7 +115,8 @@ impl OperatorError {
             | Self::Taken { .. } => Exit::Data,
             Self::NotLaidOut { .. } => Exit::Unavailable,
             Self::Wish { .. } => Exit::Usage,
-            Self::Busy { .. } => Exit::TryAgain,
+            Self::Busy { .. } | Self::Unanswered { .. } => Exit::TryAgain,
+            Self::Inside { .. } => Exit::Denied,
             Self::Config(error) => error.exit(),
             Self::Io { source, .. } => Exit::of_io(source),
         }
@@ -129,6 +142,13 @@ impl OperatorError {
                 Some("are you in the group that may work on this root?".to_owned())
             }
             Self::Busy { .. } => Some("a worker's own round, most likely; it is over in minutes".to_owned()),
+            Self::Inside { .. } => Some(
+                "what an agent can do: `agentctl submit PROMPT` hands a task on, `agentctl status`, `agentctl progress TEXT`"
+                    .to_owned(),
+            ),
+            Self::Unanswered { .. } => Some(
+                "its watcher is away, or busy; it may have been done all the same: look before you ask again".to_owned(),
+            ),
             Self::Config(error) => error.hint(),
             Self::NotATask { .. } | Self::Wish { .. } | Self::Io { .. } => None,
         }

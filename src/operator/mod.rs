@@ -11,6 +11,7 @@ mod conclusion;
 mod desk;
 mod error;
 mod find;
+pub mod inside;
 pub mod list;
 pub mod logs;
 mod look;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::config::{Exit, parse_duration};
@@ -127,6 +128,22 @@ pub fn run(desk: &Desk, args: &SubmitArgs) -> Result<Exit, OperatorError> {
         called.push(name);
     }
     if args.wait { wait_for_all(desk, &called) } else { Ok(Exit::Done) }
+}
+
+/// The fields of what is to be handed in, for somebody else to write.
+pub(super) fn specs(desk: &Desk, args: &SubmitArgs) -> Result<Vec<Map<String, Value>>, OperatorError> {
+    let specs = read_tasks(args)?.into_iter().map(|(mut task, from)| {
+        apply_flags(desk, args, &mut task.spec)?;
+        let what =
+            if from.as_os_str().is_empty() { "this".to_owned() } else { format!("`{}`", from.display()) };
+        let task = parse(&task.to_bytes(), &what)?;
+        let mut spec: Map<String, Value> = serde_json::from_slice(&task.to_bytes()).unwrap_or_default();
+        if let Some(worker) = &args.worker {
+            spec.insert("worker".to_owned(), worker.as_str().into());
+        }
+        Ok(spec)
+    });
+    specs.collect()
 }
 
 /// The tasks and where each came from, which is also where a name can come from.

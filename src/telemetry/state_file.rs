@@ -131,6 +131,9 @@ pub struct RunningTask {
     /// What the submitter called it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
+    /// What the agent itself last reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
 }
 
 /// A gradual resume, as the worker sees it: while it is under way the worker takes from `staged/` only.

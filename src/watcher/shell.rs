@@ -247,9 +247,9 @@ impl Looping {
             Effect::TakeBack { place, file } => self.take_back(place, &file),
             Effect::StopRuns => {
                 self.kill_at = Some(self.ctx.clock.ticks().plus(self.ctx.config.grace));
-                self.order(&Order::Stop);
+                self.order(|| Order::Stop);
             }
-            Effect::KillRuns => self.order(&Order::Kill),
+            Effect::KillRuns => self.order(|| Order::Kill),
             Effect::Leave => self.leaving = Some(Parting::Stopped),
         }
     }
@@ -370,13 +370,13 @@ impl Looping {
         let run = Run::new(Rc::clone(&self.ctx), lease, told, self.errands.tell.clone());
         tokio::task::spawn_local(run.follow(begin));
         if stopping {
-            self.order(&Order::Stop);
+            self.order(|| Order::Stop);
         }
     }
 
-    fn order(&self, order: &Order) {
+    fn order(&self, order: impl Fn() -> Order) {
         for following in self.runs.values() {
-            following.orders.send(order.clone()).ok();
+            following.orders.send(order()).ok();
         }
     }
 

@@ -43,8 +43,12 @@ pub enum Event {
     Adopted,
     /// An interrupted conversation goes on.
     Resumed,
-    /// The agent finished a turn.
+    /// The agent finished a turn of a run to which something was said.
     Turn,
+    /// Somebody said something to the agent.
+    Told,
+    /// Somebody ended what the agent was doing.
+    Interrupted,
     /// The task went back to the queue.
     Requeued,
     /// The task ended.
@@ -185,6 +189,8 @@ impl Line {
             Event::Adopted
             | Event::Amended
             | Event::Turn
+            | Event::Told
+            | Event::Interrupted
             | Event::Recovered
             | Event::Held
             | Event::Released
