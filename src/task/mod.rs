@@ -21,7 +21,7 @@ pub mod outcome;
 pub mod prompt;
 pub mod retry;
 pub mod schema;
-mod sound;
+pub mod sound;
 pub mod state;
 pub mod text;
 
