@@ -12,7 +12,8 @@ fn an_interrupt_with_a_text_goes_on_with_that() {
     let _watcher = world.up("marie");
     world.submit("", "t", &json!({"prompt": "fake: hang"}));
     let pid = agent(&world, "t");
-    let reply = ask(&world, &agent_pipe(&world, "t"), json!({"op": "interrupt", "text": "fake: succeed text=other"}));
+    let reply =
+        ask(&world, &agent_pipe(&world, "t"), json!({"op": "interrupt", "text": "fake: succeed text=other"}));
     assert_eq!(reply["ok"], true, "{reply}");
     let task = world.filed("marie/completed", "t");
     assert_eq!(task["result"], "other", "{task}");
@@ -32,7 +33,10 @@ fn an_interrupt_alone_holds_the_task_and_a_release_goes_on_in_the_same_session()
     assert!(!lives(pid), "it is answered when it is over");
     let task = world.filed("marie/pending", "t");
     assert!(task["held"].is_object(), "{task}");
-    assert_eq!((&task["attempts"][0]["charged"], &task["attempts"][0]["outcome"]), (&json!(false), &json!("interrupted")));
+    assert_eq!(
+        (&task["attempts"][0]["charged"], &task["attempts"][0]["outcome"]),
+        (&json!(false), &json!("interrupted"))
+    );
     assert_eq!(ask_worker(&world, json!({"op": "release", "task": "t"}))["ok"], true);
     let done = world.filed("marie/completed", "t");
     assert_eq!(done["result"], "again");
@@ -83,7 +87,8 @@ fn an_adopted_agent_cannot_hear_and_can_be_cancelled() {
     let _second = world.up("marie");
     state(&world, "marie", |it| it["running"][0]["task"] == "t");
     world.until("the pipe that nobody reads is swept", || (!agent_pipe(&world, "t").exists()).then_some(()));
-    for command in [json!({"op": "tell", "task": "t", "text": "x"}), json!({"op": "interrupt", "task": "t"})] {
+    for command in [json!({"op": "tell", "task": "t", "text": "x"}), json!({"op": "interrupt", "task": "t"})]
+    {
         let reply = ask_worker(&world, command);
         assert_eq!((&reply["ok"], &reply["code"]), (&json!(false), &json!(69)), "{reply}");
         assert!(reply["message"].as_str().unwrap().contains("adopted"), "{reply}");

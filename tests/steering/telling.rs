@@ -28,7 +28,10 @@ fn a_message_that_cannot_steer_is_the_next_turn_and_its_answer_is_the_last() {
     let prompt = format!("fake: gate={}; succeed text=first", gate.display());
     world.submit("", "t", &json!({"prompt": prompt}));
     agent(&world, "t");
-    let told = ask_worker(&world, json!({"op": "tell", "task": "t", "text": "and now? sk-ant-api03-0123456789abcdefghij"}));
+    let told = ask_worker(
+        &world,
+        json!({"op": "tell", "task": "t", "text": "and now? sk-ant-api03-0123456789abcdefghij"}),
+    );
     assert_eq!((&told["ok"], &told["op"]), (&json!(true), &json!("tell")), "{told}");
     std::fs::write(&gate, "").unwrap();
     let task = world.filed("marie/completed", "t");
@@ -56,7 +59,11 @@ fn many_messages_are_heard_in_their_order() {
     assert_eq!((&last["ok"], &last["id"]), (&json!(true), &json!("last")), "{last}");
     std::fs::write(&gate, "").unwrap();
     world.filed("marie/completed", "t");
-    let heard: String = events(&world, "message", "t").iter().map(|it| it["text"].as_str().unwrap()).collect::<Vec<_>>().join("\n");
+    let heard: String = events(&world, "message", "t")
+        .iter()
+        .map(|it| it["text"].as_str().unwrap())
+        .collect::<Vec<_>>()
+        .join("\n");
     let places: Vec<_> = (0..=20).map(|n| heard.find(&format!("message {n}"))).collect();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{heard}");
 }

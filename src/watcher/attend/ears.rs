@@ -15,15 +15,41 @@ use std::time::Duration;
 
 use super::Run;
 use crate::clock::Ticks;
+use crate::layout::Layout;
+use crate::os::folder::Folder;
 use crate::pipe::framing::{Framed, Unfit};
 use crate::pipe::inlet::Inlet;
 use crate::pipe::place::{Access, Notice, Place};
+use crate::task::WorkerName;
+
+/// Removes the pipes of runs that ended with a watcher before us: whoever finds one would speak to nobody. Only named pipes
+/// of ours whose name no other worker's can have, since a worker's name has no underscore.
+pub(in crate::watcher) fn sweep(layout: &Layout, worker: &WorkerName) {
+    let Ok(folder) = Folder::open_to_read(layout.root(), &layout.pipes()) else { return };
+    let (own, unfinished) = (format!("{worker}_"), format!(".{worker}_"));
+    for name in folder.names().unwrap_or_default() {
+        let Some(text) = name.to_str() else { continue };
+        let is_ours = text.starts_with(&own) && text.ends_with(".in")
+            || text.starts_with(&unfinished) && text.ends_with(".in.new");
+        if is_ours && folder.look(&name).is_ok_and(|it| it.is_some_and(|it| it.is_fifo())) {
+            match folder.remove(&name) {
+                Ok(()) => tracing::debug!(pipe = text, "removed the pipe of a run that is gone"),
+                Err(error) => {
+                    tracing::warn!(pipe = text, error = %error, "could not remove the pipe of a run that is gone; remove it by hand")
+                }
+            }
+        }
+    }
+}
 
 /// Between two looks at the pipes themselves.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The agent's own pipe is for the agent, which runs as we do.
 const OWN: Access = Access { mode: 0o600, group: None };
+
+/// The pipe for people.
+const PEOPLE: Access = Access { mode: 0o620, group: None };
 
 /// Who said it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +95,7 @@ impl Ears {
         let mut pipes = vec![(Speaker::Agent, agent, OWN)];
         if !run.adopted {
             let people = layout.task_pipe(&run.lease.worker, &run.lease.name);
-            pipes.push((Speaker::People, people, run.ctx.config.pipes.access()));
+            pipes.push((Speaker::People, people, PEOPLE));
         }
         let ears = pipes.into_iter().map(|(speaker, path, access)| Ear {
             speaker,
@@ -135,8 +161,8 @@ impl Ears {
     }
 
     /// The agent is gone.
-    pub(super) fn close(self) {
-        self.ears.into_iter().for_each(|ear| ear.inlet.remove());
+    pub(super) fn close(&mut self) {
+        self.ears.drain(..).for_each(|ear| ear.inlet.remove());
     }
 }
 

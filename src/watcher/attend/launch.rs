@@ -7,6 +7,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
 use super::Run;
+use super::ears::Ears;
 use super::listen::Live;
 use super::prepare::{Prepared, deferred};
 use crate::agent::SessionStart;
@@ -50,6 +51,7 @@ impl Run {
             stdin: sender(agent.stdin),
             outbox: prepared.first[agent.sent..].to_vec(),
             course: Course::new(self.limits(), self.ctx.clock.ticks()),
+            ears: Ears::of(self),
         };
         self.record_start(&agent.child.id, &prepared.cwd.path);
         let event = match prepared.begins {
@@ -77,6 +79,7 @@ impl Run {
             stdin: None,
             outbox: Vec::new(),
             course,
+            ears: Ears::of(self),
         };
         self.ctx.metrics.adopted();
         self.ctx.note_owed(&self.lease);

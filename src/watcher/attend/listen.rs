@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::net::unix::pipe;
 
+use super::ears::Ears;
 use super::{Order, Run};
 use crate::agent::course::{Course, Order as Act};
 use crate::agent::disposition::Holding;
@@ -32,6 +33,7 @@ pub(super) struct Live {
     pub(super) stdin: Option<pipe::Sender>,
     pub(super) outbox: Vec<u8>,
     pub(super) course: Course,
+    pub(super) ears: Ears,
 }
 
 impl Live {
@@ -64,6 +66,7 @@ impl Run {
                 Woken::Writable => flush(live),
                 Woken::Time => {}
             }
+            self.heed(live).await;
             self.guard().await;
             if self.lost {
                 let acts = live.course.kill(EndedBy::Stop, self.ctx.clock.ticks());
@@ -83,6 +86,7 @@ impl Run {
             let acts = live.course.tick(self.ctx.clock.ticks());
             self.act(acts, live);
         };
+        live.ears.close();
         self.hear_the_rest(live).await?;
         live.stdin = None;
         Some((exit, live.course.ended_by()))
@@ -145,12 +149,13 @@ impl Run {
             exit = &mut live.exit => Woken::Ended(exit),
             order = self.orders.recv() => Woken::Told(order),
             () = writable => Woken::Writable,
+            () = live.ears.readable() => Woken::Time,
             () = tokio::time::sleep(wait) => Woken::Time,
         }
     }
 
     fn next_look(&self, live: &Live) -> Duration {
-        live.course.next_moment().since(self.ctx.clock.ticks()).min(LOOK)
+        live.course.next_moment().min(live.ears.due()).since(self.ctx.clock.ticks()).min(LOOK)
     }
 
     /// Reads what is new; whether there is more.
@@ -232,7 +237,7 @@ impl Run {
         self.act(acts, live);
     }
 
-    fn act(&self, acts: Vec<Act>, live: &mut Live) {
+    pub(super) fn act(&self, acts: Vec<Act>, live: &mut Live) {
         for act in acts {
             if matches!(act, Act::Interrupt | Act::Terminate | Act::Kill) {
                 live.tail.evidence.ask_to_end();
