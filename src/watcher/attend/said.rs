@@ -70,7 +70,7 @@ impl Run {
             Err(refusal) => return self.not_understood(&refusal, dir),
         };
         let caller = self.caller(&request, dir);
-        let task = request.task.as_deref().unwrap_or_default();
+        let task = request.task.as_deref().unwrap_or(self.lease.name.as_str());
         let full = format!("{}/{}", self.lease.worker, self.lease.name);
         if ![self.lease.name.as_str(), self.lease.file.as_str(), &full].contains(&task) {
             return caller.answer(Reply::refused(65, format!("this is the pipe of `{full}`")));
