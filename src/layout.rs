@@ -127,9 +127,24 @@ impl Layout {
         self.root.join("pipes")
     }
 
+    /// What is said to a worker, one line each.
+    pub fn commands(&self, worker: &WorkerName) -> PathBuf {
+        self.pipes().join(format!("{worker}.in"))
+    }
+
     /// What is said to a running agent, one line each.
     pub fn task_pipe(&self, worker: &WorkerName, task: &TaskName) -> PathBuf {
         self.pipes().join(format!("{worker}_{task}.in"))
+    }
+
+    /// Into which commands for a worker are written.
+    pub fn commands(&self, worker: &WorkerName) -> PathBuf {
+        self.pipes().join(format!("{worker}.in"))
+    }
+
+    /// From which the events of a worker are read.
+    pub fn events(&self, worker: &WorkerName) -> PathBuf {
+        self.pipes().join(format!("{worker}.out"))
     }
 
     /// `artifacts/`.

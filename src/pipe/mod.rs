@@ -9,6 +9,7 @@
 //! | [`place`] | a pipe stands where it should, and nothing else |
 //! | [`inlet`] | the end on which we listen |
 //! | [`outlet`] | the end on which we speak, and answers to callers |
+//! | [`client`] | the caller's end: a command, and its answer |
 //!
 //! Invariants:
 //! - half a command is never carried out: a line is whole, of text, and within [`LINE_MAX`], or it is passed over;
@@ -17,6 +18,7 @@
 //!
 //! It deliberately does not know who carries a command out, or whether that is possible.
 
+pub mod client;
 pub mod event;
 pub mod framing;
 pub mod inlet;

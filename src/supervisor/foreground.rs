@@ -99,6 +99,8 @@ impl Foreground {
                 ("taken up again: its agent had lived on".to_owned(), Weight::Plain)
             }
             Event::Requeued => (format!("back in the queue{why}"), Weight::Warning),
+            Event::Retried => ("to be tried anew".to_owned(), Weight::Plain),
+            Event::Amended => (format!("changed while it waits{why}"), Weight::Plain),
             Event::Recovered => (format!("recovered{why}"), Weight::Warning),
             Event::Told => (format!("was told{why}"), Weight::Plain),
             Event::Interrupted => (format!("was interrupted{why}"), Weight::Plain),
@@ -214,6 +216,8 @@ const fn remark_weight(event: Event) -> Option<Weight> {
         | Event::Interrupted
         | Event::HandedOn
         | Event::Requeued
+        | Event::Retried
+        | Event::Amended
         | Event::Concluded
         | Event::Recovered
         | Event::Held

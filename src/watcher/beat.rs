@@ -207,6 +207,7 @@ impl Beat {
         let state_now = |state: &mut State| {
             state.status = shown.status;
             state.hold.clone_from(&shown.hold);
+            state.wanted.clone_from(&shown.wanted);
             state.set_aside = None;
             state.resume = shown.resume;
             state.running = shown.running.values().cloned().collect();
@@ -268,7 +269,8 @@ pub(super) fn write_heartbeat(ctx: &Ctx, me: &ProcessId, seq: u64, (status, acti
 
 fn status(core: &Core) -> WorkerStatus {
     match core.wanted() {
-        Wanted::Stop | Wanted::StopNow => WorkerStatus::Draining,
+        Wanted::Drain | Wanted::Stop | Wanted::StopNow => WorkerStatus::Draining,
+        Wanted::Pause => WorkerStatus::Paused,
         Wanted::Run if core.hold().is_some() => WorkerStatus::Degraded,
         Wanted::Run => WorkerStatus::Running,
     }

@@ -16,6 +16,7 @@
 //! | `verdicts` | filing what is no task |
 //! | `keeping` | its own rounds of retention, on a thread of its own |
 //! | `board` | what the face and `state.json` show |
+//! | `herald` | tells on the pipe for events what happens, and answers commands |
 //! | `ground` | what it stands on: its lock, its folders, room, its agent |
 //! | `tenure` | how long it may go on when its lock is in doubt (pure) |
 //!
@@ -37,6 +38,7 @@ mod effects;
 mod enter;
 mod face;
 mod ground;
+mod herald;
 pub mod hold;
 mod keeping;
 mod look;

@@ -217,7 +217,7 @@ impl Looping {
                 self.on_event(Event::TryNow);
             }
             Signal::Stop => {
-                let word = if self.core.wanted() == Wanted::Run { "stopping" } else { "stopping at once" };
+                let word = if self.core.wanted().is_stop() { "stopping at once" } else { "stopping" };
                 tracing::info!(running = self.runs.len(), "{word}");
                 self.on_event(Event::Asked(Wanted::Stop));
             }
@@ -373,7 +373,7 @@ impl Looping {
     fn follow(&mut self, lease: Lease, begin: Begin) {
         let (orders, told) = mpsc::unbounded_channel();
         // A worker that stops starts nothing any more, but it takes up what lives, to end it orderly.
-        let stopping = self.core.wanted() != Wanted::Run;
+        let stopping = self.core.wanted().is_stop();
         let begin = if stopping && begin == Begin::Start { Begin::PutBack } else { begin };
         let file = lease.file.clone();
         let running = Event::Running { file: file.clone(), name: lease.name.clone(), run: lease.run };

@@ -55,6 +55,10 @@ pub enum Event {
     Requeued,
     /// The task ended.
     Concluded,
+    /// An operator began a new life of a task that had ended.
+    Retried,
+    /// An operator changed a task that waits: held it, released it, edited it.
+    Amended,
     /// The task was found after a crash and dealt with.
     Recovered,
     /// The worker stopped claiming.
@@ -177,12 +181,15 @@ impl Line {
 
     /// The `id` that it should have.
     fn change(&self) -> Option<String> {
-        let word = match self.event {
-            Event::Claimed => "claimed",
-            Event::Started | Event::Resumed => "started",
-            Event::Requeued => "requeued",
-            Event::Concluded => "concluded",
+        // A task that never began has no attempt, and it ends once all the same.
+        let (word, attempt) = match self.event {
+            Event::Claimed => ("claimed", self.attempt?),
+            Event::Started | Event::Resumed => ("started", self.attempt?),
+            Event::Requeued => ("requeued", self.attempt?),
+            Event::Concluded => ("concluded", self.attempt.unwrap_or(0)),
+            Event::Retried => ("retried", self.attempt.unwrap_or(0)),
             Event::Adopted
+            | Event::Amended
             | Event::Turn
             | Event::Told
             | Event::Interrupted
@@ -200,7 +207,7 @@ impl Line {
             | Event::ResumeCompleted
             | Event::ResumeAbandoned => return None,
         };
-        Some(format!("{}:{}:{word}", self.run_id?, self.attempt?))
+        Some(format!("{}:{attempt}:{word}", self.run_id?))
     }
 
     /// The day it belongs to, `YYYY-MM-DD` in UTC.
