@@ -137,11 +137,6 @@ impl Layout {
         self.pipes().join(format!("{worker}_{task}.in"))
     }
 
-    /// Into which commands for a worker are written.
-    pub fn commands(&self, worker: &WorkerName) -> PathBuf {
-        self.pipes().join(format!("{worker}.in"))
-    }
-
     /// From which the events of a worker are read.
     pub fn events(&self, worker: &WorkerName) -> PathBuf {
         self.pipes().join(format!("{worker}.out"))

@@ -15,9 +15,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::config::{Exit, parse_duration};
-use crate::os::durable::Durability;
-use crate::spool::Disk;
-use crate::spool::hand_in::{hand_in, made_up_name};
+use crate::os::durable;
 use crate::task::{FileName, ParseError, Place, Spec, TaskFile, TaskName, WorkerName};
 
 use super::conclusion::{answer, exit_of, mourn, wait_for, warn_if_nobody_works};
@@ -237,9 +235,25 @@ fn or_keep<T>(field: &mut Option<T>, flag: Option<T>) {
 fn file_name(spec: &Spec, from: &Path) -> FileName {
     let given = from.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
     let named = || format!("{}.json", spec.id.as_ref()?).parse().ok();
-    given
-        .or_else(named)
-        .unwrap_or_else(|| made_up_name(spec.prompt.as_deref().unwrap_or("task"), Uuid::new_v4()))
+    given.or_else(named).unwrap_or_else(|| made_up(spec.prompt.as_deref().unwrap_or("task"), Uuid::new_v4()))
+}
+
+/// `say-hello-3f9a2c.json`: the first words of the prompt, and something to tell two of them apart.
+fn made_up(prompt: &str, salt: Uuid) -> FileName {
+    let plain: String = prompt
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' })
+        .collect();
+    let mut slug = String::new();
+    for word in plain.split_whitespace().take(4).filter(|word| word.len() <= 20) {
+        slug += word;
+        slug.push('-');
+    }
+    let slug = if slug.is_empty() { "task-" } else { &slug };
+    let salt = salt.simple().to_string();
+    let name = format!("{slug}{}.json", &salt[..6]);
+    #[expect(clippy::expect_used, reason = "letters, digits and hyphens with .json at the end")]
+    name.parse().expect("a file name")
 }
 
 /// A name that was given is not given twice among what waits and runs.
@@ -264,23 +278,46 @@ fn show(desk: &Desk, ready: &Ready) {
     desk.report.raw(&ready.task.to_bytes());
 }
 
-/// Writes a task under the first name that no task has, ended ones included, as far as it may be renamed; which.
+/// Writes a task so that it appears whole, and returns the name it got.
 fn write(desk: &Desk, ready: &Ready) -> Result<FileName, OperatorError> {
+    let temp = durable::beside(&ready.dir.join(ready.file.as_str()));
+    let written = durable::write_new(&temp, &ready.task.to_bytes(), None)
+        .and_then(|()| durable::sync_file(&temp))
+        .map_err(OperatorError::io("write", &temp))
+        .and_then(|()| publish(desk, ready, &temp));
+    if written.is_err() {
+        drop(durable::remove_if_there(&temp));
+    }
+    let file = written?;
+    durable::sync_dir(&ready.dir).map_err(OperatorError::io("sync", &ready.dir))?;
+    Ok(file)
+}
+
+/// Gives the file the first name that no task has, ended ones included, as far as it may be renamed.
+fn publish(desk: &Desk, ready: &Ready, temp: &Path) -> Result<FileName, OperatorError> {
     let places = look::all_places(&look::workers(&desk.layout)?);
     let is_known = |file: &FileName| {
         places
             .iter()
             .any(|(worker, place)| look::entry(&desk.layout, worker.as_ref(), *place, file).is_some())
     };
-    let others = (2..NAMES).map(|n| ready.file.numbered(n)).filter(|_| ready.can_be_renamed);
-    let names = std::iter::once(ready.file.clone())
-        .chain(others)
-        .filter(|file| !ready.can_be_renamed || !is_known(file));
-    let disk = Disk::new(desk.layout.root(), Durability::Full);
+    let numbered = (2..NAMES).map(|n| ready.file.numbered(n));
+    for file in std::iter::once(ready.file.clone()).chain(numbered) {
+        if ready.can_be_renamed && is_known(&file) {
+            continue;
+        }
+        let target = ready.dir.join(file.as_str());
+        match durable::rename_noreplace(temp, &target) {
+            Ok(()) => return Ok(file),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && ready.can_be_renamed => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(OperatorError::Taken { name: file.stem().to_owned(), path: target });
+            }
+            Err(error) => return Err(OperatorError::io("write", &target)(error)),
+        }
+    }
     let path = ready.dir.join(ready.file.as_str());
-    hand_in(&disk, &ready.dir, names, &ready.task.to_bytes())
-        .map_err(|error| OperatorError::io("write", &path)(error.source))?
-        .ok_or_else(|| OperatorError::Taken { name: ready.file.stem().to_owned(), path })
+    Err(OperatorError::Taken { name: ready.file.stem().to_owned(), path })
 }
 
 fn wait_for_all(desk: &Desk, called: &[TaskName]) -> Result<Exit, OperatorError> {
@@ -302,6 +339,18 @@ fn wait_for_all(desk: &Desk, called: &[TaskName]) -> Result<Exit, OperatorError>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_made_from_the_first_words() {
+        for (prompt, expected) in [
+            ("Say hello!", "say-hello-000000.json"),
+            ("../../etc/passwd", "etc-passwd-000000.json"),
+            ("漢字", "task-000000.json"),
+            ("one two three four five six", "one-two-three-four-000000.json"),
+        ] {
+            assert_eq!(made_up(prompt, Uuid::nil()).as_str(), expected);
+        }
+    }
 
     #[test]
     fn a_file_keeps_its_name_and_a_prompt_gets_its_id() {

@@ -11,7 +11,6 @@ use super::ctx::Ctx;
 use super::look::{self, Slot};
 use crate::agent::disposition::Holding;
 use crate::agent::trouble::{self, is_scarcity};
-use crate::pipe::reply::Reply;
 use crate::recovery::{ApplyError, LivingAgents, Policy, SystemHands, SystemWitness, recover_one};
 use crate::spool::{ClaimError, Claimed, Disk, Examined, Lease, Spool, Store};
 use crate::task::{Attempt, AttemptOutcome, FileName, HoldCause, Place, RunId, SessionId, TaskFile};
@@ -42,17 +41,6 @@ pub(super) enum Told {
     LookedThrough,
     /// A round of verdicts is over.
     Judged,
-    /// Something for whoever listens to the worker.
-    Event(Box<crate::pipe::event::Event>),
-    /// What became of a command that came on a pipe of a run: for whoever listens, and for whoever waits.
-    Answered {
-        /// The task.
-        subject: String,
-        /// The answer.
-        reply: Box<Reply>,
-        /// In which folder the caller waits, and on which pipe.
-        to: Option<(PathBuf, String)>,
-    },
 }
 
 /// How a file came to stand in `active/` with nobody at work on it.

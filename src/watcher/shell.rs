@@ -20,8 +20,6 @@ use crate::clock::Ticks;
 use crate::os::alarm::{self, Alarm};
 use crate::os::signals::Signal;
 use crate::os::watch::{Hint, Hints};
-use crate::pipe::outlet;
-use crate::pipe::reply::Reply;
 use crate::spool::found::FILE_LIMIT;
 use crate::spool::{Examined, Lease, Store};
 use crate::task::{FileName, Place, RunId, TaskFile};
@@ -284,17 +282,6 @@ impl Looping {
             Told::Scanned(scanner, finds) => self.on_scanned(scanner, finds),
             Told::LookedThrough => self.looks.done(&self.errands),
             Told::Judged => self.verdicts.done(&self.errands),
-            Told::Event(_) => {}
-            Told::Answered { reply, to, .. } => self.answered(&reply, to),
-        }
-    }
-
-    /// Writes an answer to whoever waits for it.
-    fn answered(&self, reply: &Reply, to: Option<(PathBuf, String)>) {
-        let Some((dir, name)) = to else { return };
-        let line = format!("{}\n", serde_json::json!({"type": "agent-worker.reply", "data": reply}));
-        if let Err(error) = outlet::answer(self.ctx.layout().root(), &dir, &name, &line) {
-            tracing::debug!(pipe = %name, error = %error, "an answer was not taken");
         }
     }
 

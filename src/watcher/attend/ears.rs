@@ -15,11 +15,12 @@ use std::time::Duration;
 
 use super::Run;
 use crate::clock::Ticks;
+use crate::config::PipeAccess;
 use crate::layout::Layout;
 use crate::os::folder::Folder;
 use crate::pipe::framing::{Framed, Unfit};
 use crate::pipe::inlet::Inlet;
-use crate::pipe::place::{Access, Notice, Place};
+use crate::pipe::place::{Notice, Place};
 use crate::task::WorkerName;
 
 /// Removes the pipes of runs that ended with a watcher before us: whoever finds one would speak to nobody. Only named pipes
@@ -46,10 +47,7 @@ pub(in crate::watcher) fn sweep(layout: &Layout, worker: &WorkerName) {
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The agent's own pipe is for the agent, which runs as we do.
-const OWN: Access = Access { mode: 0o600, group: None };
-
-/// The pipe for people.
-const PEOPLE: Access = Access { mode: 0o620, group: None };
+const OWN: PipeAccess = PipeAccess { mode: 0o600, group: None };
 
 /// Who said it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +93,7 @@ impl Ears {
         let mut pipes = vec![(Speaker::Agent, agent, OWN)];
         if !run.adopted {
             let people = layout.task_pipe(&run.lease.worker, &run.lease.name);
-            pipes.push((Speaker::People, people, PEOPLE));
+            pipes.push((Speaker::People, people, run.ctx.config.pipes));
         }
         let ears = pipes.into_iter().map(|(speaker, path, access)| Ear {
             speaker,

@@ -4,23 +4,18 @@
 //! - it is noted, durably, before the task is there: so that no crash makes the bound on their number wider;
 //! - the answer comes when the task is durable.
 
-use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use uuid::Uuid;
+use serde_json::{Map, Value, json};
 
 use super::Run;
 use crate::agent::handing::{self, Bounds};
 use crate::pipe::reply::Reply;
-use crate::spool::hand_in::{hand_in, made_up_name};
-use crate::spool::{Spool, StepError, Store};
+use crate::spool::fresh::{Fresh, file_name};
 use crate::task::text::shown;
-use crate::task::{FileName, Place, TaskFile};
+use crate::task::{Place, TaskFile};
 use crate::telemetry::journal::{self, Event as Noted};
-
-/// How many names are tried for a task whose own is taken.
-const NAMES: u32 = 100;
 
 impl Run {
     /// Hands on what `spec` asks for.
@@ -50,21 +45,24 @@ impl Run {
 
     async fn put(&self, task: TaskFile, dir: PathBuf) -> Reply {
         let to = task.spec.worker.as_ref().map_or("inbox", |it| it.as_str()).to_owned();
-        let file = made_up_name(task.spec.prompt.as_deref().unwrap_or("task"), Uuid::new_v4());
+        let file = file_name(&task.spec, Path::new(""));
         let noted = format!("{to}/{}", file.stem());
         let note = self.ctx.noter(Noted::HandedOn, move |line| line.reason = Some(noted));
         let (spool, lease) = (Arc::clone(&self.ctx.spool), self.lease.clone());
-        let done = tokio::task::spawn_blocking(move || {
+        let put = move || {
             note(&lease).map_err(|error| error.to_string())?;
-            dropped(&spool, &dir, &file, &task).map_err(|error| format!("{error}: {}", error.source))
-        });
-        match done.await.map_err(|error| error.to_string()).flatten() {
-            Ok(Some(file)) => {
+            let fresh = Fresh { dir: &dir, file, can_be_renamed: true, task: &task };
+            fresh.drop_into(spool.store(), |_| false).map_err(|error| {
+                let cause = std::error::Error::source(&error).map(|it| format!(": {it}")).unwrap_or_default();
+                format!("{error}{cause}")
+            })
+        };
+        match tokio::task::spawn_blocking(put).await.map_err(|error| error.to_string()).flatten() {
+            Ok(file) => {
                 tracing::info!(task = %self.lease.name, run_id = %self.lease.run, to = %to, file = %file, "the agent handed a task on");
                 Reply::done(format!("handed on to {to}"))
                     .with(json!({"task": file.stem(), "worker": to, "file": file.as_str()}))
             }
-            Ok(None) => Reply::refused(75, "no name was free for it").hinting("try again"),
             Err(error) => {
                 tracing::error!(task = %self.lease.name, run_id = %self.lease.run, error = %error, "a task that the agent hands on could not be written");
                 Reply::refused(75, format!("it could not be written: {error}")).hinting("try again later")
@@ -89,14 +87,4 @@ impl Run {
         let dir = layout.place(worker, Place::Pending);
         dir.is_dir().then_some(dir)
     }
-}
-
-fn dropped<S: Store>(
-    spool: &Spool<S>,
-    dir: &std::path::Path,
-    file: &FileName,
-    task: &TaskFile,
-) -> Result<Option<FileName>, StepError> {
-    let names = std::iter::once(file.clone()).chain((2..NAMES).map(|n| file.numbered(n)));
-    hand_in(spool.store(), dir, names, &task.to_bytes())
 }

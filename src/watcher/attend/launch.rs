@@ -52,6 +52,7 @@ impl Run {
             outbox: prepared.first[agent.sent..].to_vec(),
             course: Course::new(self.limits(), self.ctx.clock.ticks()),
             ears: Ears::of(self),
+            is_replay: false,
         };
         self.record_start(&agent.child.id, &prepared.cwd.path);
         let event = match prepared.begins {
@@ -80,6 +81,7 @@ impl Run {
             outbox: Vec::new(),
             course,
             ears: Ears::of(self),
+            is_replay: true,
         };
         self.ctx.metrics.adopted();
         self.ctx.note_owed(&self.lease);

@@ -11,15 +11,19 @@ use super::{Order, Run};
 use crate::agent::course::{Course, Order as Act};
 use crate::agent::disposition::Holding;
 use crate::agent::message;
-use crate::agent::stream::StreamEvent;
+use crate::agent::stream::{Assistant, StreamEvent};
 use crate::agent::tail::Tail;
 use crate::agent::verdict::{EndedBy, Exit};
 use crate::os::process::{ProcessId, signal};
+use crate::pipe::event::Kind;
+use crate::spool::Lease;
 use crate::task::TaskState;
 use crate::watcher::core::Event;
 use crate::watcher::ctx::WORKING;
 use crate::watcher::effects::Told;
+use crate::watcher::herald::Herald;
 use rustix::process::Signal;
+use serde_json::json;
 
 /// How often a stream is looked at without a hint.
 const LOOK: Duration = Duration::from_secs(2);
@@ -34,6 +38,8 @@ pub(super) struct Live {
     pub(super) outbox: Vec<u8>,
     pub(super) course: Course,
     pub(super) ears: Ears,
+    /// What was said before it was taken up is read, and was told already.
+    pub(super) is_replay: bool,
 }
 
 impl Live {
@@ -164,6 +170,7 @@ impl Run {
         let mut acts = Vec::new();
         let (mut began, mut turns) = (false, Vec::new());
         let course = &mut live.course;
+        let (herald, lease, is_replay) = (&self.ctx.herald, &self.lease, live.is_replay);
         let looked = live.tail.look(|event| match event {
             StreamEvent::Init(_) => {
                 began = true;
@@ -174,6 +181,7 @@ impl Run {
                 acts.extend(course.answered(now));
             }
             StreamEvent::TakenUp(message) => course.took_up(*message),
+            StreamEvent::Assistant(said) if !is_replay => tell_said(herald, lease, said),
             StreamEvent::Assistant(_)
             | StreamEvent::ToolResults(_)
             | StreamEvent::Retry(_)
@@ -202,6 +210,7 @@ impl Run {
             acts.extend(live.course.end(EndedBy::HopelessWait, now));
         }
         self.act(acts, live);
+        live.is_replay &= looked.as_ref().is_ok_and(|it| it.more);
         looked.map(|looked| looked.more)
     }
 
@@ -268,6 +277,19 @@ impl Run {
         if let Err(error) = signal(process, number) {
             tracing::debug!(task = %self.lease.name, pid = process.pid, error = %error, "the agent is gone already");
         }
+    }
+}
+
+/// Tells whoever listens to the worker what the agent says and does; what its subagents say is theirs.
+fn tell_said(herald: &Herald, lease: &Lease, said: &Assistant) {
+    if said.is_subagent || said.error.is_some() {
+        return;
+    }
+    if !said.text.is_empty() {
+        herald.tell_of(Kind::Turn, lease, || json!({"text": said.text}));
+    }
+    for tool in &said.tools {
+        herald.tell_of(Kind::Tool, lease, || json!({"tool": tool.name, "input": tool.brief}));
     }
 }
 

@@ -6,38 +6,14 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use super::Run;
 use super::ears::Speaker;
 use super::listen::Live;
 use super::order::Answer;
-use crate::pipe::event::{Event, Kind};
+use crate::pipe::event::Kind;
 use crate::pipe::reply::Reply;
 use crate::pipe::words::{self, Op, Refusal, Request};
-use crate::task::TaskName;
-use crate::watcher::effects::Told;
-
-/// Who asked for something, and waits.
-#[derive(Clone, Debug)]
-pub(super) struct Caller {
-    tell: mpsc::UnboundedSender<Told>,
-    subject: TaskName,
-    op: Option<Op>,
-    id: Option<String>,
-    reply_to: Option<(PathBuf, String)>,
-}
-
-impl Caller {
-    /// Answers.
-    pub(super) fn answer(self, reply: Reply) {
-        let op = self.op.map(|op| op.as_str().to_owned()).or(reply.op);
-        let reply = Reply { op, id: self.id.or(reply.id), ..reply };
-        let subject = self.subject.to_string();
-        // The loop has left only if the whole program ends.
-        self.tell.send(Told::Answered { subject, reply: Box::new(reply), to: self.reply_to }).ok();
-    }
-}
 
 impl Run {
     /// Takes in what was said on the run's pipes.
@@ -45,7 +21,7 @@ impl Run {
         let heard = live.ears.hear(self.ctx.clock.ticks());
         for notice in heard.notices {
             tracing::warn!(task = %self.lease.name, remedy = notice.remedy, "{}", notice.message);
-            self.tell_all(Kind::Warning, json!({"message": notice.message, "remedy": notice.remedy}));
+            self.ctx.herald.warn(&notice.message, Some(notice.remedy));
         }
         for (speaker, unfit) in heard.unfit {
             let by = if speaker == Speaker::Agent { "its agent" } else { "somebody" };
@@ -69,7 +45,7 @@ impl Run {
             Ok(None) => return,
             Err(refusal) => return self.not_understood(&refusal, dir),
         };
-        let caller = self.caller(&request, dir);
+        let caller = self.ctx.herald.asker_in(&request, dir);
         let task = request.task.as_deref().unwrap_or(self.lease.name.as_str());
         let full = format!("{}/{}", self.lease.worker, self.lease.name);
         if ![self.lease.name.as_str(), self.lease.file.as_str(), &full].contains(&task) {
@@ -99,7 +75,7 @@ impl Run {
             Ok(None) => return,
             Err(refusal) => return self.not_understood(&refusal, dir),
         };
-        let caller = self.caller(&request, dir);
+        let caller = self.ctx.herald.asker_in(&request, dir);
         let reply = match request.op {
             Op::Submit => self.hand_on(&request.spec.unwrap_or_default()).await,
             Op::Status => self.status(),
@@ -132,38 +108,13 @@ impl Run {
             running.progress = Some(said.clone());
         }
         tracing::info!(task = %self.lease.name, run_id = %self.lease.run, text = %said, "the agent reports");
-        self.tell_all(Kind::Progress, json!({"text": said}));
+        self.ctx.herald.tell_of(Kind::Progress, &self.lease, || json!({"text": said}));
         Reply::done("noted")
-    }
-
-    /// Tells whoever listens to the worker.
-    pub(super) fn tell_all(&self, kind: Kind, mut data: Value) {
-        data["run_id"] = json!(self.lease.run);
-        data["attempt"] = json!(self.lease.number());
-        let event = Event::new(kind, Some(self.lease.name.to_string()), self.ctx.clock.wall(), data);
-        self.tell.send(Told::Event(Box::new(event))).ok();
-    }
-
-    fn caller(&self, request: &Request, dir: PathBuf) -> Caller {
-        Caller {
-            tell: self.tell.clone(),
-            subject: self.lease.name.clone(),
-            op: Some(request.op),
-            id: request.id.clone(),
-            reply_to: request.reply_to.clone().map(|name| (dir, name)),
-        }
     }
 
     fn not_understood(&self, refusal: &Refusal, dir: PathBuf) {
         tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, "not understood on a pipe of the run: {refusal}");
-        let caller = Caller {
-            tell: self.tell.clone(),
-            subject: self.lease.name.clone(),
-            op: refusal.op,
-            id: refusal.id.clone(),
-            reply_to: refusal.reply_to.clone().map(|name| (dir, name)),
-        };
-        caller.answer(Reply::not_understood(refusal));
+        self.ctx.herald.refuse_in(refusal, dir);
     }
 }
 
