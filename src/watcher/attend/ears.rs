@@ -72,6 +72,8 @@ struct Ear {
 pub(super) struct Ears {
     ears: Vec<Ear>,
     next: Ticks,
+    /// What was noticed before anybody asked.
+    early: Vec<Notice>,
 }
 
 /// What was heard.
@@ -100,7 +102,14 @@ impl Ears {
             inlet: Inlet::new(Place::new(layout.root(), &path, access)),
             trouble: None,
         });
-        Self { ears: ears.collect(), next: Ticks::default() }
+        Self { ears: ears.collect(), next: Ticks::default(), early: Vec::new() }
+    }
+
+    /// Makes the agent's own pipe, which is there before the agent is.
+    pub(super) fn open_own(&mut self, now: Ticks) {
+        for ear in self.ears.iter_mut().filter(|ear| ear.speaker == Speaker::Agent) {
+            ear.look(now, &mut self.early, &mut Vec::new());
+        }
     }
 
     /// Waits until something is said.
@@ -130,7 +139,7 @@ impl Ears {
 
     /// Takes in what was said, and sees now and then that the pipes stand where they should.
     pub(super) fn hear(&mut self, now: Ticks) -> Heard {
-        let mut heard = Heard::default();
+        let mut heard = Heard { notices: std::mem::take(&mut self.early), ..Heard::default() };
         let is_due = now >= self.next;
         if is_due {
             self.next = now.plus(LOOK);
