@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{ConfigError, Exit};
+use crate::pipe::client::AskError;
 use crate::task::ParseError;
 
 /// The error of a verb.
@@ -71,12 +72,9 @@ pub enum OperatorError {
         /// What was asked for.
         verb: String,
     },
-    /// Nobody answered.
-    #[error("the worker did not answer on `{}`", .pipe.display())]
-    Unanswered {
-        /// Where it was asked.
-        pipe: PathBuf,
-    },
+    /// A worker was asked, and did not answer.
+    #[error(transparent)]
+    Ask(#[from] AskError),
     /// The settings.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -115,7 +113,8 @@ impl OperatorError {
             | Self::Taken { .. } => Exit::Data,
             Self::NotLaidOut { .. } => Exit::Unavailable,
             Self::Wish { .. } => Exit::Usage,
-            Self::Busy { .. } | Self::Unanswered { .. } => Exit::TryAgain,
+            Self::Busy { .. } => Exit::TryAgain,
+            Self::Ask(error) => exit_of_ask(error),
             Self::Inside { .. } => Exit::Denied,
             Self::Config(error) => error.exit(),
             Self::Io { source, .. } => Exit::of_io(source),
@@ -146,11 +145,29 @@ impl OperatorError {
                 "what an agent can do: `agentctl submit PROMPT` hands a task on, `agentctl status`, `agentctl progress TEXT`"
                     .to_owned(),
             ),
-            Self::Unanswered { .. } => Some(
-                "its watcher is away, or busy; it may have been done all the same: look before you ask again".to_owned(),
-            ),
+            Self::Ask(error) => Some(hint_of_ask(error).to_owned()),
             Self::Config(error) => error.hint(),
             Self::NotATask { .. } | Self::Wish { .. } | Self::Io { .. } => None,
         }
+    }
+}
+
+fn exit_of_ask(error: &AskError) -> Exit {
+    match error {
+        AskError::Nobody { .. } | AskError::NoPipe { .. } => Exit::Unavailable,
+        AskError::TooLong { .. } => Exit::Usage,
+        AskError::Unanswered { .. } => Exit::TryAgain,
+        AskError::Io { source, .. } => Exit::of_io(source),
+    }
+}
+
+const fn hint_of_ask(error: &AskError) -> &'static str {
+    match error {
+        AskError::Nobody { .. } => "its watcher does not run, or is just being started; try again",
+        AskError::NoPipe { .. } | AskError::Io { .. } => {
+            "the worker's log tells what is wrong with its pipes"
+        }
+        AskError::TooLong { .. } => "write the rest into a file, and name that in the prompt",
+        AskError::Unanswered { .. } => "it may have been done all the same: look before you ask again",
     }
 }
