@@ -7,7 +7,9 @@ use clap::{Parser, Subcommand};
 
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
-use crate::operator::{Desk, doctor, fsck, list, logs, prune, show, status, submit, wait};
+use crate::operator::{
+    Desk, OperatorError, doctor, fsck, inside, list, logs, prune, show, status, submit, wait,
+};
 use crate::os::inherited;
 
 use super::parse;
@@ -54,6 +56,8 @@ pub enum Verb {
     Doctor(doctor::DoctorArgs),
     /// Whether the tree keeps its promises, and what mends it
     Fsck(fsck::FsckArgs),
+    /// What an agent reports about itself
+    Progress(inside::ProgressArgs),
 }
 
 /// Runs `agentctl` with `args`, the program first.
@@ -65,19 +69,44 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
     };
     let root = parsed.root.as_deref().filter(|root| !root.is_empty()).unwrap_or("/shared");
     let desk = Desk::new(Path::new(root), SystemClock::shared(), env.clone());
-    let done = match &parsed.verb {
-        Verb::Submit(args) => submit::run(&desk, args),
-        Verb::Status(args) => status::run(&desk, args),
-        Verb::List(args) => list::run(&desk, args),
-        Verb::Show(args) => show::run(&desk, args),
-        Verb::Logs(args) => logs::run(&desk, args),
-        Verb::Wait(args) => wait::run(&desk, args),
-        Verb::Prune(args) => prune::run(&desk, args),
-        Verb::Doctor(args) => doctor::run(&desk, args),
-        Verb::Fsck(args) => fsck::run(&desk, args),
+    let done = match inside::pipe(&desk) {
+        Some(pipe) => inside(&desk, &pipe, &parsed.verb),
+        None => outside(&desk, &parsed.verb),
     };
     done.unwrap_or_else(|error| {
         desk.report.error(&error, error.hint().as_deref());
         error.exit()
     })
+}
+
+fn outside(desk: &Desk, verb: &Verb) -> Result<Exit, OperatorError> {
+    match verb {
+        Verb::Submit(args) => submit::run(desk, args),
+        Verb::Status(args) => status::run(desk, args),
+        Verb::List(args) => list::run(desk, args),
+        Verb::Show(args) => show::run(desk, args),
+        Verb::Logs(args) => logs::run(desk, args),
+        Verb::Wait(args) => wait::run(desk, args),
+        Verb::Prune(args) => prune::run(desk, args),
+        Verb::Doctor(args) => doctor::run(desk, args),
+        Verb::Fsck(args) => fsck::run(desk, args),
+        Verb::Progress(args) => inside::progress(desk, args),
+    }
+}
+
+/// Inside of an agent: through its pipe, or not at all.
+fn inside(desk: &Desk, pipe: &Path, verb: &Verb) -> Result<Exit, OperatorError> {
+    let refused = |verb: &str| Err(OperatorError::Inside { verb: verb.to_owned() });
+    match verb {
+        Verb::Submit(args) => inside::submit(desk, pipe, args),
+        Verb::Status(args) => inside::status(desk, pipe, args.json),
+        Verb::Progress(args) => inside::progress(desk, args),
+        Verb::List(_) => refused("list"),
+        Verb::Show(_) => refused("show"),
+        Verb::Logs(_) => refused("logs"),
+        Verb::Wait(_) => refused("wait"),
+        Verb::Prune(_) => refused("prune"),
+        Verb::Doctor(_) => refused("doctor"),
+        Verb::Fsck(_) => refused("fsck"),
+    }
 }

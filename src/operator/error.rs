@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{ConfigError, Exit};
+use crate::pipe::client::AskError;
 use crate::task::ParseError;
 
 /// The error of a verb.
@@ -65,6 +66,15 @@ pub enum OperatorError {
         /// What is locked.
         path: PathBuf,
     },
+    /// Not inside of an agent.
+    #[error("inside of an agent `agentctl {verb}` is not allowed")]
+    Inside {
+        /// What was asked for.
+        verb: String,
+    },
+    /// A worker was asked, and did not answer.
+    #[error(transparent)]
+    Ask(#[from] AskError),
     /// The settings.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -104,6 +114,8 @@ impl OperatorError {
             Self::NotLaidOut { .. } => Exit::Unavailable,
             Self::Wish { .. } => Exit::Usage,
             Self::Busy { .. } => Exit::TryAgain,
+            Self::Ask(error) => exit_of_ask(error),
+            Self::Inside { .. } => Exit::Denied,
             Self::Config(error) => error.exit(),
             Self::Io { source, .. } => Exit::of_io(source),
         }
@@ -129,8 +141,33 @@ impl OperatorError {
                 Some("are you in the group that may work on this root?".to_owned())
             }
             Self::Busy { .. } => Some("a worker's own round, most likely; it is over in minutes".to_owned()),
+            Self::Inside { .. } => Some(
+                "what an agent can do: `agentctl submit PROMPT` hands a task on, `agentctl status`, `agentctl progress TEXT`"
+                    .to_owned(),
+            ),
+            Self::Ask(error) => Some(hint_of_ask(error).to_owned()),
             Self::Config(error) => error.hint(),
             Self::NotATask { .. } | Self::Wish { .. } | Self::Io { .. } => None,
         }
+    }
+}
+
+fn exit_of_ask(error: &AskError) -> Exit {
+    match error {
+        AskError::Nobody { .. } | AskError::NoPipe { .. } => Exit::Unavailable,
+        AskError::TooLong { .. } => Exit::Usage,
+        AskError::Unanswered { .. } => Exit::TryAgain,
+        AskError::Io { source, .. } => Exit::of_io(source),
+    }
+}
+
+const fn hint_of_ask(error: &AskError) -> &'static str {
+    match error {
+        AskError::Nobody { .. } => "its watcher does not run, or is just being started; try again",
+        AskError::NoPipe { .. } | AskError::Io { .. } => {
+            "the worker's log tells what is wrong with its pipes"
+        }
+        AskError::TooLong { .. } => "write the rest into a file, and name that in the prompt",
+        AskError::Unanswered { .. } => "it may have been done all the same: look before you ask again",
     }
 }

@@ -13,6 +13,7 @@ pub mod doctor;
 mod error;
 mod find;
 pub mod fsck;
+pub mod inside;
 pub mod list;
 pub mod logs;
 mod look;

@@ -9,6 +9,7 @@
 //! | refile, mend papers | `mending` |
 //! | rename aside, and which names are free | `names` |
 //! | stage, unstage | `release` |
+//! | cancel, amend, renew | [`super::waiting`] |
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;

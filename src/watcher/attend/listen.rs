@@ -6,18 +6,24 @@ use std::time::Duration;
 
 use tokio::net::unix::pipe;
 
+use super::ears::Ears;
 use super::{Order, Run};
 use crate::agent::course::{Course, Order as Act};
 use crate::agent::disposition::Holding;
 use crate::agent::message;
-use crate::agent::stream::StreamEvent;
+use crate::agent::stream::{Assistant, StreamEvent};
 use crate::agent::tail::Tail;
 use crate::agent::verdict::{EndedBy, Exit};
 use crate::os::process::{ProcessId, signal};
+use crate::pipe::event::Kind;
+use crate::spool::Lease;
 use crate::task::TaskState;
 use crate::watcher::core::Event;
+use crate::watcher::ctx::WORKING;
 use crate::watcher::effects::Told;
+use crate::watcher::herald::Herald;
 use rustix::process::Signal;
+use serde_json::json;
 
 /// How often a stream is looked at without a hint.
 const LOOK: Duration = Duration::from_secs(2);
@@ -31,6 +37,9 @@ pub(super) struct Live {
     pub(super) stdin: Option<pipe::Sender>,
     pub(super) outbox: Vec<u8>,
     pub(super) course: Course,
+    pub(super) ears: Ears,
+    /// What was said before it was taken up is read, and was told already.
+    pub(super) is_replay: bool,
 }
 
 impl Live {
@@ -59,10 +68,11 @@ impl Run {
             match self.wait(live, wait).await {
                 Woken::Ended(exit) => break exit,
                 Woken::Told(Some(Order::TakeBack(path))) => self.take_back(path).await,
-                Woken::Told(order) => self.told(order.as_ref(), live),
+                Woken::Told(order) => self.told(order, live),
                 Woken::Writable => flush(live),
                 Woken::Time => {}
             }
+            self.heed(live).await;
             self.guard().await;
             if self.lost {
                 let acts = live.course.kill(EndedBy::Stop, self.ctx.clock.ticks());
@@ -84,6 +94,7 @@ impl Run {
             let acts = live.course.tick(heard_until);
             self.act(acts, live);
         };
+        live.ears.close();
         self.hear_the_rest(live).await?;
         live.stdin = None;
         Some((exit, live.course.ended_by()))
@@ -146,26 +157,33 @@ impl Run {
             exit = &mut live.exit => Woken::Ended(exit),
             order = self.orders.recv() => Woken::Told(order),
             () = writable => Woken::Writable,
+            () = live.ears.readable() => Woken::Time,
             () = tokio::time::sleep(wait) => Woken::Time,
         }
     }
 
     fn next_look(&self, live: &Live) -> Duration {
-        live.course.next_moment().since(self.ctx.clock.ticks()).min(LOOK)
+        live.course.next_moment().min(live.ears.due()).since(self.ctx.clock.ticks()).min(LOOK)
     }
 
     /// Reads what is new; whether there is more.
     fn hear(&mut self, live: &mut Live) -> std::io::Result<bool> {
         let now = self.ctx.clock.ticks();
         let mut acts = Vec::new();
-        let mut answered = false;
+        let (mut began, mut turns) = (false, Vec::new());
         let course = &mut live.course;
+        let (herald, lease, is_replay) = (&self.ctx.herald, &self.lease, live.is_replay);
         let looked = live.tail.look(|event| match event {
-            StreamEvent::Init(_) => course.turn_began(),
-            StreamEvent::Result(_) => {
-                answered = true;
+            StreamEvent::Init(_) => {
+                began = true;
+                course.turn_began();
+            }
+            StreamEvent::Result(result) => {
+                turns.push(result.clone());
                 acts.extend(course.answered(now));
             }
+            StreamEvent::TakenUp(message) => course.took_up(*message),
+            StreamEvent::Assistant(said) if !is_replay => tell_said(herald, lease, said),
             StreamEvent::Assistant(_)
             | StreamEvent::ToolResults(_)
             | StreamEvent::Retry(_)
@@ -176,8 +194,11 @@ impl Run {
             | StreamEvent::Other
             | StreamEvent::Garbage => {}
         });
-        if answered {
-            self.completing();
+        for turn in &turns {
+            self.note_turn(turn);
+        }
+        if began || !turns.is_empty() {
+            self.show_progress(live.course.has_answered());
         }
         if looked.as_ref().is_ok_and(|it| it.cut) {
             tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, "the agent cut its own output short; reading it from its start again");
@@ -191,12 +212,13 @@ impl Run {
             acts.extend(live.course.end(EndedBy::HopelessWait, now));
         }
         self.act(acts, live);
+        live.is_replay &= looked.as_ref().is_ok_and(|it| it.more);
         looked.map(|looked| looked.more)
     }
 
-    fn completing(&self) {
+    fn show_progress(&self, has_answered: bool) {
         if let Some(running) = self.ctx.board.show().running.get_mut(&self.lease.file) {
-            running.state = TaskState::Completing;
+            running.state = if has_answered { TaskState::Completing } else { WORKING };
         }
     }
 
@@ -207,10 +229,16 @@ impl Run {
         }
     }
 
-    fn told(&mut self, order: Option<&Order>, live: &mut Live) {
+    fn told(&mut self, order: Option<Order>, live: &mut Live) {
         let now = self.ctx.clock.ticks();
         let acts = match order {
             Some(Order::Look | Order::TakeBack(_)) => Vec::new(),
+            Some(Order::Tell { text, answer }) => {
+                self.tell(&text, answer, live);
+                Vec::new()
+            }
+            Some(Order::Interrupt { text, answer }) => self.interrupt(text.as_deref(), answer, live),
+            Some(Order::Cancel { reason, answer }) => self.cancel(reason, answer, live),
             Some(Order::Stop) | None => live.course.end(EndedBy::Stop, now),
             Some(Order::Kill) => {
                 self.hurry = true;
@@ -220,7 +248,7 @@ impl Run {
         self.act(acts, live);
     }
 
-    fn act(&self, acts: Vec<Act>, live: &mut Live) {
+    pub(super) fn act(&self, acts: Vec<Act>, live: &mut Live) {
         for act in acts {
             if matches!(act, Act::Interrupt | Act::Terminate | Act::Kill) {
                 live.tail.evidence.ask_to_end();
@@ -254,8 +282,21 @@ impl Run {
     }
 }
 
+/// Tells whoever listens to the worker what the agent says and does; what its subagents say is theirs.
+fn tell_said(herald: &Herald, lease: &Lease, said: &Assistant) {
+    if said.is_subagent || said.error.is_some() {
+        return;
+    }
+    if !said.text.is_empty() {
+        herald.tell_of(Kind::Turn, lease, || json!({"text": said.text}));
+    }
+    for tool in &said.tools {
+        herald.tell_of(Kind::Tool, lease, || json!({"tool": tool.name, "input": tool.brief}));
+    }
+}
+
 /// Writes what waits to be said, as far as the pipe takes it.
-fn flush(live: &mut Live) {
+pub(super) fn flush(live: &mut Live) {
     while let Some(stdin) = live.stdin.as_ref().filter(|_| !live.outbox.is_empty()) {
         match stdin.try_write(&live.outbox) {
             Ok(n) => drop(live.outbox.drain(..n)),
