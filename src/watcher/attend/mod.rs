@@ -59,7 +59,7 @@ pub(super) struct Run {
     /// How many tasks its agent has handed on, once that was counted.
     handed: Option<u32>,
     /// Who waits for its end, and for which.
-    closing: Vec<(steer::Closing, order::Answer)>,
+    closing: Vec<(steer::Closing, Answer)>,
     /// Another worker has it now.
     lost: bool,
     /// When it was begun to be listened to.
