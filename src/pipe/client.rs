@@ -245,7 +245,10 @@ mod tests {
     }
 
     fn event(reply: &Reply) -> String {
-        format!("{}\n", serde_json::json!({"specversion": "1.0", "type": "agent-worker.reply", "data": reply}))
+        format!(
+            "{}\n",
+            serde_json::json!({"specversion": "1.0", "type": "agent-worker.reply", "data": reply})
+        )
     }
 
     #[test]
