@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
 use crate::operator::{
-    Desk, OperatorError, cancel, hold, inside, list, logs, pause, prune, retry, show, status, submit, tell,
-    wait,
+    Desk, OperatorError, attach, cancel, edit, hold, inside, list, logs, pause, prune, retry, show, status,
+    submit, tell, wait,
 };
 use crate::os::inherited;
 
@@ -59,6 +59,10 @@ pub enum Verb {
     Hold(hold::HoldArgs),
     /// Let held tasks be taken
     Release(hold::ReleaseArgs),
+    /// Edit a waiting task in your editor
+    Edit(edit::EditArgs),
+    /// Go on with the session of a task, at the terminal
+    Attach(attach::AttachArgs),
     /// Have workers take no new tasks
     Pause(pause::PauseArgs),
     /// Have workers take tasks again
@@ -106,6 +110,8 @@ fn outside(desk: &Desk, verb: &Verb) -> Result<Exit, OperatorError> {
         Verb::Retry(args) => retry::run(desk, args),
         Verb::Hold(args) => hold::hold(desk, args),
         Verb::Release(args) => hold::release(desk, args),
+        Verb::Edit(args) => edit::run(desk, args),
+        Verb::Attach(args) => attach::run(desk, args),
         Verb::Pause(args) => pause::pause(desk, args),
         Verb::Resume(args) => pause::resume(desk, args),
         Verb::Drain(args) => pause::drain(desk, args),
@@ -131,6 +137,8 @@ fn inside(desk: &Desk, pipe: &Path, verb: &Verb) -> Result<Exit, OperatorError> 
         Verb::Retry(_) => refused("retry"),
         Verb::Hold(_) => refused("hold"),
         Verb::Release(_) => refused("release"),
+        Verb::Edit(_) => refused("edit"),
+        Verb::Attach(_) => refused("attach"),
         Verb::Pause(_) => refused("pause"),
         Verb::Resume(_) => refused("resume"),
         Verb::Drain(_) => refused("drain"),

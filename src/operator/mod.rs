@@ -8,9 +8,11 @@
 //! It deliberately does not know how a task is run: it sees files, locks and streams as anybody could.
 
 mod act;
+pub mod attach;
 pub mod cancel;
 mod conclusion;
 mod desk;
+pub mod edit;
 mod error;
 mod find;
 pub mod hold;

@@ -90,7 +90,7 @@ pub(super) fn run(desk: &Desk, deed: &Deed, seen: &[Seen], manner: Manner) -> Re
 }
 
 /// What is to be done to one task.
-fn plan(desk: &Desk, deed: &Deed, seen: &Seen) -> Result<Act, OperatorError> {
+pub(super) fn plan(desk: &Desk, deed: &Deed, seen: &Seen) -> Result<Act, OperatorError> {
     plan::decide(deed, &Target::of(seen), way(desk, seen)?)
 }
 
