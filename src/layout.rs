@@ -137,6 +137,11 @@ impl Layout {
         self.pipes().join(format!("{worker}_{task}.in"))
     }
 
+    /// From which the events of a worker are read.
+    pub fn events(&self, worker: &WorkerName) -> PathBuf {
+        self.pipes().join(format!("{worker}.out"))
+    }
+
     /// `artifacts/`.
     pub fn artifacts(&self) -> PathBuf {
         self.root.join("artifacts")

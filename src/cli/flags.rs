@@ -42,6 +42,18 @@ pub struct LogFlags {
     pub debug: bool,
 }
 
+/// Who may use the pipes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Pipes")]
+pub struct PipeFlags {
+    /// The mode of the pipes for commands; those who may write there may read the events [default: 0620]
+    #[arg(long, env = "PIPE_MODE", value_name = "MODE", hide_env_values = true)]
+    pub pipe_mode: Option<String>,
+    /// Their group [default: that of the folder]
+    #[arg(long, env = "PIPE_GROUP", value_name = "GROUP", hide_env_values = true)]
+    pub pipe_group: Option<String>,
+}
+
 /// How long what is done with is kept.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Retention")]

@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::near::nearest;
 
 /// Every key that may stand in a file: the long flags with underscores.
-pub const KEYS: [&str; 58] = [
+pub const KEYS: [&str; 60] = [
     "root",
     "worker",
     "workers",
@@ -62,6 +62,8 @@ pub const KEYS: [&str; 58] = [
     "retention_every",
     "log_max_mb",
     "log_keep",
+    "pipe_mode",
+    "pipe_group",
     "batch_size",
     "delay",
     "max_failure_rate",

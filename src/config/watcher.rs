@@ -12,6 +12,7 @@ use super::durability::Durability;
 use super::duration::parse_duration;
 use super::environment::Environment;
 use super::error::ConfigError;
+use super::pipes::PipeAccess;
 use super::retention::Retention;
 use super::settings::Settings;
 use super::size::parse_size;
@@ -211,6 +212,8 @@ pub struct WatcherConfig {
     pub otlp_endpoint: Option<String>,
     /// How long what is done with is kept.
     pub retention: Retention,
+    /// Who may use the pipes.
+    pub pipes: PipeAccess,
 }
 
 impl WatcherConfig {
@@ -251,6 +254,7 @@ impl WatcherConfig {
             traces_exporter: settings.take_optional("traces_exporter", text)?,
             otlp_endpoint: settings.take_optional("otlp_endpoint", text)?,
             retention: Retention::resolve(settings)?,
+            pipes: PipeAccess::resolve(settings)?,
             worker,
             debug,
             log,

@@ -13,6 +13,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::json;
 use tokio::io::Interest;
@@ -39,7 +40,7 @@ pub enum Listener {
 pub struct Outlet {
     place: Place,
     teller: Teller,
-    open: Option<(Sender, Inode)>,
+    open: Option<(Arc<Sender>, Inode)>,
     /// How many went lost since the last one that was read.
     lost: u64,
     /// How many went lost since the start.
@@ -65,21 +66,20 @@ impl Outlet {
             Err(error) => return Err(error),
         };
         match Sender::from_file(file) {
-            Ok(pipe) => self.open = Some((pipe, inode)),
+            Ok(pipe) => self.open = Some((Arc::new(pipe), inode)),
             Err(source) => return Err(self.place.failed("could not wait for the pipe", source)),
         }
         Ok(Listener::New)
     }
 
-    /// Waits until the reader has left; for ever, if there is none. That it can write again is never waited for.
-    pub async fn left(&mut self) {
-        match &self.open {
-            Some((pipe, _)) => match pipe.ready(Interest::ERROR).await {
-                Ok(_) => self.open = None,
-                Err(_) => std::future::pending().await,
-            },
-            None => std::future::pending().await,
-        }
+    /// What is open, for [`left`].
+    pub fn pipe(&self) -> Option<Arc<Sender>> {
+        self.open.as_ref().map(|(pipe, _)| Arc::clone(pipe))
+    }
+
+    /// Its reader has left.
+    pub fn close(&mut self, pipe: Option<&Arc<Sender>>) {
+        self.open.take_if(|(open, _)| pipe.is_some_and(|it| Arc::ptr_eq(open, it)));
     }
 
     /// Whether somebody listens, as far as is known.
@@ -146,7 +146,7 @@ impl Outlet {
 
     fn write(&mut self, line: &str) -> bool {
         let Some((pipe, _)) = &self.open else { return false };
-        match write_once(pipe, line.as_bytes()) {
+        match write_once(pipe.as_ref(), line.as_bytes()) {
             Ok(whole) => whole,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(_) => {
@@ -154,6 +154,14 @@ impl Outlet {
                 false
             }
         }
+    }
+}
+
+/// Waits until the reader has left; for ever, if there is none. That it can be written again is never waited for.
+pub async fn left(pipe: Option<&Sender>) {
+    match pipe {
+        Some(pipe) if pipe.ready(Interest::ERROR).await.is_ok() => {}
+        Some(_) | None => std::future::pending().await,
     }
 }
 
@@ -281,7 +289,9 @@ mod tests {
         let reader = rig.reader();
         rig.look();
         drop(reader);
-        tokio::time::timeout(Duration::from_secs(60), rig.outlet.left()).await.unwrap();
+        let pipe = rig.outlet.pipe();
+        tokio::time::timeout(Duration::from_secs(60), left(pipe.as_deref())).await.unwrap();
+        rig.outlet.close(pipe.as_ref());
         assert!(!rig.outlet.is_heard());
         let reader = rig.reader();
         assert_eq!(rig.look(), Listener::New);

@@ -12,29 +12,13 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use crate::config::PipeAccess as Access;
 use crate::os::folder::{End, Folder, Held, Inode, Look};
 
 /// How many things are moved aside before somebody has to look.
 const ASIDE_MAX: u32 = 999;
 /// How often the place is looked at again when somebody is faster.
 const TRIES: u32 = 5;
-
-/// Who may use a pipe, besides its owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Access {
-    /// Its mode.
-    pub mode: u32,
-    /// Its group; else that of the folder.
-    pub group: Option<u32>,
-}
-
-impl Access {
-    /// The same people, for a pipe from which they read instead of writing into it.
-    #[must_use]
-    pub const fn to_read(self) -> Self {
-        Self { mode: (self.mode & 0o600) | ((self.mode & 0o022) << 1), ..self }
-    }
-}
 
 /// Why there is no pipe.
 #[derive(Debug, thiserror::Error)]
@@ -286,13 +270,6 @@ mod tests {
         assert_eq!(root.names(), ["marie.in"]);
         place.remove();
         assert!(root.names().is_empty());
-    }
-
-    #[test]
-    fn whoever_may_write_into_the_one_may_read_from_the_other() {
-        for (mode, to_read) in [(0o620, 0o640), (0o600, 0o600), (0o622, 0o644), (0o660, 0o640)] {
-            assert_eq!(Access { mode, group: None }.to_read().mode, to_read, "{mode:o}");
-        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod claim;
 pub mod disk;
 mod filing;
 pub mod found;
+pub mod fresh;
 pub mod identity;
 pub mod input;
 #[cfg(feature = "test-support")]

@@ -81,6 +81,11 @@ impl Queue {
         self.heads.get(&(place, file.clone()))
     }
 
+    /// The first one that is meant, wherever it waits. It costs the backlog.
+    pub fn find(&self, is_meant: impl Fn(&Head) -> bool) -> Option<&Head> {
+        self.heads.values().find(|head| is_meant(head))
+    }
+
     /// The first task in order that may start now and that `fits`.
     pub fn next(&mut self, now: Timestamp, fits: impl Fn(&Head) -> bool) -> Option<&Head> {
         self.promote(now);

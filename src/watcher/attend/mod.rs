@@ -53,7 +53,7 @@ pub(super) struct Run {
     /// Something was said to its agent.
     steered: bool,
     /// Who waits for its end, and for which.
-    closing: Vec<(steer::Closing, order::Answer)>,
+    closing: Vec<(steer::Closing, Answer)>,
     /// Another worker has it now.
     lost: bool,
     /// When it was begun to be listened to.
