@@ -130,8 +130,7 @@ fn again(seen: &Seen) -> String {
 fn command(desk: &Desk, deed: &Deed, seen: &Seen) -> Result<(), OperatorError> {
     let act = plan(desk, deed, seen)?;
     let Via::Worker(worker) = &act.via else { return Err(OperatorError::Moved { what: seen.full_name() }) };
-    let reply = ask(desk, worker, act.request(&who(desk)))
-        .map_err(|source| OperatorError::Ask { worker: worker.clone(), source })?;
+    let reply = ask(desk, worker, act.request(&who(desk)))?;
     if reply.ok {
         return Ok(());
     }

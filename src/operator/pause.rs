@@ -197,7 +197,7 @@ fn one(
             Ok(reply) => return Ok(Err((said(&reply), reply.message, reply.hint))),
             // It ended since we looked.
             Err(AskError::Nobody { .. }) if !of_worker(desk, worker) => {}
-            Err(source) => return Err(OperatorError::Ask { worker: worker.clone(), source }),
+            Err(error) => return Err(OperatorError::Ask(error)),
         }
     }
     let wanted = match wish {

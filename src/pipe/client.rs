@@ -81,9 +81,18 @@ pub fn ask(
     layout: &Layout,
     worker: &WorkerName,
     request: Request,
+    patience: (&dyn Clock, Duration),
+) -> Result<Reply, AskError> {
+    ask_on(layout.root(), layout.commands(worker), request, patience)
+}
+
+/// The same on a pipe in a folder below `root`, beside which the answer comes.
+pub fn ask_on(
+    root: &Path,
+    pipe: PathBuf,
+    request: Request,
     (clock, patience): (&dyn Clock, Duration),
 ) -> Result<Reply, AskError> {
-    let pipe = layout.commands(worker);
     let mark = Uuid::new_v4().to_string();
     let name = format!("reply-{mark}");
     let request = Request { reply_to: Some(name.clone()), id: Some(mark.clone()), ..request };
@@ -91,8 +100,8 @@ pub fn ask(
     if line.len() > LINE_MAX {
         return Err(AskError::TooLong { bytes: line.len() });
     }
-    let dir = layout.pipes();
-    let folder = Folder::open(layout.root(), &dir).map_err(AskError::io("open the folder", &dir))?;
+    let dir = pipe.parent().unwrap_or(root).to_owned();
+    let folder = Folder::open(root, &dir).map_err(AskError::io("open the folder", &dir))?;
     let answers = Answers::make(&folder, &dir, name)?;
     write(&folder, &pipe, &line)?;
     let heard = answers.wait(&mark, (clock, patience)).map_err(AskError::io("read", &answers.path()))?;

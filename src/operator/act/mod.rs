@@ -105,7 +105,7 @@ fn perform(desk: &Desk, ground: &mut Ground<'_>, act: &Act) -> Result<Done, Oper
             }
             // It died since we looked.
             Err(AskError::Nobody { .. }) if act.can_be_done_on_files() && !of_worker(desk, worker) => {}
-            Err(error) => return Err(OperatorError::Ask { worker: worker.clone(), source: error }),
+            Err(error) => return Err(OperatorError::Ask(error)),
         }
     }
     let worker = act.via.worker().clone();
