@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
-use crate::operator::{Desk, list, logs, prune, show, status, submit, wait, watch};
+use crate::operator::{Desk, list, logs, prune, show, status, submit, wait, watch, why};
 use crate::os::inherited;
 
 use super::parse;
@@ -44,6 +44,8 @@ pub enum Verb {
     List(list::ListArgs),
     /// Everything about one task
     Show(show::ShowArgs),
+    /// Why a task is not running now, and when it will
+    Why(why::WhyArgs),
     /// What an agent is doing, or what a worker logs
     Logs(logs::LogsArgs),
     /// What happens, as it happens
@@ -68,6 +70,7 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
         Verb::Status(args) => status::run(&desk, args),
         Verb::List(args) => list::run(&desk, args),
         Verb::Show(args) => show::run(&desk, args),
+        Verb::Why(args) => why::run(&desk, args),
         Verb::Logs(args) => logs::run(&desk, args),
         Verb::Watch(args) => watch::run(&desk, args),
         Verb::Wait(args) => wait::run(&desk, args),

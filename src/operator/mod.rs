@@ -28,6 +28,8 @@ mod telling;
 mod vigil;
 pub mod wait;
 pub mod watch;
+pub mod why;
+mod worker;
 
 pub use desk::Desk;
 pub use error::OperatorError;

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::super::desk::Desk;
 use super::super::list::as_json;
 use super::super::remarks::Word;
-use super::judge::Condition;
-use super::survey::{Screen, WorkerView};
+use super::super::worker::{Condition, WorkerView};
+use super::survey::Screen;
 
 /// All of it.
 pub(super) fn whole(desk: &Desk, screen: &Screen) -> Value {

@@ -1,10 +1,9 @@
 //! `agentctl status`: one screen that tells everything, and what to type next.
 //!
-//! Rooms: [`survey`] looks, [`judge`] makes words of what was seen, [`screen`] writes them for a person and [`json`]
-//! for a program.
+//! Rooms: [`survey`] looks, [`screen`] writes what was seen for a person and [`json`] for a program. What a worker's
+//! signs mean is judged in [`super::worker`].
 
 mod json;
-mod judge;
 mod screen;
 mod survey;
 

@@ -8,7 +8,8 @@ use super::super::desk::{Desk, spoken};
 use super::super::list::{about, in_short, state_cell};
 use super::super::look::Seen;
 use super::super::report::{Cell, Tone, one_line};
-use super::survey::{Running, Screen, WorkerView};
+use super::super::worker::{Running, WorkerView};
+use super::survey::Screen;
 
 /// All of it.
 pub(super) fn whole(desk: &Desk, screen: &Screen) -> String {
