@@ -89,7 +89,7 @@ fn taker(seen: &Seen, worker: &WorkerView, (supervised, ahead): (bool, u64), des
         resume: resume.map(|(record, _)| record.summary().to_string()),
         slots: limits(worker).map(|limits| limits.concurrency),
         runs: worker.running.iter().map(|it| (it.seen.full_name(), ends_at(&it.seen, it.limit_s))).collect(),
-        namesake: namesake(seen, worker),
+        namesake: namesake(seen, worker).or_else(|| first_of_name(desk, seen, worker)),
         ahead,
     }
 }
@@ -111,7 +111,21 @@ fn namesake(seen: &Seen, worker: &WorkerView) -> Option<String> {
         let of_file = other.entry.file == *file || (is_numbered && other.entry.file.base() == file.base());
         of_file || other.name() == name
     };
-    worker.running.iter().map(|it| &it.seen).find(|other| clashes(other)).map(Seen::full_name)
+    let at_work = worker.running.iter().map(|it| &it.seen).find(|other| clashes(other));
+    at_work.map(|it| format!("{} is at work", it.full_name()))
+}
+
+/// The first of its name, where it waits in the same queue.
+fn first_of_name(desk: &Desk, seen: &Seen, worker: &WorkerView) -> Option<String> {
+    let file = &seen.entry.file;
+    if file.base() == file.stem() || seen.entry.place == Place::Inbox {
+        return None;
+    }
+    let first = format!("{}.json", file.base()).parse().ok()?;
+    let places: &[Place] =
+        if seen.entry.place == Place::Staged { &[Place::Staged] } else { &[Place::Pending, Place::Staged] };
+    let waits = |place: &Place| look::entry(&desk.layout, Some(&worker.name), *place, &first).is_some();
+    places.iter().any(waits).then(|| format!("{}/{} waits", worker.name, file.base()))
 }
 
 /// A task that waits beside this one.

@@ -76,7 +76,7 @@ pub(super) struct Taker {
     pub(super) slots: Option<u64>,
     /// What it runs, and when each ends at the latest.
     pub(super) runs: Vec<(String, Option<Timestamp>)>,
-    /// What is at work under the task's own name.
+    /// What is at work, or waits first, under the task's own name: `marie/x is at work`.
     pub(super) namesake: Option<String>,
     /// How many are taken before it.
     pub(super) ahead: u64,
@@ -285,7 +285,7 @@ fn taker_reasons(facts: &Facts, waiting: &Waiting, taker: &Taker) -> Vec<Reason>
         reasons.push(Reason::new("resume", text));
     }
     if let Some(other) = &taker.namesake {
-        reasons.push(Reason::new("namesake", format!("{other} is at work under the same name")));
+        reasons.push(Reason::new("namesake", format!("{other} under the same name, and goes first")));
     }
     if reasons.is_empty() {
         reasons.extend(no_room(taker));

@@ -118,7 +118,7 @@ const ROWS: &[Row] = &[
         &[],
         None,
     ),
-    (|it| it.takers[0].namesake = Some("marie/hello".to_owned()), &["namesake"], None),
+    (|it| it.takers[0].namesake = Some("marie/hello is at work".to_owned()), &["namesake"], None),
     (|it| it.takers[0].runs = vec![run("a", "10:30:00")], &[], None),
     (
         |it| it.takers[0].runs = vec![run("a", "10:30:00"), run("b", "10:20:00")],
