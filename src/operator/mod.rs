@@ -25,6 +25,7 @@ mod stream_view;
 pub mod submit;
 mod tail;
 mod telling;
+mod user_view;
 mod vigil;
 pub mod wait;
 pub mod watch;

@@ -114,9 +114,8 @@ mod tests {
         let paused = remarks.paused.clone().unwrap();
         assert_eq!(paused.tail(), " by ann since 2026-01-01T00:00:00Z: the invoice first");
         assert_eq!((remarks.progress(&run), remarks.progress(&"x")), (Some("3 of 7"), Some("soon")));
-        for nothing in
-            [json!(null), json!([]), json!({"paused": false, "running": {}}), json!({"paused": null})]
-        {
+        let wanted = |mode| json!({"wanted": {"mode": mode}, "running": {}});
+        for nothing in [json!(null), json!([]), json!({"wanted": null}), wanted("drain")] {
             let remarks = Remarks::parse(&nothing);
             assert!(remarks.paused.is_none() && remarks.progress.is_empty(), "{nothing}");
         }
