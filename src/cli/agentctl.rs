@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
 use crate::operator::{Desk, list, logs, prune, show, status, submit, wait, watch, why};
 use crate::os::inherited;
 
-use super::parse;
+use super::{completion, man, parse};
 
 /// Submit tasks, see what is going on, and change it.
 #[derive(Debug, Parser)]
@@ -54,11 +54,18 @@ pub enum Verb {
     Wait(wait::WaitArgs),
     /// Remove what is done with and past its time
     Prune(prune::PruneArgs),
+    /// What a shell sources to complete verbs, flags, workers and tasks
+    Completions(completion::CompletionsArgs),
+    /// The man pages of the three programs and of each verb
+    Man(man::ManArgs),
 }
 
 /// Runs `agentctl` with `args`, the program first.
 pub fn run(args: &[OsString], env: &Environment) -> Exit {
     inherited::keep_to_the_group();
+    if let Some(answered) = completion::answer(Agentctl::command(), args, env) {
+        return answered;
+    }
     let parsed = match Agentctl::try_parse_from(args) {
         Ok(parsed) => parsed,
         Err(error) => return parse::refuse(&error),
@@ -75,6 +82,11 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
         Verb::Watch(args) => watch::run(&desk, args),
         Verb::Wait(args) => wait::run(&desk, args),
         Verb::Prune(args) => prune::run(&desk, args),
+        Verb::Completions(wish) => {
+            let program = args.first().map_or("agentctl".as_ref(), OsString::as_os_str);
+            Ok(completion::print(desk.report, wish, program, env))
+        }
+        Verb::Man(wish) => man::write(desk.report, wish, env),
     };
     done.unwrap_or_else(|error| {
         desk.report.error(&error, error.hint().as_deref());

@@ -49,7 +49,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "TEXT")]
     pub grep: Option<String>,
     /// By name, worker, age (the oldest first), priority (the highest first), charges or cost (the least first)
-    #[arg(long, value_name = "BY", value_enum)]
+    #[arg(long, value_name = "BY", value_enum, hide_possible_values = true)]
     pub sort: Option<SortBy>,
     /// The other way round
     #[arg(long)]

@@ -7,6 +7,7 @@
 //!
 //! It deliberately does not know how a task is run: it sees files, locks and streams as anybody could.
 
+pub mod candidates;
 mod conclusion;
 mod desk;
 mod error;
