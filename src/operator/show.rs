@@ -201,8 +201,9 @@ fn total(desk: &Desk, task: &TaskFile) -> String {
     if attempts.len() < 2 {
         return String::new();
     }
-    let used = attempts.iter().filter_map(|attempt| attempt.tokens).fold(Tokens::default(), Tokens::plus);
-    let text = format!("in all ${:.4}, {} tokens", task.record.cost_usd(), tokens_in_words(Some(used)));
+    let used = attempts.iter().filter_map(|attempt| attempt.tokens).reduce(Tokens::plus);
+    let used = used.map(|used| format!("; tokens: {}", tokens_in_words(Some(used)))).unwrap_or_default();
+    let text = format!("in all ${:.4}{used}", task.record.cost_usd());
     desk.report.line(&[Cell::toned(text, Tone::Faint)]) + "\n"
 }
 

@@ -44,11 +44,14 @@ fn heading(desk: &Desk, screen: &Screen) -> String {
 fn needs(desk: &Desk, screen: &Screen) -> String {
     let mut text = conditions(desk, screen, true);
     if screen.dead_letters > 0 {
-        let plural = if screen.dead_letters == 1 { "task" } else { "tasks" };
-        let head = format!("{} failed {plural}:", screen.dead_letters);
+        let (tasks, wait) = if screen.dead_letters == 1 { ("task", "waits") } else { ("tasks", "wait") };
+        let head = format!("{} failed {tasks}", screen.dead_letters);
         text += &told(
             desk,
-            &[Cell::toned(head, Tone::Bad), Cell::plain("looked at by nobody, or left as they are")],
+            &[
+                Cell::toned(head, Tone::Bad),
+                Cell::plain(format!("{wait} to be looked at, and retried or removed")),
+            ],
             Some(&format!("{} list --state failed", desk.agentctl())),
         );
     }
@@ -75,7 +78,8 @@ fn conditions(desk: &Desk, screen: &Screen, yours: bool) -> String {
     let mut text = String::new();
     for worker in &screen.workers {
         for it in worker.conditions(screen.supervised).iter().filter(|it| it.is_yours == yours) {
-            let line = [Cell::toned(worker.name.as_str(), tone), Cell::plain(&it.what)];
+            let until = it.until.map(|until| format!(" (tries again at {until:.0})")).unwrap_or_default();
+            let line = [Cell::toned(worker.name.as_str(), tone), Cell::plain(format!("{}{until}", it.what))];
             text += &told(desk, &line, it.remedy.as_deref());
         }
     }

@@ -125,10 +125,9 @@ impl WorkerView {
     fn holds(&self) -> Option<Condition> {
         let hold = self.state.as_ref()?.hold.as_ref().filter(|_| self.is_alive())?;
         let code = hold.error_code.map(|code| format!("{code} ")).unwrap_or_default();
-        let until = hold.until.map(|until| format!(" (tries again at {until:.0})")).unwrap_or_default();
         Some(Condition {
             word: hold.cause.as_str(),
-            what: format!("takes no tasks: {code}{}: {}{until}", hold.cause.as_str(), hold.reason),
+            what: format!("takes no tasks: {code}{}: {}", hold.cause.as_str(), hold.reason),
             until: hold.until,
             remedy: hold.remedy.clone(),
             is_yours: !hold.cause.passes_by_itself(),
