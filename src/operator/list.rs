@@ -26,6 +26,7 @@ Examples:
   agentctl list --grep invoice --sort cost --reverse
   agentctl list --state failed --error-code E006 -q | xargs -r -n1 agentctl show
   agentctl list --worker marie --json | jq -r '.[].task'")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct ListArgs {
     /// Only this worker's
     #[arg(long, short, value_name = "NAME")]

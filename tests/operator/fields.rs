@@ -69,7 +69,8 @@ fn compare(section: &str, values: &[Value]) {
     values.iter().for_each(|value| fields(value, "", &mut shown));
     let told = told(section);
     let missing: Vec<_> = shown.difference(&told).collect();
-    let stale: Vec<_> = told.difference(&shown).collect();
+    // Of a task that runs or has failed nobody says that it is held; of one that waits it is looked at.
+    let stale: Vec<_> = told.difference(&shown).filter(|field| !field.contains(".held.")).collect();
     assert!(missing.is_empty(), "docs/agentctl.md, {section}: does not tell {missing:#?}");
     assert!(stale.is_empty(), "docs/agentctl.md, {section}: tells what is not there: {stale:#?}");
 }

@@ -42,7 +42,7 @@ fn heading(desk: &Desk, screen: &Screen) -> String {
 
 /// What lasts until a person acts: first of all on the screen.
 fn needs(desk: &Desk, screen: &Screen) -> String {
-    let mut text = conditions(desk, screen, true);
+    let mut text = conditions(desk, screen, Tone::Bad);
     if screen.dead_letters > 0 {
         let (tasks, wait) = if screen.dead_letters == 1 { ("task", "waits") } else { ("tasks", "wait") };
         let head = format!("{} failed {tasks}", screen.dead_letters);
@@ -64,7 +64,7 @@ fn needs(desk: &Desk, screen: &Screen) -> String {
 
 /// What passes by itself, or was wanted so.
 fn waits(desk: &Desk, screen: &Screen) -> String {
-    let mut text = conditions(desk, screen, false);
+    let mut text = conditions(desk, screen, Tone::Warn);
     for worker in &screen.workers {
         let Some((ago, why)) = worker.crash(epoch_seconds(desk.clock.wall())) else { continue };
         let head = format!("{} died {} ago:", worker.name, spoken(ago));
@@ -73,11 +73,11 @@ fn waits(desk: &Desk, screen: &Screen) -> String {
     if text.is_empty() { text } else { format!("\n{text}") }
 }
 
-fn conditions(desk: &Desk, screen: &Screen, yours: bool) -> String {
-    let tone = if yours { Tone::Bad } else { Tone::Warn };
+/// In red what lasts until a person acts, in yellow what does not.
+fn conditions(desk: &Desk, screen: &Screen, tone: Tone) -> String {
     let mut text = String::new();
     for worker in &screen.workers {
-        for it in worker.conditions(screen.supervised).iter().filter(|it| it.is_yours == yours) {
+        for it in worker.conditions().iter().filter(|it| it.is_yours == (tone == Tone::Bad)) {
             let until = it.until.map(|until| format!(" (tries again at {until:.0})")).unwrap_or_default();
             let line = [Cell::toned(worker.name.as_str(), tone), Cell::plain(format!("{}{until}", it.what))];
             text += &told(desk, &line, it.remedy.as_deref());

@@ -5,7 +5,7 @@ use crate::task::{Place, WorkerName};
 use super::super::desk::Desk;
 use super::super::error::OperatorError;
 use super::super::look::{self, Seen};
-use super::super::worker::{WorkerView, view, waiting};
+use super::super::worker::{WorkerView, is_supervised, view, waiting};
 
 /// How many failures are shown.
 const FAILURES: usize = 5;
@@ -29,14 +29,7 @@ pub(super) fn look(desk: &Desk) -> Result<Screen, OperatorError> {
     let (dead_letters, failures) = latest_failures(desk, &names)?;
     let (inbox, inbox_oldest_s) = waiting(desk, None, Place::Inbox)?;
     let workers = names.into_iter().map(|name| view(desk, name)).collect::<Result<_, _>>()?;
-    Ok(Screen {
-        workers,
-        supervised: crate::os::lock::is_held(&desk.layout.supervisor_lock()).unwrap_or(false),
-        inbox,
-        inbox_oldest_s,
-        dead_letters,
-        failures,
-    })
+    Ok(Screen { workers, supervised: is_supervised(desk), inbox, inbox_oldest_s, dead_letters, failures })
 }
 
 /// How many dead letters there are, and the latest of them.

@@ -48,10 +48,9 @@ fn waiting(desk: &Desk, seen: &Seen) -> Result<Waiting, OperatorError> {
         (None, None) => workers,
     };
     let backlog = backlog(desk, &may_take)?;
-    let supervised = lock::is_held(&desk.layout.supervisor_lock()).unwrap_or(false);
     let takers = may_take.into_iter().map(|worker| {
         let ahead = ahead(&backlog, seen, &worker);
-        Ok(taker(seen, &view(desk, worker)?, (supervised, ahead), desk))
+        Ok(taker(seen, &view(desk, worker)?, ahead, desk))
     });
     let unsettled = seen.task.as_ref().err().map(|error| {
         (error.to_string(), after(seen.entry.mtime, SETTLE.as_secs()).filter(|at| *at > desk.clock.wall()))
@@ -78,13 +77,13 @@ fn agent_lives(desk: &Desk, task: &TaskFile) -> bool {
     })
 }
 
-fn taker(seen: &Seen, worker: &WorkerView, (supervised, ahead): (bool, u64), desk: &Desk) -> Taker {
+fn taker(seen: &Seen, worker: &WorkerView, ahead: u64, desk: &Desk) -> Taker {
     let wrong = suitable::standing(&desk.layout, &worker.name).into_iter().filter(suitable::Finding::forbids);
     let resume = worker.resume.as_ref().filter(|(record, _)| record.state != Phase::Stopped);
     Taker {
         name: worker.name.clone(),
         absent: (worker.held_by != Some(Role::Watcher)).then(|| worker.word().0),
-        conditions: worker.conditions(supervised),
+        conditions: worker.conditions(),
         folders: wrong.map(|it| (it.what, it.remedy)).collect(),
         resume: resume.map(|(record, _)| record.summary().to_string()),
         slots: limits(worker).map(|limits| limits.concurrency),
@@ -175,13 +174,12 @@ fn ahead(backlog: &[Other], seen: &Seen, worker: &WorkerName) -> u64 {
 
 fn running(desk: &Desk, seen: &Seen, worker: &WorkerName) -> Result<Running, OperatorError> {
     let view = view(desk, worker.clone())?;
-    let supervised = lock::is_held(&desk.layout.supervisor_lock()).unwrap_or(false);
     let task = seen.task.as_ref().ok();
     let own = task.and_then(|task| task.spec.timeout_s).map(u64::from);
     let limits = limits(&view);
     Ok(Running {
         worker: worker.clone(),
-        conditions: view.conditions(supervised),
+        conditions: view.conditions(),
         watched: view.is_alive(),
         agent_lives: task.is_some_and(|task| agent_lives(desk, task)),
         state: seen.state(),

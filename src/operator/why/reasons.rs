@@ -386,11 +386,14 @@ fn ends(facts: &Facts, ended: &Ended) -> Vec<Reason> {
     if let Some(why) = &ended.unreadable {
         reasons.push(Reason::new("unreadable", format!("its file cannot be read: {why}")));
     }
-    let why = ended.why.as_deref().unwrap_or(match ended.state {
-        TaskState::Completed => "its agent answered",
-        TaskState::Cancelled => "an operator cancelled it",
-        _ => "no reason was recorded",
-    });
+    let usual = if ended.state == TaskState::Completed {
+        "its agent answered"
+    } else if ended.state == TaskState::Cancelled {
+        "an operator cancelled it"
+    } else {
+        "no reason was recorded"
+    };
+    let why = ended.why.as_deref().unwrap_or(usual);
     let code = ended.code.map(|code| format!("{code} ({}): ", code.meaning())).unwrap_or_default();
     let mut first = Reason::new("ended", format!("{code}{why}"));
     if ended.state != TaskState::Completed {

@@ -69,10 +69,10 @@ impl WorkerView {
     }
 
     /// All that a person should know about it, the worst first.
-    pub(in crate::operator) fn conditions(&self, supervised: bool) -> Vec<Condition> {
+    pub(in crate::operator) fn conditions(&self) -> Vec<Condition> {
         let all = [
             self.is_set_aside(),
-            self.is_dead(supervised),
+            self.is_dead(),
             self.shows_no_life(),
             self.is_unreadable(),
             self.holds(),
@@ -93,11 +93,11 @@ impl WorkerView {
         })
     }
 
-    fn is_dead(&self, supervised: bool) -> Option<Condition> {
+    fn is_dead(&self) -> Option<Condition> {
         if !self.has_died() || self.set_aside().is_some() {
             return None;
         }
-        if supervised {
+        if self.supervised {
             let what = "is dead: its supervisor recovers and restarts it".to_owned();
             return Some(Condition { is_yours: false, ..Condition::yours("dead", what) });
         }

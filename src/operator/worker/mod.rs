@@ -20,9 +20,14 @@ use super::remarks::Remarks;
 
 pub(super) use judge::Condition;
 
+/// How many tasks lie in each place.
+type Depths = Vec<(Place, usize)>;
+
 /// What is known about one worker.
 pub(super) struct WorkerView {
     pub(super) name: WorkerName,
+    /// Whether a supervisor is at work, who would restart it.
+    pub(super) supervised: bool,
     /// Who holds its lock; `None`: nobody.
     pub(super) held_by: Option<Role>,
     /// `state.json`; `None` before the first start.
@@ -37,7 +42,7 @@ pub(super) struct WorkerView {
     /// A gradual resume, and whether somebody leads it.
     pub(super) resume: Option<(Box<Record>, bool)>,
     pub(super) pid: Option<i32>,
-    pub(super) depths: Vec<(Place, usize)>,
+    pub(super) depths: Depths,
     /// For how many seconds the oldest has waited.
     pub(super) oldest_s: Option<u64>,
     pub(super) remarks: Remarks,
@@ -56,6 +61,11 @@ pub(super) struct Running {
     pub(super) progress: Option<String>,
 }
 
+/// Whether a supervisor is at work.
+pub(super) fn is_supervised(desk: &Desk) -> bool {
+    crate::os::lock::is_held(&desk.layout.supervisor_lock()).unwrap_or(false)
+}
+
 /// Looks at a worker.
 pub(super) fn view(desk: &Desk, name: WorkerName) -> Result<WorkerView, OperatorError> {
     let (depths, oldest_s) = depths(desk, &name)?;
@@ -68,6 +78,7 @@ pub(super) fn view(desk: &Desk, name: WorkerName) -> Result<WorkerView, Operator
     let held_by = held_by(desk, &name);
     let signs = vital::look(&desk.layout, &name, &*desk.clock);
     Ok(WorkerView {
+        supervised: is_supervised(desk),
         held_by,
         unread,
         vital: vital::judge(&signs, vital::STALE),
@@ -85,7 +96,7 @@ pub(super) fn view(desk: &Desk, name: WorkerName) -> Result<WorkerView, Operator
 }
 
 /// How many tasks lie in each place of a worker, and for how many seconds the oldest of those that wait has.
-fn depths(desk: &Desk, name: &WorkerName) -> Result<(Vec<(Place, usize)>, Option<u64>), OperatorError> {
+fn depths(desk: &Desk, name: &WorkerName) -> Result<(Depths, Option<u64>), OperatorError> {
     let mut depths = Vec::new();
     let mut oldest_s = None;
     for place in Place::OF_WORKER {
