@@ -1,19 +1,19 @@
 //! The command line of `agentctl`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
 use crate::operator::{
     Desk, OperatorError, attach, cancel, doctor, edit, fsck, hold, inside, list, logs, pause, prune, retry,
-    show, status, submit, tell, wait,
+    show, status, submit, tell, wait, watch, why,
 };
 use crate::os::inherited;
 
-use super::parse;
+use super::{completion, man, parse};
 
 /// Submit tasks, see what is going on, and change it.
 #[derive(Debug, Parser)]
@@ -47,8 +47,12 @@ pub enum Verb {
     List(list::ListArgs),
     /// Everything about one task
     Show(show::ShowArgs),
+    /// Why a task is not running now, and when it will
+    Why(why::WhyArgs),
     /// What an agent is doing, or what a worker logs
     Logs(logs::LogsArgs),
+    /// What happens, as it happens
+    Watch(watch::WatchArgs),
     /// Wait until tasks have ended
     Wait(wait::WaitArgs),
     /// End tasks for good
@@ -81,20 +85,32 @@ pub enum Verb {
     Fsck(fsck::FsckArgs),
     /// What an agent reports about itself
     Progress(inside::ProgressArgs),
+    /// What a shell sources to complete verbs, flags, workers and tasks
+    Completions(completion::CompletionsArgs),
+    /// The man pages of the three programs and of each verb
+    Man(man::ManArgs),
 }
 
 /// Runs `agentctl` with `args`, the program first.
 pub fn run(args: &[OsString], env: &Environment) -> Exit {
     inherited::keep_to_the_group();
-    let parsed = match Agentctl::try_parse_from(args) {
+    if let Some(answered) = completion::answer(Agentctl::command(), args, env) {
+        return answered;
+    }
+    let matched = Agentctl::command().try_get_matches_from(args);
+    let parsed = matched.and_then(|matches| {
+        let called = matches.subcommand_name().unwrap_or_default().to_owned();
+        Agentctl::from_arg_matches(&matches).map(|parsed| (parsed, called))
+    });
+    let (parsed, called) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return parse::refuse(&error),
     };
     let root = parsed.root.as_deref().filter(|root| !root.is_empty()).unwrap_or("/shared");
     let desk = Desk::new(Path::new(root), SystemClock::shared(), env.clone());
     let done = match inside::pipe(&desk) {
-        Some(pipe) => inside(&desk, &pipe, &parsed.verb),
-        None => outside(&desk, &parsed.verb),
+        Some(pipe) => inside(&desk, &pipe, (&parsed.verb, called)),
+        None => outside(&desk, &parsed.verb, args.first().map_or("agentctl".as_ref(), OsString::as_os_str)),
     };
     done.unwrap_or_else(|error| {
         desk.report.error(&error, error.hint().as_deref());
@@ -102,13 +118,15 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
     })
 }
 
-fn outside(desk: &Desk, verb: &Verb) -> Result<Exit, OperatorError> {
+fn outside(desk: &Desk, verb: &Verb, program: &OsStr) -> Result<Exit, OperatorError> {
     match verb {
         Verb::Submit(args) => submit::run(desk, args),
         Verb::Status(args) => status::run(desk, args),
         Verb::List(args) => list::run(desk, args),
         Verb::Show(args) => show::run(desk, args),
+        Verb::Why(args) => why::run(desk, args),
         Verb::Logs(args) => logs::run(desk, args),
+        Verb::Watch(args) => watch::run(desk, args),
         Verb::Wait(args) => wait::run(desk, args),
         Verb::Cancel(args) => cancel::run(desk, args),
         Verb::Retry(args) => retry::run(desk, args),
@@ -125,33 +143,20 @@ fn outside(desk: &Desk, verb: &Verb) -> Result<Exit, OperatorError> {
         Verb::Doctor(args) => doctor::run(desk, args),
         Verb::Fsck(args) => fsck::run(desk, args),
         Verb::Progress(args) => inside::progress(desk, args),
+        Verb::Completions(args) => Ok(completion::print(desk.report, args, program, &desk.env)),
+        Verb::Man(args) => man::write(desk.report, args, &desk.env),
     }
 }
 
 /// Inside of an agent: through its pipe, or not at all.
-fn inside(desk: &Desk, pipe: &Path, verb: &Verb) -> Result<Exit, OperatorError> {
-    let refused = |verb: &str| Err(OperatorError::Inside { verb: verb.to_owned() });
-    match verb {
-        Verb::Submit(args) => inside::submit(desk, pipe, args),
-        Verb::Status(args) => inside::status(desk, pipe, args.json),
-        Verb::Progress(args) => inside::progress(desk, args),
-        Verb::List(_) => refused("list"),
-        Verb::Show(_) => refused("show"),
-        Verb::Logs(_) => refused("logs"),
-        Verb::Wait(_) => refused("wait"),
-        Verb::Cancel(_) => refused("cancel"),
-        Verb::Retry(_) => refused("retry"),
-        Verb::Hold(_) => refused("hold"),
-        Verb::Release(_) => refused("release"),
-        Verb::Edit(_) => refused("edit"),
-        Verb::Attach(_) => refused("attach"),
-        Verb::Pause(_) => refused("pause"),
-        Verb::Resume(_) => refused("resume"),
-        Verb::Drain(_) => refused("drain"),
-        Verb::Tell(_) => refused("tell"),
-        Verb::Interrupt(_) => refused("interrupt"),
-        Verb::Prune(_) => refused("prune"),
-        Verb::Doctor(_) => refused("doctor"),
-        Verb::Fsck(_) => refused("fsck"),
+fn inside(desk: &Desk, pipe: &Path, (verb, called): (&Verb, String)) -> Result<Exit, OperatorError> {
+    if let Verb::Submit(args) = verb {
+        inside::submit(desk, pipe, args)
+    } else if let Verb::Status(args) = verb {
+        inside::status(desk, pipe, args.json)
+    } else if let Verb::Progress(args) = verb {
+        inside::progress(desk, args)
+    } else {
+        Err(OperatorError::Inside { verb: called })
     }
 }

@@ -4,9 +4,15 @@
 #![expect(clippy::disallowed_methods, reason = "tests lay files and start programs themselves")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod examples;
+mod fields;
 mod logs;
 mod look;
 mod root;
+mod scene;
+mod screens;
 mod settings;
+mod shells;
 mod submit;
 mod wait;
+mod watch;
