@@ -47,7 +47,14 @@ pub struct Policy {
 
 impl Policy {
     const fn terms(&self) -> Terms<'_> {
-        Terms { max_retries: self.max_retries, now: self.now, jitter: self.jitter, redactor: &self.redactor }
+        Terms {
+            max_retries: self.max_retries,
+            now: self.now,
+            jitter: self.jitter,
+            // Its worker did not hear of it; whoever takes it next does.
+            fails_at_limit: false,
+            redactor: &self.redactor,
+        }
     }
 }
 

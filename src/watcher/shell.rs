@@ -175,6 +175,7 @@ impl Looping {
             // Before it beats: the beat says which resume is followed, and its leader goes by that.
             let takes = self.ramp.look(&self.ctx, now.ticks);
             self.on_event(Event::Takes(takes));
+            self.look_at_account();
             self.beat(shell, now);
             self.tend_pipes(&shell.log);
         }
@@ -197,6 +198,22 @@ impl Looping {
             self.kill_at = None;
             self.on_event(Event::Asked(Wanted::StopNow));
         }
+    }
+
+    /// What another worker learned a moment ago holds this one too.
+    fn look_at_account(&mut self) {
+        let Some(limits) = &self.ctx.limits else { return };
+        let sight = limits.look();
+        self.ctx.metrics.set_account(sight.limited, sight.breaker);
+        self.on_event(Event::Account(sight.word.map(Box::new)));
+    }
+
+    /// A person says that something was mended: all workers of the account may try.
+    pub(super) fn try_now(&mut self) {
+        if let Some(limits) = &self.ctx.limits {
+            limits.try_now();
+        }
+        self.on_event(Event::TryNow);
     }
 
     /// Both pipes stand where they should, and who begins to read is told how the worker is.

@@ -24,12 +24,13 @@ pub(super) struct Prepared {
     pub(super) begins: SessionStart,
 }
 
-type Refused = Box<Disposition>;
+pub(super) type Refused = Box<Disposition>;
 
 impl Run {
     /// Everything for the start; or what becomes of the task when it cannot be started.
     pub(super) fn prepare(&self) -> Result<Prepared, Refused> {
         self.check_pack()?;
+        self.check_limit()?;
         let cwd = self.working_directory()?;
         let program = self.ctx.program().map_err(deferred)?;
         let scratch = self.ctx.scratch.join(self.lease.run.to_string());

@@ -98,7 +98,7 @@ impl Looping {
     pub(super) fn reload(&mut self, log: &LogHandle) {
         log.reopen();
         tracing::info!("log reopened");
-        self.on_event(Event::TryNow);
+        self.try_now();
     }
 
     fn pause(&mut self, request: &Request) -> Reply {
@@ -135,7 +135,7 @@ impl Looping {
         }
         tracing::info!("resumed");
         self.on_event(Event::Asked(Wanted::Run));
-        self.on_event(Event::TryNow);
+        self.try_now();
         self.beat_now();
         Reply::done(match was {
             Wanted::Pause => "it takes tasks again",

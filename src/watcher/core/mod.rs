@@ -53,6 +53,8 @@ pub struct Core {
     /// Whose end began the hold or made it longer.
     stumbled: Option<FileName>,
     takes: Takes,
+    /// Until when the account has no request left.
+    paced: Option<Ticks>,
     wanted: Wanted,
     left: bool,
 }
@@ -72,6 +74,7 @@ impl Core {
             refused: None,
             stumbled: None,
             takes: Takes::All,
+            paced: None,
             wanted: Wanted::Run,
             left: false,
         }
@@ -101,6 +104,8 @@ impl Core {
             Event::Refused(holding) => self.refused = Some((holding, now.ticks.plus(REFUSED))),
             Event::Takes(takes) => self.takes = takes,
             Event::Asked(wanted) => self.asked(wanted, &mut effects),
+            Event::Account(word) => self.holds.heed(word.as_deref(), &self.worker),
+            Event::Paced(until) => self.paced = Some(until),
             Event::TryNow => self.holds.try_now(now),
             Event::Tick => self.settle(now, &mut effects),
         }
@@ -147,7 +152,7 @@ impl Core {
             let ahead = at.duration_since(now.wall);
             now.ticks.plus(Duration::try_from(ahead).unwrap_or(Duration::ZERO))
         });
-        [settles, due, self.holds.due()].into_iter().flatten().filter(|at| *at > now.ticks).min()
+        [settles, due, self.holds.due(), self.paced].into_iter().flatten().filter(|at| *at > now.ticks).min()
     }
 
     fn looked(&mut self, slot: (Place, FileName), found: Examined, now: Now) -> Vec<Effect> {
@@ -273,7 +278,9 @@ impl Core {
 
     fn claim(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.refused.take_if(|(_, until)| now.ticks >= *until);
-        if self.wanted != Wanted::Run || self.fault.is_some() || self.refused.is_some() {
+        self.paced.take_if(|until| now.ticks >= *until);
+        let is_stopped = self.fault.is_some() || self.refused.is_some() || self.paced.is_some();
+        if self.wanted != Wanted::Run || is_stopped {
             return;
         }
         while self.active() < self.slots && self.holds.lets_start(now.ticks) {
