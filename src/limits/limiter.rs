@@ -47,6 +47,8 @@ pub struct Sight {
     pub limited: bool,
     /// The breaker: 0 closed, 1 half-open, 2 open.
     pub breaker: u8,
+    /// Whether the requests of this minute are used up.
+    pub empty: bool,
 }
 
 #[derive(Debug)]
@@ -191,6 +193,7 @@ impl Limiter {
             word: word.filter(|word| !self.is_passed_over(&word.stop)),
             limited: record.rate_limit.is_some(),
             breaker: record.breaker.as_ref().map_or(0, of_state),
+            empty: record.left(now.ticks) == Some(0),
         }
     }
 

@@ -231,6 +231,9 @@ pub struct State {
     /// What its settings allow a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// The account whose limits it shares, as the file in `limits/` is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// What keeps it from claiming.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
@@ -267,6 +270,7 @@ impl State {
             last_crash_detail: take(&mut fields, "last_crash_detail"),
             metrics_addr: take(&mut fields, "metrics_addr"),
             limits: take(&mut fields, "limits"),
+            account: take(&mut fields, "account"),
             hold: take(&mut fields, "hold"),
             wanted: take(&mut fields, "wanted"),
             set_aside: take(&mut fields, "set_aside"),

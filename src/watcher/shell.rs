@@ -206,6 +206,10 @@ impl Looping {
         let sight = limits.look();
         self.ctx.metrics.set_account(sight.limited, sight.breaker);
         self.on_event(Event::Account(sight.word.map(Box::new)));
+        if !sight.empty {
+            // A person gave back what was spent.
+            self.on_event(Event::Paced(Ticks::default()));
+        }
     }
 
     /// A person says that something was mended: all workers of the account may try.

@@ -98,6 +98,24 @@ fn lay_the_rest(root: &Root) {
     std::fs::create_dir_all(root.path(&format!("workspaces/{run}"))).unwrap();
 }
 
+/// An account of which everything is known.
+fn known() -> Value {
+    let stop = |cause| {
+        json!({
+            "cause": cause, "reason": "r", "remedy": "m", "by": "marie", "at": "2026-01-01T00:00:00Z", "since_ns": 1,
+            "until": "2026-01-01T00:01:00Z", "due_ns": 2, "times": 1,
+        })
+    };
+    json!({
+        "version": 1, "endpoint": "https://api.example", "boot_id": "b", "per_minute": 50, "spent_until_ns": 0,
+        "rate_limit": stop("rate_limit"), "breaker": stop("outage"),
+        "warning": {
+            "window": "five_hour", "used_percent": 87, "resets_at": "2026-01-01T00:00:00Z", "by": "marie",
+            "at": "2026-01-01T00:00:00Z",
+        },
+    })
+}
+
 #[test]
 fn the_page_tells_every_field_and_none_that_is_not_there() {
     let scene = Scene::new();
@@ -108,6 +126,8 @@ fn the_page_tells_every_field_and_none_that_is_not_there() {
     compare("status", &[json(&["status", "--json"])]);
     compare("show", &[json(&["show", "invoice", "--json"]), json(&["show", "count", "--json"])]);
     compare("why", &[json(&["why", "letter", "--json"]), json(&["why", "count", "--json"])]);
+    root.lay("limits/api.example-1.json", &known().to_string());
+    compare("limits", &[json(&["limits", "--json"])]);
     compare("prune", &[json(&["prune", "--dry-run", "--json"])]);
 }
 
