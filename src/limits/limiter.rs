@@ -102,11 +102,11 @@ impl Limiter {
         let now = self.now();
         self.change(|record, probe| match record.standing(now.ticks) {
             Standing::Closed => paced(record.take(self.per_minute, now.ticks)),
-            Standing::Open(stop) => self.stopped(stop, false),
+            Standing::Open(stop) => self.stopped(Word { stop: stop.clone(), elsewhere: false }),
             Standing::HalfOpen(stop) => {
                 let stop = stop.clone();
                 match self.store.try_probe(&self.account.key) {
-                    Ok(None) => self.stopped(&stop, true),
+                    Ok(None) => self.stopped(Word { stop, elsewhere: true }),
                     // Where there is no lock to be had this worker tries for itself.
                     lock => {
                         let permit = paced(record.take(self.per_minute, now.ticks));
@@ -197,11 +197,8 @@ impl Limiter {
         }
     }
 
-    fn stopped(&self, stop: &Stop, elsewhere: bool) -> Permit {
-        if self.is_passed_over(stop) {
-            return Permit::Refused;
-        }
-        Permit::Stopped(Box::new(Word { stop: stop.clone(), elsewhere }))
+    fn stopped(&self, word: Word) -> Permit {
+        if self.is_passed_over(&word.stop) { Permit::Refused } else { Permit::Stopped(Box::new(word)) }
     }
 
     fn is_passed_over(&self, stop: &Stop) -> bool {

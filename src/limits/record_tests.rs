@@ -13,9 +13,13 @@ fn fresh() -> Record {
     Record::fresh("https://api.example", "boot")
 }
 
-fn news(cause: HoldCause, told: Option<Timestamp>, tried: bool) -> News {
+fn news(cause: HoldCause, told: Option<Timestamp>) -> News {
     let by = "marie".parse().unwrap();
-    News { cause, reason: "r".to_owned(), remedy: "m".to_owned(), told, by, tried }
+    News { cause, reason: "r".to_owned(), remedy: "m".to_owned(), told, by, tried: false }
+}
+
+fn tried(news: News) -> News {
+    News { tried: true, ..news }
 }
 
 fn word(record: &Record, now: Moment) -> &'static str {
@@ -83,10 +87,10 @@ fn closed_open_half_open() {
         (HoldCause::RateLimit, 60, 120),
     ] {
         let mut record = fresh();
-        record.learn(news(cause, None, false), at(0), 0.0);
+        record.learn(news(cause, None), at(0), 0.0);
         assert_eq!(word(&record, at(first - 1)), "open", "{cause:?}");
         assert_eq!(word(&record, at(first)), "half-open", "{cause:?}");
-        record.learn(news(cause, None, true), at(first), 0.0);
+        record.learn(tried(news(cause, None)), at(first), 0.0);
         assert_eq!(word(&record, at(first + second - 1)), "open", "{cause:?}: a try in vain doubles it");
         assert_eq!(word(&record, at(first + second)), "half-open", "{cause:?}");
         record.answered(at(first + second).ticks);
@@ -97,21 +101,21 @@ fn closed_open_half_open() {
 #[test]
 fn those_that_come_back_together_count_once_and_shorten_nothing() {
     let mut record = fresh();
-    record.learn(news(HoldCause::RateLimit, Some(at(3_600).wall), false), at(0), 0.0);
+    record.learn(news(HoldCause::RateLimit, Some(at(3_600).wall)), at(0), 0.0);
     for second in 1..5 {
-        record.learn(news(HoldCause::RateLimit, None, false), at(second), 0.5);
+        record.learn(news(HoldCause::RateLimit, None), at(second), 0.5);
     }
     let stop = record.rate_limit.as_ref().unwrap();
     assert_eq!((stop.times, stop.until), (1, at(3_600).wall));
     assert_eq!(word(&record, at(3_599)), "open");
-    record.learn(news(HoldCause::RateLimit, Some(at(900).wall), false), at(6), 0.0);
+    record.learn(news(HoldCause::RateLimit, Some(at(900).wall)), at(6), 0.0);
     assert_eq!(word(&record, at(900)), "half-open", "the latest that the API said counts");
 }
 
 #[test]
 fn what_began_before_is_no_proof() {
     let mut record = fresh();
-    record.learn(news(HoldCause::Outage, None, false), at(10), 0.0);
+    record.learn(news(HoldCause::Outage, None), at(10), 0.0);
     record.answered(at(9).ticks);
     assert_eq!(word(&record, at(11)), "open");
     record.answered(at(10).ticks);
@@ -121,8 +125,8 @@ fn what_began_before_is_no_proof() {
 #[test]
 fn of_two_faults_the_longer_one_tells_and_an_answer_ends_both() {
     let mut record = fresh();
-    record.learn(news(HoldCause::RateLimit, Some(at(100).wall), false), at(0), 0.0);
-    record.learn(news(HoldCause::Outage, None, false), at(0), 0.0);
+    record.learn(news(HoldCause::RateLimit, Some(at(100).wall)), at(0), 0.0);
+    record.learn(news(HoldCause::Outage, None), at(0), 0.0);
     assert!(
         matches!(record.standing(at(50).ticks), Standing::Open(stop) if stop.cause == HoldCause::RateLimit)
     );
@@ -134,10 +138,10 @@ fn of_two_faults_the_longer_one_tells_and_an_answer_ends_both() {
 fn jitter_only_makes_a_pause_longer_and_never_what_was_told() {
     for jitter in [0.0, 0.5, 1.0] {
         let mut record = fresh();
-        record.learn(news(HoldCause::Outage, None, false), at(0), jitter);
+        record.learn(news(HoldCause::Outage, None), at(0), jitter);
         let due = record.breaker.as_ref().unwrap().due();
         assert!(due >= at(5).ticks && due <= at(6).ticks, "{jitter}: {due:?}");
-        record.learn(news(HoldCause::RateLimit, Some(at(77).wall), false), at(0), jitter);
+        record.learn(news(HoldCause::RateLimit, Some(at(77).wall)), at(0), jitter);
         assert_eq!(record.rate_limit.as_ref().unwrap().due(), at(77).ticks);
     }
 }
@@ -150,7 +154,7 @@ fn a_wall_clock_that_is_set_changes_nothing_but_what_is_shown() {
             ..at(second)
         };
         let mut record = fresh();
-        record.learn(news(HoldCause::RateLimit, Some(at(500).wall), false), at(0), 0.0);
+        record.learn(news(HoldCause::RateLimit, Some(at(500).wall)), at(0), 0.0);
         assert_eq!(record.take(1, stepped(10).ticks), Ok(()));
         let record = record.in_boot("boot", stepped(10));
         assert_eq!((word(&record, stepped(499)), word(&record, stepped(500))), ("open", "half-open"), "{by}");
@@ -161,7 +165,7 @@ fn a_wall_clock_that_is_set_changes_nothing_but_what_is_shown() {
 #[test]
 fn after_a_boot_what_was_shown_decides() {
     let mut record = fresh();
-    record.learn(news(HoldCause::RateLimit, Some(at(500).wall), false), at(0), 0.0);
+    record.learn(news(HoldCause::RateLimit, Some(at(500).wall)), at(0), 0.0);
     assert!(record.take(1, at(0).ticks).is_ok());
     let booted = Moment { wall: at(400).wall, ticks: Ticks(Duration::from_secs(3)) };
     let mut record = record.in_boot("another", booted);
@@ -175,7 +179,7 @@ fn after_a_boot_what_was_shown_decides() {
 #[test]
 fn who_mended_it_need_not_wait() {
     let mut record = fresh();
-    record.learn(news(HoldCause::Auth, None, false), at(0), 0.0);
+    record.learn(news(HoldCause::Auth, None), at(0), 0.0);
     record.try_now(at(1));
     assert_eq!(word(&record, at(1)), "half-open", "it is tried, and not taken for over");
 }
@@ -183,7 +187,7 @@ fn who_mended_it_need_not_wait() {
 #[test]
 fn what_is_no_record_of_this_version_is_none() {
     let mut record = fresh();
-    record.learn(news(HoldCause::RateLimit, None, false), at(0), 0.0);
+    record.learn(news(HoldCause::RateLimit, None), at(0), 0.0);
     let bytes = serde_json::to_vec(&record).unwrap();
     assert_eq!(Record::parse(&bytes), Some(record.clone()));
     record.version = VERSION + 1;
@@ -212,10 +216,10 @@ fn a_day_of_outages_costs_a_few_dozen_tries() {
             probe = None;
             if down(ends) {
                 refused += 1;
-                record.learn(news(HoldCause::Outage, None, true), now, 0.5);
+                record.learn(tried(news(HoldCause::Outage, None)), now, 0.5);
             } else if limited(ends) {
                 refused += 1;
-                record.learn(news(HoldCause::RateLimit, Some(at(43_600).wall), true), now, 0.5);
+                record.learn(tried(news(HoldCause::RateLimit, Some(at(43_600).wall))), now, 0.5);
             } else {
                 record.answered(at(began).ticks);
             }

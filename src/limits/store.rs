@@ -85,8 +85,9 @@ impl Store {
     /// Removes what those left who were killed while they wrote; for the holder of the lock.
     pub fn tidy(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)?.flatten() {
-            if entry.file_name().to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(".tmp"))
-            {
+            let name = PathBuf::from(entry.file_name());
+            let is_hidden = name.to_str().is_some_and(|name| name.starts_with('.'));
+            if is_hidden && name.extension().is_some_and(|kind| kind == "tmp") {
                 durable::remove_if_there(&entry.path())?;
             }
         }

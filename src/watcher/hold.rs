@@ -232,7 +232,7 @@ mod tests {
         assert!(!holds.lets_start(at(2).ticks), "one task tries already");
     }
 
-    fn word(cause: HoldCause, due: i64, elsewhere: bool) -> Word {
+    fn word(cause: HoldCause, due: i64) -> Word {
         let stop = Stop {
             cause,
             reason: "r".to_owned(),
@@ -244,17 +244,17 @@ mod tests {
             due_ns: u64::try_from(at(due).ticks.0.as_nanos()).unwrap(),
             times: 1,
         };
-        Word { stop, elsewhere }
+        Word { stop, elsewhere: false }
     }
 
     #[test]
     fn what_another_worker_met_holds_until_the_same_moment() {
         let (mut holds, anga) = (Holds::default(), "anga".parse().unwrap());
-        holds.heed(Some(&word(HoldCause::RateLimit, 100, false)), &anga);
+        holds.heed(Some(&word(HoldCause::RateLimit, 100)), &anga);
         assert_eq!(holds.holding().unwrap().reason, "r (met by marie)");
         assert_eq!((holds.lets_start(at(99).ticks), holds.until(at(50))), (false, Some(at(100).wall)));
         assert!(holds.lets_start(at(100).ticks));
-        holds.heed(Some(&word(HoldCause::RateLimit, 100, true)), &anga);
+        holds.heed(Some(&Word { elsewhere: true, ..word(HoldCause::RateLimit, 100) }), &anga);
         assert!(!holds.lets_start(at(100).ticks), "another worker tries");
         assert_eq!(holds.due(), None, "and tells when it is over");
         holds.heed(None, &anga);
@@ -267,10 +267,10 @@ mod tests {
         holds.begin(holding(HoldCause::Outage, None), at(0));
         holds.heed(None, &marie);
         assert!(!holds.lets_start(at(1).ticks), "the others were not told yet");
-        holds.heed(Some(&word(HoldCause::Outage, 30, false)), &marie);
+        holds.heed(Some(&word(HoldCause::Outage, 30)), &marie);
         assert_eq!((holds.due(), holds.holding().unwrap().reason.as_str()), (Some(at(30).ticks), "r"));
         holds.started(&file("t"));
-        holds.heed(Some(&word(HoldCause::Outage, 30, false)), &marie);
+        holds.heed(Some(&word(HoldCause::Outage, 30)), &marie);
         assert!(!holds.lets_start(at(40).ticks), "one of ours tries still");
     }
 
@@ -279,7 +279,7 @@ mod tests {
         for cause in [HoldCause::Configuration, HoldCause::Disk] {
             let (mut holds, marie) = (Holds::default(), "marie".parse().unwrap());
             holds.begin(holding(cause, None), at(0));
-            for word in [Some(word(HoldCause::Outage, 1, false)), None] {
+            for word in [Some(word(HoldCause::Outage, 1)), None] {
                 holds.heed(word.as_ref(), &marie);
                 assert_eq!(holds.holding().map(|it| it.cause), Some(cause));
             }

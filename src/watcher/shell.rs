@@ -204,7 +204,7 @@ impl Looping {
     fn look_at_account(&mut self) {
         let Some(limits) = &self.ctx.limits else { return };
         let sight = limits.look();
-        self.ctx.metrics.set_account(sight.limited, sight.breaker);
+        self.ctx.metrics.set_account(u8::from(sight.limited), sight.breaker);
         self.on_event(Event::Account(sight.word.map(Box::new)));
         if !sight.empty {
             // A person gave back what was spent.

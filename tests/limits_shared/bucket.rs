@@ -39,7 +39,7 @@ fn no_more_agents_are_started_than_there_are_requests_whoever_is_killed() {
         let done: usize = WORKERS.iter().map(|it| tasks(&world, &format!("{it}/completed")).len()).sum();
         (done == RATE + 6).then_some(())
     });
-    let left = sight::names(&limits(&world)).into_iter().filter(|name| name.ends_with(".tmp")).count();
+    let left = sight::names(&limits(&world)).into_iter().filter(|name| name.starts_with('.')).count();
     assert_eq!(left, 0, "a killed writer's file is removed by the next one");
 }
 

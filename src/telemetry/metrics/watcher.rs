@@ -271,10 +271,10 @@ impl Metrics {
         self.levels.loop_lag.set(lag.as_secs_f64());
     }
 
-    /// What all workers of the account know: whether there is a rate limit, and the breaker as a number.
-    pub fn set_account(&self, limited: bool, breaker: u8) {
-        self.levels.rate_limited.set(i64::from(limited));
-        self.levels.breaker.set(i64::from(breaker));
+    /// What all workers of the account know: how many rate limits there are, and the breaker as a number.
+    pub fn set_account(&self, limits: u8, breaker: u8) {
+        self.levels.rate_limited.set(limits.into());
+        self.levels.breaker.set(breaker.into());
     }
 
     /// Why the worker does not claim; `None` when it does.
