@@ -113,8 +113,16 @@ impl Store {
     pub fn try_probe(&self, key: &str) -> io::Result<Option<Lock>> {
         let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
         let mut options = File::options();
-        options.read(true).append(true).create(true).mode(FILE_MODE).custom_flags(flags);
-        Lock::try_exclusive_on(options.open(self.probe(key))?)
+        options.read(true).custom_flags(flags);
+        let path = self.probe(key);
+        let file = match options.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                options.append(true).create(true).mode(FILE_MODE).open(&path)?
+            }
+            // Who may only read it, since another user made it, may lock it all the same.
+            other => other?,
+        };
+        Lock::try_exclusive_on(file)
     }
 
     /// Whether some run tries right now.

@@ -71,7 +71,7 @@ fn a_rate_limit_outlives_a_restart_and_is_cleared_by_hand() {
     real.api.play(Scenario::Text("free".to_owned()));
     let asked = real.api.count();
     let _watcher = real.up();
-    real.held("rate_limit", "busy");
+    real.state("it holds again", |it| it["status"] == "degraded" && it["hold"]["cause"] == "rate_limit");
     assert_eq!(real.api.count(), asked, "who is started again knows what was known");
     assert!(real.world.agentctl(&["limits", "--clear"]).status.success());
     let task = real.completed("busy");
