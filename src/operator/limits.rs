@@ -37,8 +37,8 @@ pub struct LimitsArgs {
 /// What to do about breakers.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-A breaker opens when the API is down, refuses a login or a bill. After a growing pause one task of all workers tries, and
-its good end closes it.
+A breaker opens when the API is down, or refuses a login or a bill.
+After a growing pause one task of all workers tries, and its good end closes it.
 
 Examples:
   agentctl breaker status
