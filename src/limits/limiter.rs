@@ -216,7 +216,15 @@ impl Limiter {
     /// What is known right now: the file, unless the disk refused what is newer.
     fn current(&self) -> Record {
         let known = self.known();
-        if known.unsaved { known.record.clone() } else { self.read(known) }
+        if known.unsaved {
+            return known.record.clone();
+        }
+        let record = self.read(known);
+        let mut known = self.known();
+        if !known.unsaved {
+            known.record.clone_from(&record);
+        }
+        record
     }
 
     /// What the file says, or, where it cannot be read, what is known.
@@ -248,7 +256,11 @@ impl Limiter {
         let known = self.known();
         let (mut record, mut known) = match &lock {
             Ok(Some(_)) if !known.unsaved => (self.read(known), self.known()),
-            Ok(_) | Err(_) => (known.record.clone(), known),
+            Ok(Some(_)) => {
+                let mine = known.record.clone();
+                (self.read(known).join(&mine), self.known())
+            }
+            Ok(None) | Err(_) => (known.record.clone(), known),
         };
         if !known.tidied && matches!(lock, Ok(Some(_))) {
             known.tidied = self.store.tidy().is_ok();

@@ -167,3 +167,17 @@ fn a_file_that_means_nothing_stops_nobody_and_is_replaced() {
     assert_eq!(marie.permit(&file("t")), Permit::Granted);
     assert!(matches!(marie.permit(&file("t")), Permit::Paced(_)));
 }
+
+#[test]
+fn who_could_not_write_for_a_moment_takes_nothing_away_from_the_others() {
+    let scene = Scene::new();
+    let [marie, anga] = ["marie", "anga"].map(|name| scene.limiter(name, 0));
+    let stopped = marie.store.lock().unwrap().unwrap();
+    marie.learn(&file("a"), news(HoldCause::Outage), 0.0);
+    assert!(marie.look().word.is_some(), "what it could not write it knows");
+    drop(stopped);
+    anga.learn(&file("b"), news(HoldCause::RateLimit), 0.0);
+    assert!(is_stopped(&marie.permit(&file("a"))));
+    let record = anga.current();
+    assert_eq!((record.rate_limit.is_some(), record.breaker.is_some()), (true, true));
+}

@@ -266,6 +266,24 @@ impl Record {
         self.breaker.take_if(is_over);
     }
 
+    /// What two workers know who could not tell each other: what was spent more, and what was learned last. At the worst
+    /// a fault that is over is tried once more.
+    #[must_use]
+    pub fn join(mut self, other: &Self) -> Self {
+        self.spent_until_ns = self.spent_until_ns.max(other.spent_until_ns);
+        let slots = [(&mut self.rate_limit, &other.rate_limit), (&mut self.breaker, &other.breaker)];
+        for (mine, theirs) in slots {
+            let known = mine.as_ref().map(|stop| stop.since_ns);
+            if let Some(stop) = theirs.as_ref().filter(|stop| Some(stop.since_ns) > known) {
+                *mine = Some(stop.clone());
+            }
+        }
+        if other.warning.as_ref().map(|it| it.at) > self.warning.as_ref().map(|it| it.at) {
+            self.warning.clone_from(&other.warning);
+        }
+        self
+    }
+
     /// Whatever was wrong may have been mended: the next run tries.
     pub fn try_now(&mut self, now: Moment) {
         for stop in [&mut self.rate_limit, &mut self.breaker].into_iter().flatten() {

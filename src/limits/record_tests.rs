@@ -236,3 +236,17 @@ fn a_day_of_outages_costs_a_few_dozen_tries() {
     assert!(started > 30_000, "{started}");
     assert!(longest_blind <= 80, "what is over is noticed within a pause: {longest_blind} s");
 }
+
+#[test]
+fn what_two_learned_who_could_not_tell_each_other_is_known_to_both() {
+    let (mut mine, mut theirs) = (fresh(), fresh());
+    mine.learn(news(HoldCause::Outage, None), at(0), 0.0);
+    assert!(mine.take(2, at(0).ticks).is_ok());
+    theirs.learn(news(HoldCause::RateLimit, Some(at(500).wall)), at(1), 0.0);
+    theirs.learn(news(HoldCause::Auth, None), at(2), 0.0);
+    for joined in [mine.clone().join(&theirs), theirs.clone().join(&mine)] {
+        assert_eq!(joined.rate_limit, theirs.rate_limit);
+        assert_eq!(joined.breaker, theirs.breaker, "what was learned last");
+        assert_eq!(joined.spent_until_ns, mine.spent_until_ns);
+    }
+}
