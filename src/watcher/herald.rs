@@ -120,7 +120,7 @@ impl Herald {
 
     /// Says that a line was passed over: nobody knows whose it was.
     pub(super) fn pass_over(&self, unfit: Unfit) {
-        self.reply(&Reply::refused(64, unfit.to_string()), (Path::new(""), None));
+        self.reply(&Reply::refused(64, unfit.to_string()), (&self.layout.pipes(), None));
     }
 
     fn reply(&self, reply: &Reply, (dir, reply_to): (&Path, Option<&str>)) {

@@ -26,6 +26,7 @@ impl Run {
         for (speaker, unfit) in heard.unfit {
             let by = if speaker == Speaker::Agent { "its agent" } else { "somebody" };
             tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, "passed over what {by} wrote: {unfit}");
+            self.ctx.herald.pass_over(unfit);
         }
         for (speaker, line) in heard.lines {
             match speaker {
