@@ -153,7 +153,7 @@ fn inside(desk: &Desk, pipe: &Path, (verb, called): (&Verb, String)) -> Result<E
     if let Verb::Submit(args) = verb {
         inside::submit(desk, pipe, args)
     } else if let Verb::Status(args) = verb {
-        inside::status(desk, pipe, args.json)
+        inside::status(desk, pipe, args)
     } else if let Verb::Progress(args) = verb {
         inside::progress(desk, args)
     } else {

@@ -210,7 +210,7 @@ impl OperatorError {
 
 fn exit_of_ask(error: &AskError) -> Exit {
     match error {
-        AskError::Nobody { .. } | AskError::Unanswered { .. } => Exit::TryAgain,
+        AskError::Nobody { .. } | AskError::Unanswered { .. } | AskError::Died { .. } => Exit::TryAgain,
         AskError::NoPipe { .. } => Exit::Unavailable,
         AskError::TooLong { .. } => Exit::Usage,
         AskError::Io { source, .. } => Exit::of_io(source),
@@ -222,7 +222,7 @@ const fn hint_of_ask(error: &AskError) -> &'static str {
         AskError::Nobody { .. } => {
             "it starts, stops, or somebody recovers it at this moment: nothing was done, so say it again in some seconds"
         }
-        AskError::Unanswered { .. } => {
+        AskError::Unanswered { .. } | AskError::Died { .. } => {
             "it may have been done all the same: look with `agentctl show` or `agentctl status` before you say it again"
         }
         AskError::NoPipe { .. } => {
