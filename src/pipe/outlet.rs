@@ -23,6 +23,7 @@ use super::event::{Event, Kind, Teller};
 use super::place::{Notice, Place, PlaceError};
 use crate::clock::Timestamp;
 use crate::os::folder::{End, Folder, Inode};
+use crate::os::opened::Opened;
 
 /// What a look at the outlet found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,7 @@ pub struct Outlet {
     place: Place,
     teller: Teller,
     open: Option<(Arc<Sender>, Inode)>,
+    opened: Option<Opened>,
     /// How many went lost since the last one that was read.
     lost: u64,
     /// How many went lost since the start.
@@ -50,14 +52,16 @@ pub struct Outlet {
 impl Outlet {
     /// At a place; nothing is opened before the first [`Self::look`].
     pub const fn new(place: Place, teller: Teller) -> Self {
-        Self { place, teller, open: None, lost: 0, all_lost: 0 }
+        Self { place, teller, open: None, opened: None, lost: 0, all_lost: 0 }
     }
 
     /// Sees that the pipe stands there, and whether somebody reads; to be asked every second.
     pub fn look(&mut self, notices: &mut Vec<Notice>) -> Result<Listener, PlaceError> {
         let there = self.place.put_right(notices)?;
         if self.open.as_ref().is_some_and(|(_, inode)| *inode == there) {
-            return Ok(Listener::Same);
+            // Readers may have taken turns so fast that nobody saw one leave.
+            let is_another = self.opened.as_ref().is_some_and(Opened::since_last);
+            return Ok(if is_another { Listener::New } else { Listener::Same });
         }
         self.open = None;
         let (file, inode) = match self.place.open(End::Write) {
@@ -65,6 +69,7 @@ impl Outlet {
             Err(error) if error.is_nobody() => return Ok(Listener::Nobody),
             Err(error) => return Err(error),
         };
+        self.opened = self.place.watch();
         match Sender::from_file(file) {
             Ok(pipe) => self.open = Some((Arc::new(pipe), inode)),
             Err(source) => return Err(self.place.failed("could not wait for the pipe", source)),
@@ -298,6 +303,18 @@ mod tests {
         drop(reader);
         rig.tell();
         assert!(!rig.outlet.is_heard() && rig.outlet.lost() == 1, "also by a line that nobody took");
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_took_another_s_place_is_new_however_fast() {
+        let mut rig = Rig::new();
+        rig.look();
+        let first = rig.reader();
+        assert_eq!((rig.look(), rig.look()), (Listener::New, Listener::Same));
+        let second = rig.reader();
+        drop(first);
+        assert_eq!((rig.look(), rig.look()), (Listener::New, Listener::Same));
+        drop(second);
     }
 
     #[test]
