@@ -10,10 +10,11 @@ use clap::CommandFactory;
 
 use crate::root::{Root, until};
 
-/// What does not end by itself, or needs a person: by how it begins.
+/// What does not end by itself, needs a person, or an agent around it: by how it begins.
 const ENDLESS: &[&str] = &[
     "agentctl attach",
     "agentctl logs -f marie",
+    "agentctl progress",
     "agentctl top",
     "agentctl watch",
     "supervisor monitor",
@@ -36,7 +37,6 @@ const DEPENDS: &[&str] = &[
     "hold",
     "interrupt",
     "pause",
-    "progress",
     "prune",
     "recover",
     "release",
