@@ -112,9 +112,12 @@ fn prepare(root: &Root) -> std::path::PathBuf {
         std::os::unix::fs::symlink(program, bin.join(name)).unwrap();
     }
     // The examples' own tools: what is not installed everywhere is played.
+    let sudo = "while [[ $1 == -* ]]; do [[ $1 == -u ]] && shift; shift; done; exec \"$@\"";
     let last = "cat \"${@: -1}\"";
     let last_or_stdin = "[ -f \"${@: -1}\" ] && exec cat \"${@: -1}\"; exec cat";
-    for (name, script) in [("git", "echo '-a'; echo '+b'"), ("man", last), ("jq", last_or_stdin)] {
+    for (name, script) in
+        [("git", "echo '-a'; echo '+b'"), ("man", last), ("jq", last_or_stdin), ("sudo", sudo)]
+    {
         let path = bin.join(name);
         std::fs::write(&path, format!("#!/bin/bash\n{script}\n")).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
