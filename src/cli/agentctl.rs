@@ -82,8 +82,11 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
         Verb::Watch(args) => watch::run(&desk, args),
         Verb::Wait(args) => wait::run(&desk, args),
         Verb::Prune(args) => prune::run(&desk, args),
-        Verb::Completions(args) => Ok(completion::print(&desk, args)),
-        Verb::Man(args) => man::write(&desk, args),
+        Verb::Completions(wish) => {
+            let program = args.first().map_or("agentctl".as_ref(), OsString::as_os_str);
+            Ok(completion::print(desk.report, wish, program, env))
+        }
+        Verb::Man(wish) => man::write(desk.report, wish, env),
     };
     done.unwrap_or_else(|error| {
         desk.report.error(&error, error.hint().as_deref());

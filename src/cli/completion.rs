@@ -7,7 +7,7 @@
 //! - a completion never fails loudly: it comes while somebody types.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Arg, Args, Command};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
@@ -15,7 +15,7 @@ use clap_complete::env::Shells;
 
 use crate::config::{Environment, Exit};
 use crate::layout::Layout;
-use crate::operator::{Desk, Report, candidates};
+use crate::operator::{Report, candidates};
 
 /// What a script sets when it asks; its value is the shell.
 const ASKED: &str = "_AGENTCTL_COMPLETE";
@@ -35,20 +35,19 @@ pub struct CompletionsArgs {
     pub shell: String,
 }
 
-/// Prints what the shell sources.
-pub(super) fn print(desk: &Desk, args: &CompletionsArgs) -> Exit {
+/// Prints what the shell sources. `program`: as it was called, since the script has to find it again.
+pub(super) fn print(report: Report, args: &CompletionsArgs, program: &OsStr, env: &Environment) -> Exit {
     let Some(shell) = SHELLS.completer(&args.shell) else { return Exit::Usage };
-    let program = std::env::args_os().next().map_or_else(|| PathBuf::from("agentctl"), PathBuf::from);
     // Found by its path, it is found again by that; else on the PATH, wherever it will be by then.
-    let is_path = program.components().count() > 1;
-    let completer = if is_path { desk.env.absolute(&program) } else { PathBuf::from("agentctl") };
+    let is_path = Path::new(program).components().count() > 1;
+    let completer = if is_path { env.absolute(Path::new(program)) } else { PathBuf::from("agentctl") };
     let mut script = Vec::new();
     let written =
         shell.write_registration(ASKED, "agentctl", "agentctl", &completer.to_string_lossy(), &mut script);
     if written.is_err() {
         return Exit::Internal;
     }
-    desk.report.raw(&script);
+    report.raw(&script);
     Exit::Done
 }
 

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, Command, CommandFactory};
 use clap_mangen::Man;
 
-use crate::config::Exit;
-use crate::operator::{Desk, OperatorError};
+use crate::config::{Environment, Exit};
+use crate::operator::{OperatorError, Report};
 use crate::os::durable::{self, Durability};
 
 use super::{agentctl, supervisor, watcher};
@@ -35,15 +35,14 @@ struct Page {
 }
 
 /// Writes the pages.
-pub(super) fn write(desk: &Desk, args: &ManArgs) -> Result<Exit, OperatorError> {
-    let report = desk.report;
+pub(super) fn write(report: Report, args: &ManArgs, env: &Environment) -> Result<Exit, OperatorError> {
     let Some(dir) = &args.dir else {
         let pages =
             pages(agentctl::Agentctl::command()).map_err(OperatorError::io("write", "stdout".as_ref()))?;
         report.raw(pages.last().map_or(&[][..], |page| &page.text));
         return Ok(Exit::Done);
     };
-    let dir = desk.env.absolute(dir);
+    let dir = env.absolute(dir);
     durable::make_dir(&dir, 0o755).map_err(OperatorError::io("make", &dir))?;
     for program in
         [watcher::Watcher::command(), supervisor::Supervisor::command(), agentctl::Agentctl::command()]
