@@ -66,7 +66,9 @@ fn fields(value: &Value, at: &str, found: &mut BTreeSet<String>) {
 
 fn compare(section: &str, values: &[Value]) {
     let mut shown = BTreeSet::new();
-    values.iter().for_each(|value| fields(value, "", &mut shown));
+    for value in values {
+        fields(value, "", &mut shown);
+    }
     let told = told(section);
     let missing: Vec<_> = shown.difference(&told).collect();
     // Of a task that runs or has failed nobody says that it is held; of one that waits it is looked at.

@@ -1,3 +1,5 @@
+//! Each row a sentence: what keeps a task, what is said of it, and when it is over.
+
 use super::*;
 
 fn at(time: &str) -> Timestamp {
