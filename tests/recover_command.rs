@@ -193,10 +193,7 @@ fn unlinked_lock_files_let_nobody_in_and_are_made_again() {
         fs::remove_file(lock).unwrap();
     }
     let second = world.start(&mut world.watcher("marie"), "second");
-    let again = world::until(std::time::Duration::from_millis(2500), || {
-        locks.iter().all(|it| it.exists()).then_some(())
-    });
-    assert!(again.is_some(), "the locks are made again");
+    world.within("marie", 2, "the locks are made again", || locks.iter().all(|it| it.exists()).then_some(()));
     assert_eq!(second.ended(), 78);
     open(&gate);
     world.filed("marie/completed", "t");

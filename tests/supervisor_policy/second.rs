@@ -43,7 +43,7 @@ fn a_port_that_was_taken_is_served_when_it_is_free() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap();
     let mut command = run(&world, "marie=none", &addr.to_string());
-    let service = Service::start(&world, command.args(["--hung-after", "1"]), "run");
+    let service = Service::start(&world, command.args(["--hung-after", "3"]), "run");
     service.says("works on without its own metrics and health, and tries again", 1);
     service.says("marie: up", 1);
     drop(taken);
@@ -72,7 +72,7 @@ fn one_that_was_stopped_stays_stopped_when_another_takes_over() {
 fn who_loses_the_lock_file_takes_it_again_and_a_thief_is_given_way() {
     let world = World::new();
     let mut quick = run(&world, "marie=none", "none");
-    let first = Service::start(&world, quick.args(["--hung-after", "1"]), "first");
+    let first = Service::start(&world, quick.args(["--hung-after", "3"]), "first");
     first.says("marie: up", 1);
     let pid = watcher_pid(&world, "marie");
     fs::remove_file(world.root().join("locks/supervisor.lock")).unwrap();
