@@ -296,3 +296,17 @@ fn a_monitor_tells_a_page_that_is_refused_and_ends_well_with_ctrl_c() {
     assert_eq!(nowhere.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&nowhere.stderr).contains("--metrics-addr"), "{nowhere:?}");
 }
+
+#[test]
+fn a_worker_that_is_not_there_is_told_with_where_to_look() {
+    let world = World::new();
+    assert_eq!(world.up("marie").stop(), 0);
+    for verb in ["recover", "resume"] {
+        let mut command = world.command("supervisor");
+        let done = command.args([verb, "maria", "--root", "shared"]).output().unwrap();
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(65), "{verb}: {said}");
+        assert!(said.contains("no worker `maria`") && said.contains("agentctl status"), "{verb}: {said}");
+        assert!(!world.root().join("workers/maria").exists(), "{verb}: nothing was made");
+    }
+}
