@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
+use crate::faults::SmallDisk;
 use crate::http::get;
 use crate::traces::{at_work, gate, gated, is_alive, open, said};
 use crate::world::{Started, World, until};
@@ -127,6 +128,30 @@ fn a_supervisor_that_was_stopped_for_a_while_ends_nobody() {
     }
     status(&world, addr, 1, |it| it["condition"] == "working");
     assert_eq!(["marie", "anga"].map(|worker| watcher_pid(&world, worker)), pids);
+    assert!(!service.said().contains("Restarting"), "{}", service.said());
+    service.stop();
+}
+
+#[test]
+fn a_watcher_whose_disk_is_full_is_told_apart_and_left_alone() {
+    let world = World::new();
+    let Some(disk) = SmallDisk::tmpfs(world.root(), "size=32m") else { return };
+    let addr = free_port();
+    let mut command = run(&world, "marie=none", &addr.to_string());
+    let service = Service::start(&world, command.args(["--hung-after", HUNG_AFTER]), "run");
+    service.says("marie: up", 1);
+    let pid = watcher_pid(&world, "marie");
+    let filler = disk.fill();
+    service.says("marie: THE DISK IS FULL", 1);
+    let seen = status(&world, addr, 0, |it| it["condition"] == "disk_full");
+    assert_eq!((&seen["up"], &seen["severity"]), (&json!(true), &json!("L2")), "{seen}");
+    assert!(get(addr, "/metrics").contains("agent_worker_workers{condition=\"disk_full\"} 1"));
+    // Its heartbeat grows old meanwhile, and that is no hang.
+    service.never_says("HUNG", Duration::from_secs(7));
+    assert_eq!(service.said().matches("THE DISK IS FULL").count(), 1, "told once");
+    drop(filler);
+    status(&world, addr, 0, |it| it["condition"] == "working");
+    assert!(is_alive(pid) && watcher_pid(&world, "marie") == pid, "{}", service.said());
     assert!(!service.said().contains("Restarting"), "{}", service.said());
     service.stop();
 }
