@@ -221,9 +221,10 @@ fn a_quarter_of_a_mebibyte_of_anything_is_read_in_a_moment() {
         "\\\"",
     ] {
         let text = piece.repeat((1 << 18) / piece.len());
-        let began = std::time::Instant::now();
+        // Of this thread alone: what others do meanwhile is not its time.
+        let worked = || nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID.now().unwrap().tv_sec();
+        let began = worked();
         redactor.redact(&text);
-        let took = began.elapsed();
-        assert!(took.as_secs() < 10, "{piece}: {took:?}");
+        assert!(worked() - began < 10, "{piece}: {} s", worked() - began);
     }
 }
