@@ -290,9 +290,18 @@ impl State {
 
     /// Replaces the file at `path`.
     pub fn write(&self, path: &Path, durability: Durability) -> io::Result<()> {
+        durable::write_atomic(path, &self.bytes()?, durability)
+    }
+
+    /// Whether the file at `path` is this one as it was written, and nobody has written there since.
+    pub fn is_at(&self, path: &Path) -> bool {
+        fs::read(path).is_ok_and(|bytes| self.bytes().is_ok_and(|ours| ours == bytes))
+    }
+
+    fn bytes(&self) -> io::Result<Vec<u8>> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
-        durable::write_atomic(path, &bytes, durability)
+        Ok(bytes)
     }
 }
 
@@ -356,6 +365,18 @@ mod tests {
         let state = State::read(&path).unwrap().unwrap();
         assert_eq!((state.status, state.recovery_count), (WorkerStatus::Stopped, 2));
         assert_eq!(state.others["note"], "mine");
+    }
+
+    #[test]
+    fn what_somebody_wrote_since_is_not_taken_for_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        let state = State { last_crash: Some(1_764_193_486.123_456_7), ..State::default() };
+        assert!(!state.is_at(&path));
+        state.write(&path, Durability::None).unwrap();
+        assert!(state.is_at(&path));
+        durable::write_atomic(&path, br#"{"status":"recovering"}"#, Durability::None).unwrap();
+        assert!(!state.is_at(&path));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -65,13 +65,12 @@ fn nothing_is_lost<F>(world: &World, need: Need, begin: impl FnOnce() -> Option<
     assert!(complaints <= 5, "{complaints} lines say the same");
 
     drop(fault);
-    let ended = Instant::now();
     if moved.is_err() {
         fs::rename(world.root().join("tasks/parked"), world.root().join("tasks/marie/pending/next.json"))
             .unwrap();
     }
     for (name, answer) in [("running", "kept"), ("next", "on")] {
-        soon(world, ended, &format!("{name} is filed"), || {
+        soon(world, &format!("{name} is filed"), || {
             world.root().join(format!("tasks/marie/completed/{name}.json")).exists().then_some(())
         });
         assert_eq!(ended_once(world, name)["result"], answer);
@@ -125,12 +124,10 @@ fn a_worker_that_cannot_write_its_heartbeat_is_not_taken_for_hung() {
     let mute = world.until("the heartbeat in the file is old", seen("mute"));
     assert!(mute["heartbeat_age_s"].as_u64().unwrap() >= 10, "{mute}");
     assert!(mute["trouble"].as_str().unwrap().contains("full"), "{mute}");
-    let touched =
-        fs::metadata(world.root().join("workers/marie/heartbeat.json")).unwrap().modified().unwrap();
-    assert!(
-        touched.elapsed().unwrap_or_default() < Duration::from_secs(5),
-        "its file is touched all the same"
-    );
+    world.until("its file is touched all the same", || {
+        let file = fs::metadata(world.root().join("workers/marie/heartbeat.json")).ok()?;
+        (file.modified().ok()?.elapsed().ok()? < Duration::from_secs(2)).then_some(())
+    });
     let told = world.agentctl(&["status"]);
     let (out, err) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
     assert!(out.contains("mute") && out.contains("cannot write its heartbeat"), "{out}");
