@@ -9,7 +9,7 @@ use crate::root::Root;
 use crate::scene::Scene;
 
 /// What belongs to somebody else, and is told elsewhere.
-const OPAQUE: &[&str] = &["file", "history", "go", "going", "stay", "gone"];
+const OPAQUE: &[&str] = &["file", "history", "go", "going", "stay", "gone", "fix", "repair", "repaired"];
 
 fn page() -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/agentctl.md");
@@ -110,6 +110,11 @@ fn the_page_tells_every_field_and_none_that_is_not_there() {
     compare("status", &[json(&["status", "--json"])]);
     compare("show", &[json(&["show", "invoice", "--json"]), json(&["show", "count", "--json"])]);
     compare("why", &[json(&["why", "letter", "--json"]), json(&["why", "count", "--json"])]);
+    let moves = [json(&["retry", "invoice", "--dry-run", "--json"]), json(&["cancel", "invoice", "--json"])];
+    compare("What moves a task", &moves);
+    compare("What moves a worker", &[json(&["pause", "fabien", "--dry-run", "--json"])]);
+    compare("doctor", &[json(&["doctor", "--json"])]);
+    compare("fsck", &[json(&["fsck", "--json"])]);
     compare("prune", &[json(&["prune", "--dry-run", "--json"])]);
 }
 
