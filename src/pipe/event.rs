@@ -178,6 +178,10 @@ fn fitted(mut data: Map<String, Value>, room: usize) -> String {
         }
         let size = |value: &Value| value.to_string().len();
         let Some((name, _)) = data.iter().max_by_key(|(_, value)| size(value)) else { return whole };
+        if name == "left_out" {
+            // Nothing else is left, and there were more names than a line has room for.
+            return "{}".to_owned();
+        }
         let name = name.clone();
         data.shift_remove(&name);
         left_out.push(name.into());
