@@ -44,12 +44,13 @@ pub(super) enum Act {
 
 impl Act {
     /// Whose file nobody else may take meanwhile.
-    pub(super) const fn takes(&self) -> Option<&FileName> {
+    pub(super) const fn takes(&self) -> Option<(Place, &FileName)> {
         match self {
             Self::Submit | Self::Renew(..) => None,
-            Self::Cancel(_, file) | Self::Hold(_, file) | Self::Release(_, file) | Self::TryNow(_, file) => {
-                Some(file)
-            }
+            Self::Cancel(place, file)
+            | Self::Hold(place, file)
+            | Self::Release(place, file)
+            | Self::TryNow(place, file) => Some((*place, file)),
         }
     }
 }

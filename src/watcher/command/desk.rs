@@ -17,6 +17,7 @@ use crate::clock::Ticks;
 use crate::config::Exit;
 use crate::pipe::reply::Reply;
 use crate::pipe::words::{Op, Request};
+use crate::spool::Examined;
 use crate::task::text::shown;
 use crate::task::{FileName, Place};
 
@@ -183,18 +184,20 @@ impl Looping {
 
     fn begin(&mut self, act: Act, errand: Errand) {
         self.desk.is_busy = true;
-        let taken = act.takes().cloned();
-        if let Some(file) = taken.clone() {
-            self.on_event(Event::Recovering { file });
+        let taken = act.takes().map(|(place, file)| (place, file.clone()));
+        if let Some((place, file)) = taken.clone() {
+            // What is known of it is of no use afterwards.
+            self.on_event(Event::Recovering { file: file.clone() });
+            self.on_event(Event::Looked(vec![((place, file), Examined::Gone)]));
         }
         let clerk = Clerk::new(&self.ctx);
         self.errands.go(move |spool| {
             let Errand { request, asker, .. } = errand;
-            let (reply, mut told) = clerk.perform(spool, &act, &request);
+            let (reply, seen) = clerk.perform(spool, &act, &request);
             asker.answer(reply);
-            told.extend(taken.map(|file| Told::Core(Event::NotClaimed { file })));
-            told.push(Told::Served);
-            told
+            // First it is nobody's any more, or what was seen of it since would not count.
+            let free = taken.map(|(_, file)| Told::Core(Event::NotClaimed { file }));
+            free.into_iter().chain(seen).chain([Told::Served]).collect()
         });
     }
 }
