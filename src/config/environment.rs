@@ -16,6 +16,7 @@ pub struct Environment {
     vars: BTreeMap<OsString, OsString>,
     cwd: PathBuf,
     terminals: Terminals,
+    columns: Option<usize>,
 }
 
 /// Which of the standard descriptors a person sits at.
@@ -32,7 +33,9 @@ pub struct Terminals {
 impl Environment {
     /// Reads the environment of this process.
     pub fn snapshot() -> Self {
+        let shown = terminal_size::terminal_size_of(std::io::stdout());
         Self {
+            columns: shown.map(|(width, _)| width.0.into()),
             vars: std::env::vars_os().collect(),
             cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
             terminals: Terminals {
@@ -49,6 +52,7 @@ impl Environment {
             vars: vars.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect(),
             cwd: PathBuf::from("/"),
             terminals: Terminals { stdin: false, stdout: false, stderr: false },
+            columns: None,
         }
     }
 
@@ -82,6 +86,13 @@ impl Environment {
     /// Which standard descriptors are terminals.
     pub const fn terminals(&self) -> Terminals {
         self.terminals
+    }
+
+    /// How wide the terminal is that standard output goes to, `COLUMNS` before what it says itself; `None` where nobody
+    /// sits at it.
+    pub fn columns(&self) -> Option<usize> {
+        let said = self.text("COLUMNS").and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
+        self.columns.map(|columns| said.unwrap_or(columns))
     }
 
     /// The directories of `PATH`, absolute ones only: a relative one would mean the working directory of whoever looks.

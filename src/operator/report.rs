@@ -4,12 +4,14 @@
 //! - data goes to stdout and nothing else does; talk goes to stderr;
 //! - what came from a file or an agent is escaped before it reaches a terminal;
 //! - colours only where a person looks, and never with `NO_COLOR`;
+//! - a table is cut to the width of a terminal, and never in a pipe: what a program reads is whole;
 //! - a reader that has gone away is not an error: it has seen enough.
 
 use std::error::Error;
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::config::{ConfigError, Environment, Shown};
 pub use crate::text::escape::{one_line, printable};
@@ -69,14 +71,25 @@ impl Cell {
 pub struct Report {
     colour_out: bool,
     colour_err: bool,
+    /// How wide the terminal is; `None`: nobody sits at one.
+    columns: Option<usize>,
 }
+
+/// No column is cut to less than this.
+const NARROWEST: usize = 8;
+/// Blanks between two columns.
+const GAP: usize = 2;
 
 impl Report {
     /// A report for the terminals and the wishes in `env`.
     pub fn new(env: &Environment) -> Self {
         let wanted = env.get("NO_COLOR").is_none() && env.text("TERM") != Some("dumb");
         let terminals = env.terminals();
-        Self { colour_out: wanted && terminals.stdout, colour_err: wanted && terminals.stderr }
+        Self {
+            colour_out: wanted && terminals.stdout,
+            colour_err: wanted && terminals.stderr,
+            columns: env.columns(),
+        }
     }
 
     /// One or more lines of data; `false` once nobody reads them any more.
@@ -134,13 +147,14 @@ impl Report {
         if self.colour_out { painted(text, tone) } else { text.to_owned() }
     }
 
-    /// A table with a heading, its columns as wide as they must be.
+    /// A table with a heading, its columns as wide as they must be and together no wider than the terminal.
     pub fn table(self, heading: &[&str], rows: &[Vec<Cell>]) -> String {
         let heading: Vec<Cell> = heading.iter().map(|text| Cell::toned(text, Tone::Faint)).collect();
         let all: Vec<&[Cell]> = std::iter::once(&heading[..]).chain(rows.iter().map(Vec::as_slice)).collect();
-        let widths: Vec<usize> = (0..heading.len())
+        let wanted: Vec<usize> = (0..heading.len())
             .map(|n| all.iter().filter_map(|row| row.get(n)).map(|cell| width(&cell.text)).max().unwrap_or(0))
             .collect();
+        let widths = fitted(wanted, self.columns);
         all.iter().fold(String::new(), |mut text, row| {
             text.push_str(&self.row(row, &widths));
             text.push('\n');
@@ -151,9 +165,10 @@ impl Report {
     fn row(self, row: &[Cell], widths: &[usize]) -> String {
         let mut text = String::new();
         for (n, (cell, wide)) in row.iter().zip(widths).enumerate() {
-            text.push_str(&self.out(cell));
+            let cell = Cell { text: cut(&cell.text, *wide), tone: cell.tone };
+            text.push_str(&self.out(&cell));
             if n + 1 < row.len() {
-                text.push_str(&" ".repeat(wide - width(&cell.text) + 2));
+                text.push_str(&" ".repeat(wide.saturating_sub(width(&cell.text)) + GAP));
             }
         }
         text.trim_end().to_owned()
@@ -186,8 +201,38 @@ fn painted(text: &str, tone: Tone) -> String {
     if tone == Tone::Plain { text.to_owned() } else { format!("{style}{text}{style:#}") }
 }
 
+/// How many columns of a terminal a text takes.
 fn width(text: &str) -> usize {
-    text.chars().count()
+    UnicodeWidthStr::width(text)
+}
+
+/// The widths of columns that fit: the widest gives way first, since the others tell more per letter.
+fn fitted(mut widths: Vec<usize>, columns: Option<usize>) -> Vec<usize> {
+    let Some(columns) = columns else { return widths };
+    let room = columns.saturating_sub(GAP * widths.len().saturating_sub(1));
+    while widths.iter().sum::<usize>() > room {
+        let Some(widest) = widths.iter_mut().max_by_key(|wide| **wide).filter(|wide| **wide > NARROWEST) else {
+            break;
+        };
+        *widest -= 1;
+    }
+    widths
+}
+
+/// `text` in at most `wide` columns; what is cut off shows as `…`.
+pub(super) fn cut(text: &str, wide: usize) -> String {
+    if width(text) <= wide {
+        return text.to_owned();
+    }
+    let mut room = wide.saturating_sub(1);
+    let fits = |c: &char| {
+        let taken = c.width().unwrap_or(0);
+        let fits = taken <= room;
+        room = room.saturating_sub(taken);
+        fits
+    };
+    let short: String = text.chars().take_while(fits).collect();
+    format!("{}…", short.trim_end())
 }
 
 /// An error with its causes and a hint, one a line.
@@ -210,7 +255,7 @@ fn explain(error: &dyn Error, hint: Option<&str>) -> String {
 mod tests {
     use super::*;
 
-    const DULL: Report = Report { colour_out: false, colour_err: false };
+    const DULL: Report = Report { colour_out: false, colour_err: false, columns: None };
 
     #[test]
     fn columns_stand_below_each_other_and_lines_do_not_end_in_blanks() {
@@ -219,6 +264,31 @@ mod tests {
             vec![Cell::plain("a"), Cell::plain("")],
         ];
         assert_eq!(DULL.table(&["WORKER", "STATUS"], &rows), "WORKER  STATUS\nmarie   running\na\n");
+    }
+
+    #[test]
+    fn a_table_fits_the_terminal_and_the_widest_column_gives_way() {
+        let narrow = Report { columns: Some(30), ..DULL };
+        let rows = vec![
+            vec![Cell::plain("hello"), Cell::plain("RUNNING"), Cell::plain("a long text about many things")],
+            vec![Cell::plain("漢字"), Cell::plain("PENDING"), Cell::plain("漢字漢字漢字漢字漢字")],
+        ];
+        let table = narrow.table(&["TASK", "STATE", "ABOUT"], &rows);
+        assert_eq!(
+            table,
+            "TASK   STATE    ABOUT\nhello  RUNNING  a long text a…\n漢字   PENDING  漢字漢字漢字…\n"
+        );
+        assert!(table.lines().all(|line| width(line) <= 30));
+        assert!(DULL.table(&["A"], &[vec![Cell::plain("x".repeat(500))]]).len() > 500, "whole in a pipe");
+    }
+
+    #[test]
+    fn what_is_cut_says_so() {
+        for (text, wide, expected) in
+            [("hello", 5, "hello"), ("hello", 4, "hel…"), ("漢字", 3, "漢…"), ("漢字", 2, "…"), ("a b", 2, "a…")]
+        {
+            assert_eq!(cut(text, wide), expected, "{text} {wide}");
+        }
     }
 
     #[test]
@@ -235,7 +305,7 @@ mod tests {
 
     #[test]
     fn colours_are_for_terminals_only() {
-        let loud = Report { colour_out: true, colour_err: true };
+        let loud = Report { colour_out: true, ..DULL };
         assert!(loud.line(&[Cell::toned("x", Tone::Bad)]).contains("\x1b["));
         assert_eq!(DULL.line(&[Cell::toned("x", Tone::Bad), Cell::plain("y")]), "x y");
     }
