@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
-use crate::operator::{Desk, list, logs, prune, show, status, submit, wait};
+use crate::operator::{Desk, list, logs, prune, show, status, submit, wait, watch};
 use crate::os::inherited;
 
 use super::parse;
@@ -46,6 +46,8 @@ pub enum Verb {
     Show(show::ShowArgs),
     /// What an agent is doing, or what a worker logs
     Logs(logs::LogsArgs),
+    /// What happens, as it happens
+    Watch(watch::WatchArgs),
     /// Wait until tasks have ended
     Wait(wait::WaitArgs),
     /// Remove what is done with and past its time
@@ -67,6 +69,7 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
         Verb::List(args) => list::run(&desk, args),
         Verb::Show(args) => show::run(&desk, args),
         Verb::Logs(args) => logs::run(&desk, args),
+        Verb::Watch(args) => watch::run(&desk, args),
         Verb::Wait(args) => wait::run(&desk, args),
         Verb::Prune(args) => prune::run(&desk, args),
     };

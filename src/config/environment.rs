@@ -91,7 +91,8 @@ impl Environment {
     /// How wide the terminal is that standard output goes to, `COLUMNS` before what it says itself; `None` where nobody
     /// sits at it.
     pub fn columns(&self) -> Option<usize> {
-        let said = self.text("COLUMNS").and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
+        let said =
+            self.text("COLUMNS").and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
         self.columns.map(|columns| said.unwrap_or(columns))
     }
 

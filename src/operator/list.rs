@@ -7,20 +7,24 @@ use serde_json::{Value, json};
 
 use crate::config::Exit;
 use crate::task::outcome::head;
-use crate::task::{Place, TaskState};
+use crate::task::{ErrorCode, Place, TaskState};
 
 use super::desk::{Desk, spoken};
 use super::error::OperatorError;
 use super::find;
 use super::look::{self, Entry, Seen};
+use super::moment::{Moment, past};
+use super::remarks;
 use super::report::{Cell, Tone};
 
 /// What to list.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
-  agentctl list                        what is queued and running, and what ended of late
-  agentctl list --state failed         the dead letters, the latest first
+  agentctl list                               what is queued and running, and what ended of late
+  agentctl list --state failed --since 1d     the dead letters of a day, the latest first
+  agentctl list --grep invoice --sort cost --reverse
+  agentctl list --state failed --error-code E006 -q | xargs -r -n1 agentctl show
   agentctl list --worker marie --json | jq -r '.[].task'")]
 pub struct ListArgs {
     /// Only this worker's
@@ -29,12 +33,53 @@ pub struct ListArgs {
     /// Only in these states: inbox, pending, staged, active, completed, failed, cancelled; can be repeated
     #[arg(long, short, value_name = "STATE", value_delimiter = ',', value_parser = place)]
     pub state: Vec<Place>,
+    /// Only those written since then: an age such as 10m, or a moment
+    #[arg(long, value_name = "WHEN", value_parser = past)]
+    pub since: Option<Moment>,
+    /// Only those not written since then
+    #[arg(long, value_name = "WHEN", value_parser = past)]
+    pub until: Option<Moment>,
+    /// Only those with this error code; can be repeated
+    #[arg(long, value_name = "CODE", value_delimiter = ',', value_parser = error_code)]
+    pub error_code: Vec<ErrorCode>,
+    /// Only those that an operator holds
+    #[arg(long)]
+    pub held: bool,
+    /// Only those with this text in their name, prompt or reason, in whatever case
+    #[arg(long, value_name = "TEXT")]
+    pub grep: Option<String>,
+    /// By name, worker, age (the oldest first), priority (the highest first), charges or cost (the least first)
+    #[arg(long, value_name = "BY", value_enum)]
+    pub sort: Option<SortBy>,
+    /// The other way round
+    #[arg(long)]
+    pub reverse: bool,
     /// At most so many; 0 for all
     #[arg(long, short = 'n', value_name = "N", default_value_t = 100)]
     pub limit: usize,
+    /// Only their names, one a line
+    #[arg(long, short, conflicts_with = "json")]
+    pub quiet: bool,
     /// As a JSON array
     #[arg(long)]
     pub json: bool,
+}
+
+/// What a list can be sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum SortBy {
+    /// The task's name.
+    Name,
+    /// The worker.
+    Worker,
+    /// How long ago its file was written.
+    Age,
+    /// What was asked for.
+    Priority,
+    /// How often it was charged.
+    Charges,
+    /// What all its attempts cost.
+    Cost,
 }
 
 /// Reads a state as people say it.
@@ -51,34 +96,87 @@ fn place(text: &str) -> Result<Place, String> {
     }
 }
 
+fn error_code(text: &str) -> Result<ErrorCode, String> {
+    let code = serde_json::from_value(text.to_ascii_uppercase().into());
+    code.map_err(|_| "takes E001 to E008".to_owned())
+}
+
 /// Lists tasks.
 pub fn run(desk: &Desk, args: &ListArgs) -> Result<Exit, OperatorError> {
     look::check_root(&desk.layout)?;
-    let mut entries = gather(desk, args)?;
-    entries.sort_by(in_order);
-    let all = entries.len();
-    if args.limit > 0 {
-        entries.truncate(args.limit);
-    }
-    let shown = entries.len();
-    let mut seen = Vec::new();
-    for entry in entries {
-        seen.extend(entry.read()?);
-    }
+    let (seen, all) = choose(desk, args)?;
     if args.json {
         desk.report.json(&Value::Array(seen.iter().map(|seen| as_json(desk, seen)).collect()));
-        return Ok(Exit::Done);
-    }
-    if seen.is_empty() {
+    } else if args.quiet {
+        desk.report.data(&seen.iter().map(|seen| seen.full_name() + "\n").collect::<String>());
+    } else if seen.is_empty() {
         desk.report.talk("no tasks");
-        return Ok(Exit::Done);
+    } else {
+        let rows: Vec<Vec<Cell>> = seen.iter().map(|seen| row(desk, seen)).collect();
+        desk.report.data(&desk.report.table(&["TASK", "WORKER", "STATE", "AGE", "CHARGED", "ABOUT"], &rows));
     }
-    let rows: Vec<Vec<Cell>> = seen.iter().map(|seen| row(desk, seen)).collect();
-    desk.report.data(&desk.report.table(&["TASK", "WORKER", "STATE", "AGE", "CHARGED", "ABOUT"], &rows));
-    if all > shown {
-        desk.report.talk(&format!("{} more; --limit 0 shows all", all - shown));
+    if args.limit > 0 && all > args.limit {
+        desk.report.talk(&format!("{} more; --limit 0 shows all", all - args.limit));
     }
     Ok(Exit::Done)
+}
+
+/// The tasks that are wanted, in order and as many as are wanted, and how many there are in all.
+fn choose(desk: &Desk, args: &ListArgs) -> Result<(Vec<Seen>, usize), OperatorError> {
+    let mut entries = gather(desk, args)?;
+    entries.sort_by(in_order);
+    let reads_all = args.held || args.grep.is_some() || !args.error_code.is_empty() || args.sort.is_some();
+    let limit = if args.limit == 0 { usize::MAX } else { args.limit };
+    let mut all = entries.len();
+    // What decides without opening a file decides before any is opened.
+    if !reads_all {
+        if args.reverse {
+            entries.reverse();
+        }
+        entries.truncate(limit);
+    }
+    let mut seen = Vec::new();
+    for entry in entries {
+        seen.extend(entry.read()?.filter(|seen| is_wanted(args, seen)));
+    }
+    if reads_all {
+        all = seen.len();
+        sort(&mut seen, args);
+        seen.truncate(limit);
+    }
+    Ok((seen, all))
+}
+
+fn is_wanted(args: &ListArgs, seen: &Seen) -> bool {
+    let code = seen.task.as_ref().ok().and_then(|task| task.record.error_code);
+    let has_code = args.error_code.is_empty() || code.is_some_and(|code| args.error_code.contains(&code));
+    let is_held = !args.held || remarks::held(seen).is_some();
+    has_code && is_held && args.grep.as_deref().is_none_or(|text| says(seen, text))
+}
+
+fn says(seen: &Seen, text: &str) -> bool {
+    let text = text.to_lowercase();
+    let prompt = seen.task.as_ref().ok().and_then(|task| task.spec.prompt.clone());
+    let reason = seen.task.as_ref().ok().and_then(|task| task.record.failure_reason.clone());
+    let told = seen.task.as_ref().err().map(ToString::to_string);
+    [Some(seen.name()), prompt, reason, told].iter().flatten().any(|it| it.to_lowercase().contains(&text))
+}
+
+fn sort(seen: &mut [Seen], args: &ListArgs) {
+    let record = |seen: &Seen| seen.task.as_ref().map(|task| task.record.clone()).unwrap_or_default();
+    let priority = |seen: &Seen| seen.task.as_ref().ok().and_then(|task| task.spec.priority).unwrap_or(0);
+    match args.sort {
+        None => {}
+        Some(SortBy::Name) => seen.sort_by_key(Seen::name),
+        Some(SortBy::Worker) => seen.sort_by_key(|it| it.worker_word().to_owned()),
+        Some(SortBy::Age) => seen.sort_by_key(|it| it.entry.mtime),
+        Some(SortBy::Priority) => seen.sort_by_key(|it| Reverse(priority(it))),
+        Some(SortBy::Charges) => seen.sort_by_key(|it| record(it).charges()),
+        Some(SortBy::Cost) => seen.sort_by(|a, b| record(a).cost_usd().total_cmp(&record(b).cost_usd())),
+    }
+    if args.reverse {
+        seen.reverse();
+    }
 }
 
 fn gather(desk: &Desk, args: &ListArgs) -> Result<Vec<Entry>, OperatorError> {
@@ -86,6 +184,8 @@ fn gather(desk: &Desk, args: &ListArgs) -> Result<Vec<Entry>, OperatorError> {
         Some(called) => vec![find::worker(desk, called)?],
         None => look::workers(&desk.layout)?,
     };
+    let now = desk.clock.wall();
+    let (since, until) = (args.since.map(|it| it.seen_from(now)), args.until.map(|it| it.seen_from(now)));
     let mut entries = Vec::new();
     for (worker, place) in look::all_places(&workers) {
         let wanted = args.state.is_empty() || args.state.contains(&place);
@@ -93,6 +193,7 @@ fn gather(desk: &Desk, args: &ListArgs) -> Result<Vec<Entry>, OperatorError> {
             entries.extend(look::entries(&desk.layout, worker.as_ref(), place)?);
         }
     }
+    entries.retain(|it| since.is_none_or(|at| it.mtime >= at) && until.is_none_or(|at| it.mtime <= at));
     Ok(entries)
 }
 
@@ -115,11 +216,17 @@ fn row(desk: &Desk, seen: &Seen) -> Vec<Cell> {
     vec![
         Cell::plain(seen.name()),
         Cell::plain(seen.worker_word()),
-        state_cell(seen.state()),
+        waiting_cell(seen),
         Cell::plain(age),
         Cell::plain(if charges == 0 { "-".to_owned() } else { charges.to_string() }),
         Cell::toned(about(seen), Tone::Faint),
     ]
+}
+
+/// The state, and whether an operator holds it.
+fn waiting_cell(seen: &Seen) -> Cell {
+    let held = Place::QUEUES.contains(&seen.entry.place) && remarks::held(seen).is_some();
+    if held { Cell::toned(format!("{}, held", seen.state()), Tone::Warn) } else { state_cell(seen.state()) }
 }
 
 /// A state in its tone.
@@ -143,6 +250,11 @@ pub(super) fn about(seen: &Seen) -> String {
             why.or_else(|| task.spec.prompt.clone()).unwrap_or_else(|| "(input)".to_owned())
         }
     };
+    in_short(&text)
+}
+
+/// The beginning of a text, on one line.
+pub(super) fn in_short(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let short = head(line, 60);
     if short.len() < text.trim_end().len() { format!("{short}…") } else { short.to_owned() }
@@ -161,6 +273,7 @@ pub(super) fn as_json(desk: &Desk, seen: &Seen) -> Value {
         "age_s": desk.age_s(seen.entry.mtime),
         "priority": spec.priority.unwrap_or(0),
         "not_before": spec.not_before,
+        "held": remarks::held(seen).as_ref().map(remarks::Word::as_json),
         "run_id": record.run_id,
         "retry_count": record.charges(),
         "retry_at": record.retry_at,

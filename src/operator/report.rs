@@ -211,7 +211,8 @@ fn fitted(mut widths: Vec<usize>, columns: Option<usize>) -> Vec<usize> {
     let Some(columns) = columns else { return widths };
     let room = columns.saturating_sub(GAP * widths.len().saturating_sub(1));
     while widths.iter().sum::<usize>() > room {
-        let Some(widest) = widths.iter_mut().max_by_key(|wide| **wide).filter(|wide| **wide > NARROWEST) else {
+        let Some(widest) = widths.iter_mut().max_by_key(|wide| **wide).filter(|wide| **wide > NARROWEST)
+        else {
             break;
         };
         *widest -= 1;
@@ -284,9 +285,13 @@ mod tests {
 
     #[test]
     fn what_is_cut_says_so() {
-        for (text, wide, expected) in
-            [("hello", 5, "hello"), ("hello", 4, "hel…"), ("漢字", 3, "漢…"), ("漢字", 2, "…"), ("a b", 2, "a…")]
-        {
+        for (text, wide, expected) in [
+            ("hello", 5, "hello"),
+            ("hello", 4, "hel…"),
+            ("漢字", 3, "漢…"),
+            ("漢字", 2, "…"),
+            ("a b", 2, "a…"),
+        ] {
             assert_eq!(cut(text, wide), expected, "{text} {wide}");
         }
     }

@@ -21,7 +21,7 @@ use super::conclusion::{answer, exit_of, mourn, wait_for, warn_if_nobody_works};
 use super::desk::Desk;
 use super::error::OperatorError;
 use super::vigil::Vigil;
-use super::{find, look};
+use super::{find, look, moment};
 
 /// How many names are tried for a file whose own is taken.
 const NAMES: u32 = 1000;
@@ -63,7 +63,7 @@ pub struct SubmitArgs {
     #[arg(long, value_name = "DIR")]
     pub workdir: Option<PathBuf>,
     /// Not before this moment, such as 2026-01-31T06:00:00Z
-    #[arg(long, value_name = "WHEN", value_parser = moment, conflicts_with = "after")]
+    #[arg(long, value_name = "WHEN", value_parser = moment::at, conflicts_with = "after")]
     pub at: Option<Timestamp>,
     /// Not before this time has passed
     #[arg(long = "in", id = "after", value_name = "TIME", value_parser = parse_duration)]
@@ -77,17 +77,6 @@ pub struct SubmitArgs {
     /// Show what would be written, and where
     #[arg(long)]
     pub dry_run: bool,
-}
-
-/// Reads a moment: RFC 3339, or without an offset in the local time zone.
-fn moment(text: &str) -> Result<Timestamp, String> {
-    let local = || {
-        let civil: jiff::civil::DateTime = text.parse()?;
-        civil.to_zoned(jiff::tz::TimeZone::system()).map(|zoned| zoned.timestamp())
-    };
-    text.parse().or_else(|_| local()).map_err(|_: jiff::Error| {
-        "takes a moment such as 2026-01-31T06:00:00Z or 2026-01-31T06:00".to_owned()
-    })
 }
 
 /// A task that is ready to be written.
@@ -346,8 +335,8 @@ mod tests {
 
     #[test]
     fn moments_are_read_with_and_without_an_offset() {
-        assert_eq!(moment("2026-01-31T06:00:00Z").unwrap().to_string(), "2026-01-31T06:00:00Z");
-        assert!(moment("2026-01-31T06:00").is_ok());
-        assert!(moment("tomorrow").is_err());
+        assert_eq!(moment::at("2026-01-31T06:00:00Z").unwrap().to_string(), "2026-01-31T06:00:00Z");
+        assert!(moment::at("2026-01-31T06:00").is_ok());
+        assert!(moment::at("tomorrow").is_err());
     }
 }

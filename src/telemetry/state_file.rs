@@ -170,6 +170,19 @@ impl QueueDepths {
     }
 }
 
+/// What the worker's settings allow a run, for those who only look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// How many agents it runs at a time.
+    pub concurrency: u64,
+    /// The wall clock of one attempt, in seconds, where the task does not say.
+    pub agent_timeout_s: u64,
+    /// After how many seconds of silence an agent is ended.
+    pub idle_timeout_s: u64,
+    /// How many charged failures a task may have, where it does not say.
+    pub max_retries: u32,
+}
+
 /// The file in memory.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct State {
@@ -188,6 +201,9 @@ pub struct State {
     /// Where its metrics and health are served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_addr: Option<String>,
+    /// What its settings allow a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
     /// What keeps it from claiming.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
@@ -220,6 +236,7 @@ impl State {
             last_crash_reason: take(&mut fields, "last_crash_reason"),
             last_crash_detail: take(&mut fields, "last_crash_detail"),
             metrics_addr: take(&mut fields, "metrics_addr"),
+            limits: take(&mut fields, "limits"),
             hold: take(&mut fields, "hold"),
             set_aside: take(&mut fields, "set_aside"),
             resume: take(&mut fields, "resume"),

@@ -9,6 +9,7 @@ use super::mirror::Mirrors;
 use super::tenure::Verdict;
 use crate::agent::disposition::Holding;
 use crate::clock::Timestamp;
+use crate::config::WatcherConfig;
 use crate::os::durable::{self, Durability};
 use crate::os::process::ProcessId;
 use crate::spool::{Identity, Store};
@@ -16,7 +17,7 @@ use crate::task::{ErrorCode, HoldCause, Place};
 use crate::telemetry::health::Check;
 use crate::telemetry::heartbeat::Heartbeat;
 use crate::telemetry::journal::Event as Noted;
-use crate::telemetry::state_file::{self, Hold, State, WorkerStatus};
+use crate::telemetry::state_file::{self, Hold, Limits, State, WorkerStatus};
 
 /// Beats between two freshenings of the files of running tasks.
 const FRESHEN: u64 = 30;
@@ -212,6 +213,7 @@ impl Beat {
             state.running = shown.running.values().cloned().collect();
             state.queues = shown.queues;
             state.metrics_addr = shown.served.map(|addr| addr.to_string());
+            state.limits = Some(limits(&self.ctx.config));
         };
         let on_disk = self.ctx.spool.store().identity(&path).ok();
         if let Some((written, identity)) = &self.written {
@@ -263,6 +265,15 @@ pub(super) fn write_heartbeat(ctx: &Ctx, me: &ProcessId, seq: u64, (status, acti
     };
     if let Err(error) = heartbeat.write(&ctx.layout().heartbeat(&ctx.config.worker)) {
         tracing::warn!(error = %error, "could not write the heartbeat");
+    }
+}
+
+fn limits(config: &WatcherConfig) -> Limits {
+    Limits {
+        concurrency: config.concurrency as u64,
+        agent_timeout_s: config.agent_timeout.as_secs(),
+        idle_timeout_s: config.idle_timeout.as_secs(),
+        max_retries: config.max_retries,
     }
 }
 

@@ -4,20 +4,44 @@ use serde_json::{Value, json};
 
 use super::super::desk::Desk;
 use super::super::list::as_json;
+use super::super::remarks::Word;
+use super::judge::Condition;
 use super::survey::{Screen, WorkerView};
 
 /// All of it.
 pub(super) fn whole(desk: &Desk, screen: &Screen) -> Value {
+    let workers: Vec<_> =
+        screen.workers.iter().map(|worker| worker_json(desk, worker, screen.supervised)).collect();
     json!({
         "root": desk.layout.root(),
         "supervised": screen.supervised,
         "inbox": screen.inbox,
-        "workers": screen.workers.iter().map(|worker| worker_json(desk, worker)).collect::<Vec<_>>(),
+        "inbox_oldest_s": screen.inbox_oldest_s,
+        "dead_letters": screen.dead_letters,
+        "needs_you": needs(screen),
+        "workers": workers,
         "failures": screen.failures.iter().map(|seen| as_json(desk, seen)).collect::<Vec<_>>(),
     })
 }
 
-fn worker_json(desk: &Desk, worker: &WorkerView) -> Value {
+/// Whether anything lasts until a person acts.
+fn needs(screen: &Screen) -> bool {
+    let conditions = |worker: &WorkerView| worker.conditions(screen.supervised);
+    screen.dead_letters > 0 || screen.workers.iter().flat_map(conditions).any(|it| it.is_yours)
+}
+
+fn condition_json(condition: &Condition) -> Value {
+    json!({
+        "condition": condition.word,
+        "what": condition.what,
+        "until": condition.until,
+        "remedy": condition.remedy,
+        "needs_you": condition.is_yours,
+    })
+}
+
+fn worker_json(desk: &Desk, worker: &WorkerView, supervised: bool) -> Value {
+    let conditions = worker.conditions(supervised);
     let running: Vec<Value> = worker
         .running
         .iter()
@@ -25,6 +49,8 @@ fn worker_json(desk: &Desk, worker: &WorkerView) -> Value {
             let mut value = as_json(desk, &running.seen);
             value["elapsed_s"] = running.elapsed_s.into();
             value["silent_s"] = running.silent_s.into();
+            value["limit_s"] = running.limit_s.into();
+            value["progress"] = running.progress.clone().into();
             value
         })
         .collect();
@@ -54,9 +80,13 @@ fn worker_json(desk: &Desk, worker: &WorkerView) -> Value {
         "recovery_count": worker.crashes(),
         "heartbeat_age_s": worker.beat_s,
         "vital": worker.vital.as_str(),
-        "trouble": worker.trouble().map(|(what, _)| what),
+        "trouble": conditions.first().map(|it| &it.what),
+        "conditions": conditions.iter().map(condition_json).collect::<Vec<_>>(),
+        "paused": worker.remarks.paused.as_ref().map(Word::as_json),
+        "limits": worker.state.as_ref().and_then(|state| state.limits),
         "pid": worker.pid,
         "depths": depths,
+        "oldest_s": worker.oldest_s,
         "running": running,
     })
 }

@@ -2,14 +2,37 @@
 
 use crate::clock::Timestamp;
 use crate::os::holder::Role;
+use crate::recovery::ramp::Phase;
 use crate::telemetry::state_file::WorkerStatus;
 use crate::telemetry::vital::Vital;
 
+use super::super::remarks::Word;
 use super::super::report::Tone;
 use super::survey::WorkerView;
 
 /// For how many seconds a crash is told.
 const CRASH_IS_NEWS: f64 = 86_400.0;
+
+/// Something that a person should know about a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Condition {
+    /// In a word, for programs.
+    pub(super) word: &'static str,
+    /// In a sentence that begins with the worker's name.
+    pub(super) what: String,
+    /// When it passes, or is tried again.
+    pub(super) until: Option<Timestamp>,
+    /// What to do.
+    pub(super) remedy: Option<String>,
+    /// Whether it lasts until a person acts.
+    pub(super) is_yours: bool,
+}
+
+impl Condition {
+    fn yours(word: &'static str, what: String) -> Self {
+        Self { word, what, until: None, remedy: None, is_yours: true }
+    }
+}
 
 impl WorkerView {
     /// What it is doing, in a word: a file that says `running` while nobody holds the lock is a crash.
@@ -45,26 +68,103 @@ impl WorkerView {
         self.state.as_ref().filter(|_| !self.is_alive())?.set_aside
     }
 
-    /// Why it takes no tasks, and what to do.
-    pub(super) fn trouble(&self) -> Option<(String, Option<&str>)> {
-        if let Some(since) = self.set_aside() {
-            let reason = format!("set aside since {since:.0}: it died and is not restarted any more");
-            return Some((
-                reason,
-                Some("find out why (its log), then SIGHUP to the supervisor, or start it"),
-            ));
+    /// All that a person should know about it, the worst first.
+    pub(super) fn conditions(&self, supervised: bool) -> Vec<Condition> {
+        let all = [
+            self.is_set_aside(),
+            self.is_dead(supervised),
+            self.shows_no_life(),
+            self.is_unreadable(),
+            self.holds(),
+            self.is_resumed(),
+            self.is_paused(),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    fn is_set_aside(&self) -> Option<Condition> {
+        let since = self.set_aside()?;
+        Some(Condition {
+            remedy: Some("find out why (its log), then SIGHUP to the supervisor, or start it".to_owned()),
+            ..Condition::yours(
+                "set_aside",
+                format!("is set aside since {since:.0}: it died and is not restarted any more"),
+            )
+        })
+    }
+
+    fn is_dead(&self, supervised: bool) -> Option<Condition> {
+        if !self.has_died() || self.set_aside().is_some() {
+            return None;
         }
-        if let Some((what, remedy)) = self.vital.trouble() {
-            return Some((what, Some(remedy)));
+        if supervised {
+            let what = "is dead: its supervisor recovers and restarts it".to_owned();
+            return Some(Condition { is_yours: false, ..Condition::yours("dead", what) });
         }
-        if let Some(error) = &self.unread {
-            return Some((format!("its state.json cannot be read: {error}"), None));
-        }
+        Some(Condition {
+            remedy: Some(format!(
+                "start its watcher, which recovers first (`watcher --worker {}`)",
+                self.name
+            )),
+            ..Condition::yours("dead", "is dead, and no supervisor is there to restart it".to_owned())
+        })
+    }
+
+    fn shows_no_life(&self) -> Option<Condition> {
+        let (what, remedy) = self.vital.trouble()?;
+        let condition = Condition::yours(self.vital.as_str(), format!("takes no tasks: {what}"));
+        Some(Condition { remedy: Some(remedy.to_owned()), ..condition })
+    }
+
+    fn is_unreadable(&self) -> Option<Condition> {
+        let error = self.unread.as_ref()?;
+        let what = format!("does not say how it is: its state.json cannot be read: {error}");
+        Some(Condition::yours("unreadable", what))
+    }
+
+    fn holds(&self) -> Option<Condition> {
         let hold = self.state.as_ref()?.hold.as_ref().filter(|_| self.is_alive())?;
-        let until = hold.until.map(|until| format!(" (tries again at {until:.0})")).unwrap_or_default();
         let code = hold.error_code.map(|code| format!("{code} ")).unwrap_or_default();
-        let cause = hold.cause.as_str();
-        Some((format!("{code}{cause}: {}{until}", hold.reason), hold.remedy.as_deref()))
+        let until = hold.until.map(|until| format!(" (tries again at {until:.0})")).unwrap_or_default();
+        Some(Condition {
+            word: hold.cause.as_str(),
+            what: format!("takes no tasks: {code}{}: {}{until}", hold.cause.as_str(), hold.reason),
+            until: hold.until,
+            remedy: hold.remedy.clone(),
+            is_yours: !hold.cause.passes_by_itself(),
+        })
+    }
+
+    /// A resume that stopped; where the worker lives, its hold tells it already.
+    fn is_resumed(&self) -> Option<Condition> {
+        let (record, is_led) = self.resume.as_ref()?;
+        let stopped = record.state == Phase::Stopped;
+        if !stopped
+            || self.state.as_ref().is_some_and(|state| state.hold.is_some() && self.is_alive())
+            || *is_led
+        {
+            return None;
+        }
+        let why = record.reason.as_deref().unwrap_or("too much of a batch failed");
+        Some(Condition {
+            remedy: Some(crate::recovery::ramp::lines::remedy(&self.name)),
+            ..Condition::yours("resume", format!("takes no tasks: its gradual resume was stopped: {why}"))
+        })
+    }
+
+    fn is_paused(&self) -> Option<Condition> {
+        let status = self.beat.or_else(|| Some(self.state.as_ref()?.status)).filter(|_| self.is_alive());
+        let by_hand = |word, what| Condition { is_yours: false, ..Condition::yours(word, what) };
+        if status == Some(WorkerStatus::Draining) {
+            let what = format!("is draining: takes no tasks, {} still run", self.running.len());
+            return Some(by_hand("draining", what));
+        }
+        if status != Some(WorkerStatus::Paused) && self.remarks.paused.is_none() {
+            return None;
+        }
+        let tail = self.remarks.paused.as_ref().map(Word::tail).unwrap_or_default();
+        let remedy = Some(format!("agentctl resume {}", self.name));
+        Some(Condition { remedy, ..by_hand("paused", format!("is paused{tail}")) })
     }
 
     /// Whether it left without a word.

@@ -5,18 +5,19 @@ use crate::recovery::ramp::Phase;
 use crate::task::Place;
 
 use super::super::desk::{Desk, spoken};
-use super::super::list::{about, state_cell};
+use super::super::list::{about, in_short, state_cell};
 use super::super::look::Seen;
 use super::super::report::{Cell, Tone, one_line};
-use super::survey::{Screen, WorkerView};
+use super::survey::{Running, Screen, WorkerView};
 
 /// All of it.
 pub(super) fn whole(desk: &Desk, screen: &Screen) -> String {
     [
         heading(desk, screen),
+        needs(desk, screen),
         worker_table(desk, &screen.workers),
+        waits(desk, screen),
         resumes(desk, &screen.workers),
-        troubles(desk, &screen.workers),
         running_table(desk, &screen.workers),
         failure_table(desk, &screen.failures),
         next_steps(desk, screen),
@@ -28,33 +29,103 @@ fn heading(desk: &Desk, screen: &Screen) -> String {
     let root = desk.layout.root().display().to_string();
     let alive = screen.workers.iter().filter(|worker| worker.is_alive()).count();
     let supervisor = if screen.supervised { "supervised" } else { "no supervisor" };
+    let oldest = screen.inbox_oldest_s.map(|s| format!(", the oldest for {}", spoken(s))).unwrap_or_default();
     let line = desk.report.line(&[
         Cell::toned(root, Tone::Strong),
         Cell::plain(format!("{alive} of {} workers alive,", screen.workers.len())),
         Cell::plain(format!("{supervisor},")),
-        Cell::plain(format!("{} in the inbox", screen.inbox)),
+        Cell::plain(format!("{} in the inbox{oldest}", screen.inbox)),
     ]);
     format!("{line}\n")
+}
+
+/// What lasts until a person acts: first of all on the screen.
+fn needs(desk: &Desk, screen: &Screen) -> String {
+    let mut text = conditions(desk, screen, true);
+    if screen.dead_letters > 0 {
+        let plural = if screen.dead_letters == 1 { "task" } else { "tasks" };
+        let head = format!("{} failed {plural}:", screen.dead_letters);
+        text += &told(
+            desk,
+            &[Cell::toned(head, Tone::Bad), Cell::plain("looked at by nobody, or left as they are")],
+            Some(&format!("{} list --state failed", desk.agentctl())),
+        );
+    }
+    if text.is_empty() {
+        return text;
+    }
+    let label = desk.report.line(&[Cell::toned("NEEDS YOU", Tone::Faint)]);
+    format!("\n{label}\n{text}")
+}
+
+/// What passes by itself, or was wanted so.
+fn waits(desk: &Desk, screen: &Screen) -> String {
+    let mut text = conditions(desk, screen, false);
+    for worker in &screen.workers {
+        let Some((ago, why)) = worker.crash(epoch_seconds(desk.clock.wall())) else { continue };
+        let head = format!("{} died {} ago:", worker.name, spoken(ago));
+        text += &told(desk, &[Cell::toned(head, Tone::Warn), Cell::plain(why)], None);
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
+}
+
+fn conditions(desk: &Desk, screen: &Screen, yours: bool) -> String {
+    let tone = if yours { Tone::Bad } else { Tone::Warn };
+    let mut text = String::new();
+    for worker in &screen.workers {
+        for it in worker.conditions(screen.supervised).iter().filter(|it| it.is_yours == yours) {
+            let line = [Cell::toned(worker.name.as_str(), tone), Cell::plain(&it.what)];
+            text += &told(desk, &line, it.remedy.as_deref());
+        }
+    }
+    text
+}
+
+fn told(desk: &Desk, line: &[Cell], remedy: Option<&str>) -> String {
+    let remedy = remedy
+        .map(|remedy| desk.report.line(&[Cell::toned("  remedy:", Tone::Faint), Cell::plain(remedy)]) + "\n");
+    format!("{}\n{}", desk.report.line(line), remedy.unwrap_or_default())
 }
 
 fn worker_table(desk: &Desk, workers: &[WorkerView]) -> String {
     if workers.is_empty() {
         return String::new();
     }
-    let rows: Vec<Vec<Cell>> = workers
-        .iter()
-        .map(|worker| {
-            let (word, tone) = worker.word();
-            let beat = worker.beat_s.map_or_else(|| "-".to_owned(), |s| format!("{} ago", spoken(s)));
-            let mut row = vec![Cell::plain(worker.name.as_str()), Cell::toned(word, tone), Cell::plain(beat)];
-            row.extend(worker.depths.iter().map(|(place, depth)| depth_cell(*place, *depth)));
-            row.push(Cell::plain(worker.crashes().to_string()));
-            row
-        })
+    let ago = |age: Option<u64>| age.map_or_else(|| "-".to_owned(), |s| format!("{} ago", spoken(s)));
+    let for_so_long = |age: Option<u64>| age.map_or_else(|| "-".to_owned(), spoken);
+    let mut columns: Vec<(String, Vec<Cell>)> = vec![
+        ("WORKER".to_owned(), workers.iter().map(|it| Cell::plain(it.name.as_str())).collect()),
+        (
+            "STATUS".to_owned(),
+            workers.iter().map(WorkerView::word).map(|(word, tone)| Cell::toned(word, tone)).collect(),
+        ),
+        ("BEAT".to_owned(), workers.iter().map(|it| Cell::plain(ago(it.beat_s))).collect()),
+    ];
+    for (n, place) in Place::OF_WORKER.into_iter().enumerate() {
+        let depths = workers.iter().map(|it| it.depths.get(n).map_or(0, |(_, depth)| *depth));
+        // What is zero everywhere and seldom anything else takes no room.
+        let is_rare = matches!(place, Place::Staged | Place::Cancelled);
+        if !is_rare || depths.clone().any(|depth| depth > 0) {
+            columns.push((title(place), depths.map(|depth| depth_cell(place, depth)).collect()));
+        }
+        if place == Place::Pending {
+            let oldest = workers.iter().map(|it| Cell::plain(for_so_long(it.oldest_s))).collect();
+            columns.push(("OLDEST".to_owned(), oldest));
+        }
+    }
+    if workers.iter().any(|it| it.crashes() > 0) {
+        let crashes = workers.iter().map(|it| Cell::plain(it.crashes().to_string())).collect();
+        columns.push(("CRASHES".to_owned(), crashes));
+    }
+    let heading: Vec<&str> = columns.iter().map(|(title, _)| title.as_str()).collect();
+    let rows: Vec<Vec<Cell>> = (0..workers.len())
+        .map(|n| columns.iter().filter_map(|(_, cells)| cells.get(n).cloned()).collect())
         .collect();
-    let heading =
-        ["WORKER", "STATUS", "BEAT", "PENDING", "STAGED", "ACTIVE", "DONE", "FAILED", "CANCELLED", "CRASHES"];
     format!("\n{}", desk.report.table(&heading, &rows))
+}
+
+fn title(place: Place) -> String {
+    if place == Place::Completed { "DONE".to_owned() } else { place.as_str().to_ascii_uppercase() }
 }
 
 fn depth_cell(place: Place, depth: usize) -> Cell {
@@ -88,46 +159,29 @@ fn resumes(desk: &Desk, workers: &[WorkerView]) -> String {
     if text.is_empty() { text } else { format!("\n{text}") }
 }
 
-fn troubles(desk: &Desk, workers: &[WorkerView]) -> String {
-    let mut text = String::new();
-    for worker in workers {
-        let Some((reason, remedy)) = worker.trouble() else { continue };
-        let line = [Cell::toned(format!("{} takes no tasks:", worker.name), Tone::Bad), Cell::plain(reason)];
-        text += &desk.report.line(&line);
-        text.push('\n');
-        if let Some(remedy) = remedy {
-            text += &desk.report.line(&[Cell::plain("  remedy:"), Cell::plain(remedy)]);
-            text.push('\n');
-        }
-    }
-    for worker in workers {
-        let Some((ago, why)) = worker.crash(epoch_seconds(desk.clock.wall())) else { continue };
-        let head = format!("{} died {} ago:", worker.name, spoken(ago));
-        text += &desk.report.line(&[Cell::toned(head, Tone::Warn), Cell::plain(why)]);
-        text.push('\n');
-    }
-    if text.is_empty() { text } else { format!("\n{text}") }
-}
-
 fn running_table(desk: &Desk, workers: &[WorkerView]) -> String {
-    let rows: Vec<Vec<Cell>> = workers
-        .iter()
-        .flat_map(|worker| &worker.running)
-        .map(|running| {
-            let sign = running.silent_s.map_or_else(|| "-".to_owned(), |s| format!("{} ago", spoken(s)));
-            vec![
-                Cell::plain(running.seen.full_name()),
-                state_cell(running.seen.state()),
-                Cell::plain(spoken(running.elapsed_s)),
-                Cell::plain(sign),
-                Cell::toned(about(&running.seen), Tone::Faint),
-            ]
-        })
-        .collect();
+    let rows: Vec<Vec<Cell>> = workers.iter().flat_map(|worker| &worker.running).map(running_row).collect();
     if rows.is_empty() {
         return String::new();
     }
-    format!("\n{}", desk.report.table(&["RUNNING", "STATE", "FOR", "LAST SIGN", "ABOUT"], &rows))
+    let heading = ["RUNNING", "STATE", "FOR", "LIMIT", "COST", "LAST SIGN", "ABOUT"];
+    format!("\n{}", desk.report.table(&heading, &rows))
+}
+
+fn running_row(running: &Running) -> Vec<Cell> {
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let cost = running.seen.task.as_ref().map_or(0.0, |task| task.record.cost_usd());
+    let asked = running.seen.task.as_ref().ok().and_then(|task| task.spec.prompt.as_deref());
+    let about = running.progress.as_deref().or(asked).unwrap_or("(input)");
+    vec![
+        Cell::plain(running.seen.full_name()),
+        state_cell(running.seen.state()),
+        Cell::plain(spoken(running.elapsed_s)),
+        Cell::plain(or_none(running.limit_s.map(spoken))),
+        Cell::plain(or_none((cost > 0.0).then(|| format!("${cost:.2}")))),
+        Cell::plain(or_none(running.silent_s.map(|s| format!("{} ago", spoken(s))))),
+        Cell::toned(in_short(about), Tone::Faint),
+    ]
 }
 
 fn failure_table(desk: &Desk, failures: &[Seen]) -> String {
@@ -165,6 +219,10 @@ fn next_steps(desk: &Desk, screen: &Screen) -> String {
     }
     if let Some(failed) = screen.failures.first() {
         steps.push(format!("{agentctl} show {}", failed.full_name()));
+    }
+    let waits = screen.inbox > 0 || screen.workers.iter().any(|worker| worker.oldest_s.is_some());
+    if waits && screen.workers.iter().all(|worker| worker.running.is_empty()) {
+        steps.push(format!("{agentctl} list --state pending,inbox"));
     }
     if steps.is_empty() {
         steps.push(format!("{agentctl} submit 'say hello' --wait"));

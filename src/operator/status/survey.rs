@@ -12,6 +12,7 @@ use crate::telemetry::vital::{self, Vital};
 use super::super::desk::Desk;
 use super::super::error::OperatorError;
 use super::super::look::{self, Seen};
+use super::super::remarks::Remarks;
 
 /// How many failures are shown.
 const FAILURES: usize = 5;
@@ -34,6 +35,9 @@ pub(super) struct WorkerView {
     pub(super) resume: Option<(Box<Record>, bool)>,
     pub(super) pid: Option<i32>,
     pub(super) depths: Vec<(Place, usize)>,
+    /// For how many seconds the oldest has waited.
+    pub(super) oldest_s: Option<u64>,
+    pub(super) remarks: Remarks,
     pub(super) running: Vec<Running>,
 }
 
@@ -43,6 +47,10 @@ pub(super) struct Running {
     pub(super) elapsed_s: u64,
     /// Seconds since its agent last wrote anything.
     pub(super) silent_s: Option<u64>,
+    /// How many seconds one attempt may take.
+    pub(super) limit_s: Option<u64>,
+    /// What the agent says of its progress.
+    pub(super) progress: Option<String>,
 }
 
 /// Everything on the screen.
@@ -50,27 +58,33 @@ pub(super) struct Screen {
     pub(super) workers: Vec<WorkerView>,
     pub(super) supervised: bool,
     pub(super) inbox: usize,
+    /// For how many seconds the oldest has waited there.
+    pub(super) inbox_oldest_s: Option<u64>,
+    /// How many lie in `failed/`.
+    pub(super) dead_letters: usize,
+    /// The latest of them.
     pub(super) failures: Vec<Seen>,
 }
 
 /// Looks at all of it.
 pub(super) fn look(desk: &Desk) -> Result<Screen, OperatorError> {
     let names = look::workers(&desk.layout)?;
-    let failures = latest_failures(desk, &names)?;
+    let (dead_letters, failures) = latest_failures(desk, &names)?;
+    let (inbox, inbox_oldest_s) = waiting(desk, None, Place::Inbox)?;
     let workers = names.into_iter().map(|name| view(desk, name)).collect::<Result<_, _>>()?;
     Ok(Screen {
         workers,
         supervised: crate::os::lock::is_held(&desk.layout.supervisor_lock()).unwrap_or(false),
-        inbox: look::depth(&desk.layout, None, Place::Inbox)?,
+        inbox,
+        inbox_oldest_s,
+        dead_letters,
         failures,
     })
 }
 
 fn view(desk: &Desk, name: WorkerName) -> Result<WorkerView, OperatorError> {
-    let depths = Place::OF_WORKER
-        .into_iter()
-        .map(|place| Ok((place, look::depth(&desk.layout, Some(&name), place)?)))
-        .collect::<Result<_, OperatorError>>()?;
+    let (depths, oldest_s) = depths(desk, &name)?;
+    let remarks = Remarks::of(&desk.layout, &name);
     let beat = Heartbeat::read(&desk.layout.heartbeat(&name));
     let (state, unread) = match State::read(&desk.layout.state(&name)) {
         Ok(state) => (state, None),
@@ -80,7 +94,6 @@ fn view(desk: &Desk, name: WorkerName) -> Result<WorkerView, OperatorError> {
     let signs = vital::look(&desk.layout, &name, &*desk.clock);
     Ok(WorkerView {
         held_by,
-        state,
         unread,
         vital: vital::judge(&signs, vital::STALE),
         beat: beat.as_ref().map(|beat| beat.status),
@@ -88,9 +101,39 @@ fn view(desk: &Desk, name: WorkerName) -> Result<WorkerView, OperatorError> {
         beat_s: beat.as_ref().map(|beat| beat_age_s(desk, beat)),
         pid: beat.map(|beat| beat.pid),
         depths,
-        running: running(desk, &name)?,
+        oldest_s,
+        running: running(desk, &name, (state.as_ref(), &remarks))?,
+        remarks,
+        state,
         name,
     })
+}
+
+/// How many tasks lie in each place of a worker, and for how many seconds the oldest of those that wait has.
+fn depths(desk: &Desk, name: &WorkerName) -> Result<(Vec<(Place, usize)>, Option<u64>), OperatorError> {
+    let mut depths = Vec::new();
+    let mut oldest_s = None;
+    for place in Place::OF_WORKER {
+        if Place::QUEUES.contains(&place) {
+            let (depth, age) = waiting(desk, Some(name), place)?;
+            depths.push((place, depth));
+            oldest_s = oldest_s.max(age);
+        } else {
+            depths.push((place, look::depth(&desk.layout, Some(name), place)?));
+        }
+    }
+    Ok((depths, oldest_s))
+}
+
+/// How many tasks wait in a queue, and for how many seconds the oldest has.
+fn waiting(
+    desk: &Desk,
+    worker: Option<&WorkerName>,
+    place: Place,
+) -> Result<(usize, Option<u64>), OperatorError> {
+    let entries = look::entries(&desk.layout, worker, place)?;
+    let oldest = entries.iter().map(|entry| entry.mtime).min();
+    Ok((entries.len(), oldest.map(|at| desk.age_s(at))))
 }
 
 fn resume(desk: &Desk, name: &WorkerName) -> Option<(Box<Record>, bool)> {
@@ -111,37 +154,50 @@ fn held_by(desk: &Desk, name: &WorkerName) -> Option<Role> {
     look::is_alive(&desk.layout, name).then(said)
 }
 
-fn running(desk: &Desk, name: &WorkerName) -> Result<Vec<Running>, OperatorError> {
+fn running(
+    desk: &Desk,
+    name: &WorkerName,
+    (state, remarks): (Option<&State>, &Remarks),
+) -> Result<Vec<Running>, OperatorError> {
+    let usual = state.and_then(|state| state.limits).map(|limits| limits.agent_timeout_s);
     let mut found = Vec::new();
     for entry in look::entries(&desk.layout, Some(name), Place::Active)? {
         let Some(seen) = entry.read()? else { continue };
         let last = seen.task.as_ref().ok().and_then(|task| task.record.attempts.last());
         let since = last.map_or(seen.entry.mtime, |attempt| attempt.started_at);
-        let silent_s = seen.task.as_ref().ok().and_then(|task| silence(desk, task));
-        found.push(Running { elapsed_s: desk.age_s(since), silent_s, seen });
+        let task = seen.task.as_ref().ok();
+        found.push(Running {
+            elapsed_s: desk.age_s(since),
+            silent_s: task.and_then(|task| silence(desk, task)),
+            limit_s: task.and_then(|task| task.spec.timeout_s).map(u64::from).or(usual),
+            progress: task.and_then(|task| remarks.progress(&task.record.run_id?)).map(str::to_owned),
+            seen,
+        });
     }
     found.sort_by_key(|running| std::cmp::Reverse(running.elapsed_s));
     Ok(found)
 }
 
-/// How long the agent has written nothing: every line of its stream is a sign of life.
-fn silence(desk: &Desk, task: &TaskFile) -> Option<u64> {
+/// For how many seconds the agent has written nothing: every line of its stream is a sign of life.
+pub(in super::super) fn silence(desk: &Desk, task: &TaskFile) -> Option<u64> {
     let number = task.record.attempts.last()?.number;
     let stream = desk.layout.run(&task.record.run_id?).stream(number);
     let written = stream.metadata().ok()?.modified().ok()?;
     Some(desk.age_s(Timestamp::try_from(written).ok()?))
 }
 
-fn latest_failures(desk: &Desk, workers: &[WorkerName]) -> Result<Vec<Seen>, OperatorError> {
+/// How many dead letters there are, and the latest of them.
+fn latest_failures(desk: &Desk, workers: &[WorkerName]) -> Result<(usize, Vec<Seen>), OperatorError> {
     let mut entries = Vec::new();
     for worker in workers {
         entries.extend(look::entries(&desk.layout, Some(worker), Place::Failed)?);
     }
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.mtime));
+    let all = entries.len();
     entries.truncate(FAILURES);
     let mut seen = Vec::new();
     for entry in entries {
         seen.extend(entry.read()?);
     }
-    Ok(seen)
+    Ok((all, seen))
 }
