@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
-use crate::operator::{Desk, list, logs, prune, show, status, submit, wait, watch};
+use crate::operator::{Desk, list, logs, prune, show, status, submit, top, wait, watch};
 use crate::os::inherited;
 
 use super::parse;
@@ -40,6 +40,8 @@ pub enum Verb {
     Submit(Box<submit::SubmitArgs>),
     /// One screen that tells everything
     Status(status::StatusArgs),
+    /// The same as it changes, and the keys to change it
+    Top(top::TopArgs),
     /// The tasks of all workers
     List(list::ListArgs),
     /// Everything about one task
@@ -66,6 +68,7 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
     let done = match &parsed.verb {
         Verb::Submit(args) => submit::run(&desk, args),
         Verb::Status(args) => status::run(&desk, args),
+        Verb::Top(args) => top::run(&desk, *args),
         Verb::List(args) => list::run(&desk, args),
         Verb::Show(args) => show::run(&desk, args),
         Verb::Logs(args) => logs::run(&desk, args),

@@ -65,6 +65,17 @@ pub enum OperatorError {
         /// What is locked.
         path: PathBuf,
     },
+    /// This program was built without it.
+    #[error("this agentctl was built without `{verb}`")]
+    NotBuiltIn {
+        /// What was asked for.
+        verb: &'static str,
+        /// The cargo feature that has it.
+        feature: &'static str,
+    },
+    /// It is for a person at a terminal.
+    #[error("there is no terminal to draw on")]
+    NoTerminal,
     /// The settings.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -101,7 +112,7 @@ impl OperatorError {
             | Self::UnknownWorker { .. }
             | Self::NotATask { .. }
             | Self::Taken { .. } => Exit::Data,
-            Self::NotLaidOut { .. } => Exit::Unavailable,
+            Self::NotLaidOut { .. } | Self::NotBuiltIn { .. } | Self::NoTerminal => Exit::Unavailable,
             Self::Wish { .. } => Exit::Usage,
             Self::Busy { .. } => Exit::TryAgain,
             Self::Config(error) => error.exit(),
@@ -129,6 +140,13 @@ impl OperatorError {
                 Some("are you in the group that may work on this root?".to_owned())
             }
             Self::Busy { .. } => Some("a worker's own round, most likely; it is over in minutes".to_owned()),
+            Self::NotBuiltIn { feature, .. } => Some(format!(
+                "`cargo build --release --features {feature}` builds it in; `agentctl status` shows the same, once"
+            )),
+            Self::NoTerminal => Some(
+                "it needs standard input and output at a terminal, and TERM; `agentctl status` goes through a pipe"
+                    .to_owned(),
+            ),
             Self::Config(error) => error.hint(),
             Self::NotATask { .. } | Self::Wish { .. } | Self::Io { .. } => None,
         }

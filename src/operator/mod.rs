@@ -25,6 +25,7 @@ mod stream_view;
 pub mod submit;
 mod tail;
 mod telling;
+pub mod top;
 mod vigil;
 pub mod wait;
 pub mod watch;

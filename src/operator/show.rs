@@ -36,19 +36,17 @@ pub fn run(desk: &Desk, args: &ShowArgs) -> Result<Exit, OperatorError> {
         desk.report.json(&whole_json(desk, &seen));
         return Ok(Exit::Done);
     }
-    desk.report.data(&heading(desk, &seen));
-    match &seen.task {
-        Ok(task) => {
-            desk.report.data(&spec(desk, task));
-            desk.report.data(&attempts(desk, task));
-            desk.report.data(&result(desk, task));
-            desk.report.data(&paths(desk, task));
-        }
-        Err(error) => {
-            desk.report.data(&format!("cannot be read: {}", printable(&error.to_string())));
-        }
-    }
+    desk.report.data(&whole(desk, &seen));
     Ok(Exit::Done)
+}
+
+/// All of it, for a person.
+pub(super) fn whole(desk: &Desk, seen: &Seen) -> String {
+    let rest = match &seen.task {
+        Ok(task) => [spec(desk, task), attempts(desk, task), result(desk, task), paths(desk, task)].concat(),
+        Err(error) => format!("cannot be read: {}\n", printable(&error.to_string())),
+    };
+    heading(desk, seen) + &rest
 }
 
 fn whole_json(desk: &Desk, seen: &Seen) -> Value {
