@@ -19,6 +19,7 @@ use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::pty::{Winsize, openpty};
@@ -35,7 +36,8 @@ pub struct Terminal {
     /// The side of the person.
     hand: File,
     /// The side of the program, so that its modes can be looked at when the program has gone.
-    desk: OwnedFd,
+    desk: Option<OwnedFd>,
+    reader: Option<JoinHandle<()>>,
     screen: Arc<Mutex<vt100::Parser>>,
 }
 
@@ -65,8 +67,8 @@ impl Terminal {
             .unwrap();
         let screen = Arc::new(Mutex::new(vt100::Parser::new(some(rows), some(columns), 0)));
         let hand = File::from(pair.master);
-        read_into(Arc::clone(&screen), hand.try_clone().unwrap());
-        Self { child, hand, desk: pair.slave, screen }
+        let reader = Some(read_into(Arc::clone(&screen), hand.try_clone().unwrap()));
+        Self { child, hand, desk: Some(pair.slave), reader, screen }
     }
 
     /// The program.
@@ -92,7 +94,7 @@ impl Terminal {
 
     /// The modes of the terminal.
     pub fn modes(&self) -> Termios {
-        tcgetattr(&self.desk).unwrap()
+        tcgetattr(self.desk.as_ref().unwrap()).unwrap()
     }
 
     /// Whether the program has taken the keys for itself.
@@ -133,6 +135,15 @@ impl Terminal {
         self.until(&format!("the screen shows {text:?}"), |screen| screen.contains(text))
     }
 
+    /// Waits until the program has ended, and everything that it wrote stands on the screen.
+    pub fn finished(&mut self) -> ExitStatus {
+        let status = self.ended();
+        // With the last descriptor of its side gone, reading ends after what was written.
+        drop(self.desk.take());
+        self.reader.take().into_iter().for_each(|reader| drop(reader.join()));
+        status
+    }
+
     /// Waits until the program has ended.
     pub fn ended(&mut self) -> ExitStatus {
         let began = Instant::now();
@@ -158,7 +169,7 @@ fn some(n: u16) -> NonZero<u16> {
 }
 
 /// Ends with the program, when nobody has the terminal open any more.
-fn read_into(screen: Arc<Mutex<vt100::Parser>>, mut hand: File) {
+fn read_into(screen: Arc<Mutex<vt100::Parser>>, mut hand: File) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut bytes = [0; 4096];
         while let Ok(n) = hand.read(&mut bytes) {
@@ -167,5 +178,5 @@ fn read_into(screen: Arc<Mutex<vt100::Parser>>, mut hand: File) {
             }
             screen.lock().unwrap_or_else(PoisonError::into_inner).process(&bytes[..n]);
         }
-    });
+    })
 }

@@ -69,7 +69,8 @@ pub(in super::super) struct RunningRow {
 pub(in super::super) fn look(desk: &Desk) -> Result<Rows, OperatorError> {
     let screen = survey::look(desk)?;
     let workers = screen.workers.iter().map(|worker| row(worker, screen.supervised)).collect();
-    let running = screen.workers.into_iter().flat_map(|worker| worker.running).map(RunningRow::from).collect();
+    let running =
+        screen.workers.into_iter().flat_map(|worker| worker.running).map(RunningRow::from).collect();
     Ok(Rows { supervised: screen.supervised, inbox: screen.inbox, workers, running })
 }
 

@@ -148,6 +148,7 @@ impl Gather {
                 ..known
             });
         }
+        tasks.sort_by_key(|task| std::cmp::Reverse(task.age_s));
         Ok(tasks)
     }
 

@@ -85,11 +85,9 @@ pub(super) fn action(ear: Ear, key: KeyEvent) -> Option<Action> {
     match ear {
         Ear::Browse => browse(key.code, control),
         Ear::Line => line(key.code, control),
-        Ear::Question => Some(if matches!(key.code, KeyCode::Char('y' | 'Y')) {
-            Action::Accept
-        } else {
-            Action::Back
-        }),
+        Ear::Question => {
+            Some(if matches!(key.code, KeyCode::Char('y' | 'Y')) { Action::Accept } else { Action::Back })
+        }
         Ear::Full => full(key.code, control),
         Ear::Help => Some(if matches!(key.code, KeyCode::F(10)) { Action::Quit } else { Action::Back }),
     }
@@ -251,8 +249,7 @@ mod tests {
         for ear in [Ear::Line, Ear::Question, Ear::Full, Ear::Help] {
             assert_eq!(action(ear, key(KeyCode::Esc)), Some(Action::Back), "{ear:?}");
         }
-        let released =
-            KeyEvent::new_with_kind(KeyCode::Char('q'), KeyModifiers::NONE, KeyEventKind::Release);
+        let released = KeyEvent::new_with_kind(KeyCode::Char('q'), KeyModifiers::NONE, KeyEventKind::Release);
         assert_eq!(action(Ear::Browse, released), None);
     }
 }

@@ -14,6 +14,8 @@
 
 #[cfg(feature = "top")]
 mod acts;
+#[cfg(all(test, feature = "top"))]
+mod fixtures;
 #[cfg(feature = "top")]
 mod gather;
 #[cfg(feature = "top")]
@@ -87,10 +89,22 @@ struct NoHands;
 
 #[cfg(feature = "top")]
 impl acts::Acts for NoHands {
-    fn pause(&self, worker: &crate::task::WorkerName) -> acts::Said { acts::Said::refused(format!("pause {worker}")) }
-    fn resume(&self, worker: &crate::task::WorkerName) -> acts::Said { acts::Said::refused(format!("resume {worker}")) }
-    fn cancel(&self, task: &str) -> acts::Said { acts::Said::refused(format!("cancel {task}")) }
-    fn retry(&self, task: &str) -> acts::Said { acts::Said::refused(format!("retry {task}")) }
-    fn tell(&self, task: &str, text: &str) -> acts::Said { acts::Said::refused(format!("tell {task} {text}")) }
-    fn interrupt(&self, task: &str, text: Option<&str>) -> acts::Said { acts::Said::refused(format!("interrupt {task} {text:?}")) }
+    fn pause(&self, worker: &crate::task::WorkerName) -> acts::Said {
+        acts::Said::refused(format!("pause {worker}"))
+    }
+    fn resume(&self, worker: &crate::task::WorkerName) -> acts::Said {
+        acts::Said::refused(format!("resume {worker}"))
+    }
+    fn cancel(&self, task: &str) -> acts::Said {
+        acts::Said::refused(format!("cancel {task}"))
+    }
+    fn retry(&self, task: &str) -> acts::Said {
+        acts::Said::refused(format!("retry {task}"))
+    }
+    fn tell(&self, task: &str, text: &str) -> acts::Said {
+        acts::Said::refused(format!("tell {task} {text}"))
+    }
+    fn interrupt(&self, task: &str, text: Option<&str>) -> acts::Said {
+        acts::Said::refused(format!("interrupt {task} {text:?}"))
+    }
 }

@@ -7,7 +7,7 @@ use super::scene::Task;
 /// By what tasks are sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sort {
-    /// How long it runs, waits or lies there: as the list comes.
+    /// As the list comes: what runs and waits the longest first, what failed the latest.
     Time,
     /// By name.
     Name,

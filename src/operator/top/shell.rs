@@ -54,7 +54,8 @@ pub(super) fn run(desk: &Desk, acts: Arc<dyn Acts>, paint: Paint) -> Result<(), 
     let vigil = Vigil::start()?;
     let screen = Screen::enter().map_err(failed)?;
     listen(&tell).map_err(failed)?;
-    let mut shell = Shell { desk, acts, paint, gather, model, screen, vigil, tell, told, looked: desk.clock.ticks() };
+    let mut shell =
+        Shell { desk, acts, paint, gather, model, screen, vigil, tell, told, looked: desk.clock.ticks() };
     shell.turn()
 }
 

@@ -56,7 +56,9 @@ impl Voices {
     /// The last line that an agent said.
     pub(super) fn last(&self, name: &str) -> Option<String> {
         let said = self.voices.get(name)?.said.iter().rev();
-        said.flat_map(|shown| shown.text.lines().rev()).find(|line| !line.trim().is_empty()).map(str::to_owned)
+        said.flat_map(|shown| shown.text.lines().rev())
+            .find(|line| !line.trim().is_empty())
+            .map(str::to_owned)
     }
 
     /// The last lines that it said.

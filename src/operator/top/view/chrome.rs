@@ -19,7 +19,8 @@ pub(super) fn header(model: &Model, (width, height): (u16, u16), paint: Paint) -
     let tone = if alive == scene.workers.len() && alive > 0 { Tone::Good } else { Tone::Bad };
     let room = width.saturating_sub(state.width() + scene.time.width() + 6);
     let root = cut(&one_line(&scene.root), room.max(8));
-    let mut first = vec![Span::raw(" "), bit(root, Tone::Strong, paint), Span::raw("  "), bit(state, tone, paint)];
+    let mut first =
+        vec![Span::raw(" "), bit(root, Tone::Strong, paint), Span::raw("  "), bit(state, tone, paint)];
     let taken: usize = first.iter().map(Span::width).sum();
     if taken + scene.time.width() + 2 <= width {
         first.push(Span::raw(" ".repeat(width - taken - scene.time.width() - 1)));
@@ -43,7 +44,11 @@ fn totals(model: &Model, paint: Paint) -> Line<'static> {
         Span::raw(" "),
         bit(format!("{} at work", sum(|it| it.row.active)), Tone::Strong, paint),
         bit(
-            format!(" · {} waiting, {} in the inbox · ", sum(|it| it.row.pending + it.row.staged), scene.inbox),
+            format!(
+                " · {} waiting, {} in the inbox · ",
+                sum(|it| it.row.pending + it.row.staged),
+                scene.inbox
+            ),
             Tone::Plain,
             paint,
         ),
@@ -136,14 +141,9 @@ fn typed(what: &LineFor, text: &str, width: usize, paint: Paint) -> Line<'static
 
 fn browsing(model: &Model) -> &'static [(&'static str, &'static str)] {
     match model.pane {
-        Pane::Workers => &[
-            ("q", "Quit"),
-            ("F1", "Help"),
-            ("Tab", "Next"),
-            ("p", "Pause"),
-            ("⏎", "Open"),
-            ("/", "Filter"),
-        ],
+        Pane::Workers => {
+            &[("q", "Quit"), ("F1", "Help"), ("Tab", "Next"), ("p", "Pause"), ("⏎", "Open"), ("/", "Filter")]
+        }
         Pane::Running => &[
             ("q", "Quit"),
             ("F1", "Help"),
@@ -218,10 +218,7 @@ pub(super) fn help(paint: Paint) -> Vec<Line<'static>> {
     ];
     KEYS.iter()
         .map(|(key, does)| {
-            Line::from(vec![
-                bit(format!("  {key:<9}"), Tone::Strong, paint),
-                bit(*does, Tone::Plain, paint),
-            ])
+            Line::from(vec![bit(format!("  {key:<9}"), Tone::Strong, paint), bit(*does, Tone::Plain, paint)])
         })
         .collect()
 }

@@ -39,7 +39,12 @@ pub(super) fn all(model: &Model, width: u16) -> Vec<Row> {
 }
 
 /// The part of it that fits: the end of what an agent says, else the beginning, and `away` rows from there.
-pub(super) fn part(model: &Model, (width, height): (u16, u16), away: usize, paint: Paint) -> Vec<Line<'static>> {
+pub(super) fn part(
+    model: &Model,
+    (width, height): (u16, u16),
+    away: usize,
+    paint: Paint,
+) -> Vec<Line<'static>> {
     let all = all(model, width);
     let height = usize::from(height);
     let most = all.len().saturating_sub(height);

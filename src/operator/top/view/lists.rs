@@ -12,11 +12,11 @@ use super::table::{Cell, Table};
 use crate::task::{Place, TaskState};
 
 /// How wide the bar of a limit is.
-const BAR: usize = 10;
+const BAR: usize = 8;
 
 const WORKERS: &[Column] = &[
     Column::growing("WORKER", 8, 16, 0),
-    Column::fixed("CONDITION", 9, 0),
+    Column::growing("CONDITION", 9, 17, 0),
     Column::fixed("RUNS", 5, 1),
     Column::fixed("PENDING", 7, 3),
     Column::fixed("STAGED", 6, 8),
@@ -24,7 +24,7 @@ const WORKERS: &[Column] = &[
     Column::fixed("DONE", 6, 7),
     Column::fixed("BEAT", 6, 6),
     Column::fixed("TODAY", 8, 5),
-    Column::growing("WHY", 10, 400, 2),
+    Column::growing("WHY", 20, 400, 2),
 ];
 
 const RUNNING: &[Column] = &[
@@ -35,7 +35,7 @@ const RUNNING: &[Column] = &[
     Column::fixed("LIMIT", BAR + 5, 5),
     Column::fixed("SIGN", 6, 3),
     Column::fixed("COST", 7, 6),
-    Column::growing("SAYS", 14, 400, 1),
+    Column::growing("SAYS", 24, 400, 1),
 ];
 
 const WAITING: &[Column] = &[
@@ -45,7 +45,7 @@ const WAITING: &[Column] = &[
     Column::fixed("WAITS", 6, 0),
     Column::fixed("PRIORITY", 8, 5),
     Column::fixed("CHARGED", 7, 6),
-    Column::growing("ABOUT", 14, 400, 1),
+    Column::growing("ABOUT", 24, 400, 1),
 ];
 
 const FAILED: &[Column] = &[
@@ -55,7 +55,7 @@ const FAILED: &[Column] = &[
     Column::fixed("AGO", 6, 0),
     Column::fixed("CHARGED", 7, 5),
     Column::fixed("COST", 7, 4),
-    Column::growing("WHY", 14, 400, 1),
+    Column::growing("WHY", 24, 400, 1),
 ];
 
 /// The workers.
@@ -208,7 +208,7 @@ fn bar(elapsed: u64, limit: u64) -> (String, Tone) {
         Tone::Good
     };
     let percent = (elapsed * 100 / limit).min(999);
-    let full = usize::try_from(elapsed * 10 / limit).unwrap_or(BAR).min(BAR);
+    let full = usize::try_from(elapsed * 8 / limit).unwrap_or(BAR).min(BAR);
     (format!("{}{} {percent}%", "█".repeat(full), "░".repeat(BAR - full)), tone)
 }
 
@@ -219,12 +219,12 @@ mod tests {
     #[test]
     fn a_bar_is_loud_where_the_worker_warns() {
         for (elapsed, limit, text, tone) in [
-            (0, 1800, "░░░░░░░░░░ 0%", Tone::Good),
-            (900, 1800, "█████░░░░░ 50%", Tone::Good),
-            (1500, 1800, "████████░░ 83%", Tone::Warn),
-            (1650, 1800, "█████████░ 91%", Tone::Bad),
-            (4000, 1800, "██████████ 222%", Tone::Bad),
-            (5, 0, "██████████ 500%", Tone::Bad),
+            (0, 1800, "░░░░░░░░ 0%", Tone::Good),
+            (900, 1800, "████░░░░ 50%", Tone::Good),
+            (1500, 1800, "██████░░ 83%", Tone::Warn),
+            (1650, 1800, "███████░ 91%", Tone::Bad),
+            (4000, 1800, "████████ 222%", Tone::Bad),
+            (5, 0, "████████ 500%", Tone::Bad),
         ] {
             assert_eq!(bar(elapsed, limit), (text.to_owned(), tone), "{elapsed} of {limit}");
         }

@@ -3,11 +3,11 @@
 /// The rows of each part, from above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// Where one is, and how it stands.
+    /// Where one is, and how it stands; on a tall screen a blank row.
     pub(super) header: u16,
     /// The workers, their heading included.
     pub(super) workers: u16,
-    /// The names of the lists.
+    /// The names of the lists, after a blank row on a tall screen.
     pub(super) tabs: u16,
     /// The tasks, their heading included.
     pub(super) tasks: u16,
@@ -19,22 +19,25 @@ pub(super) struct Plan {
 
 /// From so many rows on lists have headings.
 const ROOMY: u16 = 14;
+/// From so many rows on parts have a blank row between them.
+const TALL: u16 = 26;
 /// From so many rows on there is a detail.
-const TALL: u16 = 18;
+const DETAILED: u16 = 18;
 
 impl Plan {
     /// The plan for a screen of `height` rows with so many workers and tasks.
     pub(super) fn of(height: u16, workers: usize, tasks: usize) -> Self {
         let heading = u16::from(height >= ROOMY);
-        let header = if height >= ROOMY { 2 } else { 1 };
-        let (tabs, footer) = (1, u16::from(height >= 4));
+        let blank = u16::from(height >= TALL);
+        let (header, tabs) = (1 + heading + blank, 1 + blank);
+        let footer = u16::from(height >= 4);
         let rest = height.saturating_sub(header + tabs + footer);
         let count = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).max(1);
-        let most = (rest / 3).max(1 + heading);
+        let most = (rest / 2).max(1 + heading);
         let workers = count(workers).saturating_add(heading).min(most);
         let rest = rest.saturating_sub(workers);
         // The tasks take what they need, and leave the detail at least its share.
-        let share = if height >= TALL { rest * 2 / 5 } else { 0 };
+        let share = if height >= DETAILED { rest * 2 / 5 } else { 0 };
         let wanted = count(tasks).saturating_add(heading + 1).min(rest - share);
         let tasks = if share == 0 { rest } else { wanted.max(rest / 4) };
         Self { header, workers, tabs, tasks, detail: rest - tasks, footer }
@@ -55,7 +58,7 @@ pub(super) struct Column {
     pub(super) least: usize,
     /// And at most.
     pub(super) most: usize,
-    /// The highest goes first where there is too little room; 0 stays.
+    /// The lowest has its room first; 0 is always there.
     pub(super) rank: u8,
 }
 
@@ -76,20 +79,25 @@ pub(super) const GAP: usize = 2;
 
 /// Which columns are shown in `width`, by their number, and how wide each is.
 pub(super) fn fit(columns: &[Column], width: usize) -> Vec<(usize, usize)> {
-    let mut shown: Vec<usize> = (0..columns.len()).collect();
     let taken = |shown: &[usize]| {
         shown.iter().map(|n| columns[*n].least).sum::<usize>() + GAP * shown.len().saturating_sub(1)
     };
-    while taken(&shown) > width {
-        let Some(last) = shown.iter().copied().filter(|n| columns[*n].rank > 0).max_by_key(|n| columns[*n].rank)
-        else {
-            break;
-        };
-        shown.retain(|n| *n != last);
+    let mut by_rank: Vec<usize> = (0..columns.len()).collect();
+    by_rank.sort_by_key(|n| columns[*n].rank);
+    let mut shown = Vec::new();
+    for n in by_rank {
+        shown.push(n);
+        if columns[n].rank > 0 && taken(&shown) > width {
+            shown.pop();
+        }
     }
+    shown.sort_unstable();
     let mut spare = width.saturating_sub(taken(&shown));
+    let last = shown.iter().rev().copied().find(|n| columns[*n].most > columns[*n].least);
     let widths = shown.iter().map(|n| {
-        let more = spare.min(columns[*n].most - columns[*n].least);
+        // The last one that grows tells the most: the others take half of what is there at most.
+        let share = if Some(*n) == last { spare } else { spare / 2 };
+        let more = share.min(columns[*n].most - columns[*n].least);
         spare -= more;
         (*n, columns[*n].least + more)
     });
@@ -120,13 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn the_least_important_column_goes_first_and_the_first_that_grows_takes_the_rest() {
+    fn the_most_important_columns_have_their_room_first_and_the_last_that_grows_takes_the_rest() {
         let columns =
             [Column::growing("A", 4, 8, 0), Column::fixed("B", 3, 2), Column::growing("C", 5, 99, 1)];
         for (width, expected) in [
             (40, &[(0, 8), (1, 3), (2, 25)][..]),
             (16, &[(0, 4), (1, 3), (2, 5)]),
-            (15, &[(0, 8), (2, 5)]),
+            (15, &[(0, 6), (2, 7)]),
             (11, &[(0, 4), (2, 5)]),
             (6, &[(0, 6)]),
             (2, &[(0, 4)]),
