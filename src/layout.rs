@@ -57,6 +57,11 @@ impl Layout {
         self.root.join("workers")
     }
 
+    /// There while a task goes from where it had ended back into the queue.
+    pub fn renewal(&self, worker: &WorkerName) -> PathBuf {
+        self.place(worker, Place::Pending).join(".renewal.tmp")
+    }
+
     /// `workers/<worker>/`, the folder whose flock says that the watcher lives.
     pub fn worker(&self, worker: &WorkerName) -> PathBuf {
         self.workers().join(worker.as_str())
@@ -120,6 +125,21 @@ impl Layout {
     /// `pipes/`.
     pub fn pipes(&self) -> PathBuf {
         self.root.join("pipes")
+    }
+
+    /// What is said to a worker, one line each.
+    pub fn commands(&self, worker: &WorkerName) -> PathBuf {
+        self.pipes().join(format!("{worker}.in"))
+    }
+
+    /// What is said to a running agent, one line each.
+    pub fn task_pipe(&self, worker: &WorkerName, task: &TaskName) -> PathBuf {
+        self.pipes().join(format!("{worker}_{task}.in"))
+    }
+
+    /// From which the events of a worker are read.
+    pub fn events(&self, worker: &WorkerName) -> PathBuf {
+        self.pipes().join(format!("{worker}.out"))
     }
 
     /// `artifacts/`.
@@ -205,6 +225,16 @@ impl RunPaths {
     /// The agent's stdin, a named pipe.
     pub fn stdin(&self) -> PathBuf {
         self.dir.join("stdin")
+    }
+
+    /// What the agent says to its worker, a named pipe.
+    pub fn agent_pipe(&self) -> PathBuf {
+        self.dir.join("agent.in")
+    }
+
+    /// A named pipe that the agent made and reads an answer from.
+    pub fn answers(&self, name: &FileName) -> PathBuf {
+        self.dir.join(name.as_str())
     }
 
     /// The folder of attempt `number`, counted from 1.

@@ -1,6 +1,8 @@
 //! Every durable operation, cut after every step by a kill and by a power cut, recovered under the same
 //! cuts, and lived to its end: the promises hold. And no step is there for nothing: left out, one of them breaks.
 
+#[path = "support/crash_acts.rs"]
+mod crash_acts;
 #[path = "support/crash_promises.rs"]
 mod crash_promises;
 #[path = "support/crash_ramp.rs"]
@@ -15,6 +17,7 @@ mod model_disk;
 use std::collections::BTreeMap;
 
 use agent_worker::task::Place;
+use crash_acts::Act;
 use crash_ramp::Ramp;
 use crash_walk::{Depth, Drop, How, Scenario, Walked, refuse_each, walk};
 use crash_world::{Ending, Mutation};
@@ -23,8 +26,8 @@ use model_disk::Moves;
 fn plain(name: &'static str) -> Scenario {
     let drop = Drop { mark: 'A', place: Place::Pending, how: How::Moved, max_retries: 3, is_whole: true };
     let (taken, endings): (&[_], &[_]) = (&[], &[]);
-    let (moves, ramp) = (Moves::Rename, Ramp::None);
-    Scenario { name, drop, late: None, is_rewritten: false, taken, endings, moves, ramp }
+    let (moves, ramp, act) = (Moves::Rename, Ramp::None, Act::None);
+    Scenario { name, drop, late: None, is_rewritten: false, taken, endings, moves, ramp, act }
 }
 
 fn dropped(name: &'static str, place: Place, how: How) -> Scenario {
@@ -79,7 +82,39 @@ fn scenarios() -> Vec<Scenario> {
     ];
     all_of_them.extend(linked.map(|it| Scenario { moves: Moves::LinkAndUnlink, ..it }));
     all_of_them.extend(ramps());
+    all_of_them.extend(acts());
     all_of_them
+}
+
+/// What an operator does: to a task that waits, and to one that has ended.
+fn acts() -> Vec<Scenario> {
+    use Ending::{Busy, Denied};
+    let cancelled = |scenario| Scenario { act: Act::Cancel, ..scenario };
+    let amended = |scenario| Scenario { act: Act::Amend, ..scenario };
+    let renewed = |scenario| Scenario { act: Act::Renew, ..scenario };
+    let taken = &[Place::Cancelled];
+    let copied = |name| dropped(name, Place::Inbox, How::Copied);
+    let rewritten = |name| Scenario { is_rewritten: true, ..plain(name) };
+    let linked = |scenario| Scenario { moves: Moves::LinkAndUnlink, ..scenario };
+    vec![
+        cancelled(plain("cancelled while it waits")),
+        cancelled(copied("cancelled in the inbox")),
+        cancelled(dropped("cancelled when it was let go", Place::Staged, How::Moved)),
+        cancelled(Scenario { taken, ..plain("cancelled, and the name is taken") }),
+        cancelled(rewritten("written again while it is cancelled")),
+        linked(cancelled(plain("cancelled by link and unlink"))),
+        amended(plain("changed while it waits")),
+        amended(copied("changed in the inbox")),
+        amended(dropped("changed when it was let go", Place::Staged, How::Moved)),
+        amended(rewritten("written again while it is changed")),
+        linked(amended(plain("changed by link and unlink"))),
+        renewed(ending("failed, and renewed", 3, &[Denied])),
+        renewed(ending("failed and renewed, then a wait", 3, &[Denied, Busy])),
+        Scenario { act: Act::CancelThenRenew, ..plain("cancelled, and renewed") },
+        linked(renewed(ending("renewed by link and unlink", 3, &[Denied]))),
+        Scenario { act: Act::AmendLater, ..ending("changed while it waits to go on", 3, &[Busy]) },
+        Scenario { act: Act::CancelLater, ..ending("cancelled while it waits to go on", 3, &[Busy]) },
+    ]
 }
 
 /// Gradual resumes: what is let go, and what is taken back again.

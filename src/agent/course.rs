@@ -2,14 +2,24 @@
 //!
 //! | phase | ends by | then |
 //! |---|---|---|
-//! | working | the first result line | answered: stdin is closed |
-//! | working | a limit, a stop, a cancel | ending: interrupt, then TERM, then KILL |
+//! | working | a result line, everything that was said is taken up | answered: stdin is closed |
+//! | working | a result line, something that was said is not | owing: stdin stays open |
+//! | owing | a new turn | working again |
+//! | owing | 10 s without a sign | answered: stdin is closed |
+//! | working, owing | a message; an interrupt that goes on with one | the same |
+//! | working | a limit, a stop, a cancel, an interrupt that goes on with nothing | ending: interrupt, then TERM, then KILL |
+//! | owing, answered | the same | ending: TERM, then KILL |
 //! | answered | the exit, a new turn | gone, working again |
 //! | answered | 10 s without a sign | ending: TERM, then KILL |
 //! | any | too much output | ending: KILL at once, since a disk fills faster than anybody answers |
 //! | ending | the exit | gone |
+//!
+//! An interrupt that goes on ends a turn with a result like any other, and the message that it goes on with is not taken up
+//! then: so that result closes nothing. What is in the pipe when stdin is closed is read and answered all the same.
 
 use std::time::Duration;
+
+use uuid::Uuid;
 
 use super::verdict::EndedBy;
 use crate::clock::Ticks;
@@ -62,6 +72,7 @@ enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Working,
+    Owing,
     Answered,
     Ending { by: EndedBy, step: Step, since: Ticks },
 }
@@ -75,6 +86,8 @@ pub struct Course {
     watched: Ticks,
     warned: usize,
     told_quiet: bool,
+    /// What was said to it and is not taken up yet.
+    untaken: Vec<Uuid>,
     phase: Phase,
 }
 
@@ -91,6 +104,7 @@ impl Course {
             watched: began,
             warned: 0,
             told_quiet: false,
+            untaken: Vec::new(),
             phase: Phase::Working,
         }
     }
@@ -136,9 +150,32 @@ impl Course {
         }
     }
 
+    /// Whether something can be said to it: its stdin is open, and it is not at its end.
+    pub const fn hears(&self) -> bool {
+        matches!(self.phase, Phase::Working | Phase::Owing)
+    }
+
+    /// Whether it has answered, everything, and nobody ends it.
+    pub const fn has_answered(&self) -> bool {
+        matches!(self.phase, Phase::Answered)
+    }
+
+    /// Something was said to it.
+    pub fn told(&mut self, message: Uuid, now: Ticks) {
+        self.untaken.push(message);
+        if self.phase == Phase::Owing {
+            self.sign = now;
+        }
+    }
+
+    /// It took a message up: in the turn that it is at, or as its next one.
+    pub fn took_up(&mut self, message: Uuid) {
+        self.untaken.retain(|untaken| *untaken != message);
+    }
+
     /// A turn began: what looked like the end was none.
     pub fn turn_began(&mut self) {
-        if self.phase == Phase::Answered {
+        if matches!(self.phase, Phase::Owing | Phase::Answered) {
             self.phase = Phase::Working;
         }
     }
@@ -146,9 +183,21 @@ impl Course {
     /// A result line came.
     pub fn answered(&mut self, now: Ticks) -> Vec<Order> {
         self.sign = now;
+        if self.phase == Phase::Working && !self.untaken.is_empty() {
+            self.phase = Phase::Owing;
+            return Vec::new();
+        }
         if self.phase == Phase::Working {
             self.phase = Phase::Answered;
         }
+        vec![Order::CloseStdin]
+    }
+
+    /// What was said last is not answered: an agent that does not tell what it takes up, or has lost it.
+    fn expect_no_more(&mut self, now: Ticks) -> Vec<Order> {
+        self.untaken.clear();
+        self.sign = now;
+        self.phase = Phase::Answered;
         vec![Order::CloseStdin]
     }
 
@@ -160,7 +209,7 @@ impl Course {
                 self.phase = Phase::Ending { by, step: Step::Interrupted, since: now };
                 vec![Order::Interrupt]
             }
-            Phase::Answered => {
+            Phase::Owing | Phase::Answered => {
                 // It has answered: what it is asked to end is not its work any more.
                 self.phase = Phase::Ending { by, step: Step::Terminated, since: now };
                 vec![Order::CloseStdin, Order::Terminate]
@@ -179,10 +228,11 @@ impl Course {
     pub fn tick(&mut self, now: Ticks) -> Vec<Order> {
         match self.phase {
             Phase::Working => self.watch_limits(now),
+            Phase::Owing if now.since(self.sign) >= AFTER_RESULT => self.expect_no_more(now),
             Phase::Answered if now.since(self.sign) >= AFTER_RESULT => {
                 self.end(EndedBy::HangAfterResult, now)
             }
-            Phase::Answered => Vec::new(),
+            Phase::Owing | Phase::Answered => Vec::new(),
             Phase::Ending { by, step, since } => self.escalate((by, step, since), now),
         }
     }
@@ -191,7 +241,7 @@ impl Course {
     pub const fn ended_by(&self) -> Option<EndedBy> {
         match self.phase {
             Phase::Ending { by, .. } => Some(by),
-            Phase::Working | Phase::Answered => None,
+            Phase::Working | Phase::Owing | Phase::Answered => None,
         }
     }
 
@@ -210,7 +260,7 @@ impl Course {
                 let quiet = if self.told_quiet { silence } else { self.sign.plus(self.limits.quiet) };
                 silence.min(wall).min(warning).min(quiet)
             }
-            Phase::Answered => self.sign.plus(AFTER_RESULT),
+            Phase::Owing | Phase::Answered => self.sign.plus(AFTER_RESULT),
             Phase::Ending { step: Step::Interrupted, since, .. } => since.plus(INTERRUPT),
             Phase::Ending { step: Step::Terminated, since, .. } => since.plus(TERMINATE),
             Phase::Ending { step: Step::Killed, since, .. } => since.plus(Duration::from_secs(1)),
@@ -374,6 +424,47 @@ mod tests {
         course.turn_began();
         course.heard(at(6));
         assert_eq!(course.tick(at(30)), [], "the limits of a working run hold again");
+    }
+
+    fn message(number: u128) -> Uuid {
+        Uuid::from_u128(number)
+    }
+
+    #[test]
+    fn a_result_closes_nothing_while_something_that_was_said_is_not_taken_up() {
+        let mut course = course();
+        for number in [1, 2] {
+            course.told(message(number), at(1));
+        }
+        course.took_up(message(1));
+        assert_eq!(course.answered(at(5)), []);
+        assert!(course.hears());
+        course.took_up(message(2));
+        course.turn_began();
+        assert_eq!(course.tick(at(20)), [], "it is at work");
+        assert_eq!(course.answered(at(30)), [Order::CloseStdin]);
+        assert!(!course.hears());
+    }
+
+    #[test]
+    fn what_is_never_taken_up_keeps_nothing_open_for_ever() {
+        let mut course = course();
+        course.told(message(1), at(1));
+        assert_eq!(course.answered(at(5)), []);
+        course.told(message(2), at(10));
+        assert_eq!((course.tick(at(19)), course.next_moment()), (vec![], at(20)));
+        assert_eq!(course.tick(at(20)), [Order::CloseStdin]);
+        assert!(!course.hears() && course.ended_by().is_none());
+        assert_eq!(course.tick(at(29)), [], "it may still answer what it finds in the pipe");
+        assert_eq!(course.tick(at(30)), [Order::CloseStdin, Order::Terminate]);
+    }
+
+    #[test]
+    fn an_agent_that_owes_an_answer_is_not_asked_to_end_a_turn_that_has_not_begun() {
+        let mut course = course();
+        course.told(message(1), at(1));
+        course.answered(at(2));
+        assert_eq!(course.end(EndedBy::Cancel, at(3)), [Order::CloseStdin, Order::Terminate]);
     }
 
     #[test]

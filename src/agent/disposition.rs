@@ -143,10 +143,12 @@ fn disposed(judgement: &Judgement, task: &TaskFile, terms: &Terms<'_>) -> Dispos
             Disposition::Requeue { entry, hold: Some(Holding { cause: *cause, reason, remedy, until }) }
         }
         Verdict::Interrupted { cause: Interruption::Crashed, reason } => crash(reason, usage, task, terms),
-        Verdict::Interrupted { cause: Interruption::Asked, reason } => Disposition::Requeue {
-            entry: uncharged(AttemptOutcome::Interrupted, reason, None, usage),
-            hold: None,
-        },
+        Verdict::Interrupted { cause: Interruption::Asked | Interruption::Held, reason } => {
+            Disposition::Requeue {
+                entry: uncharged(AttemptOutcome::Interrupted, reason, None, usage),
+                hold: None,
+            }
+        }
         Verdict::Cancelled { reason } => {
             let outcome = Outcome {
                 state: TaskState::Cancelled,

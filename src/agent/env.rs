@@ -24,6 +24,8 @@ pub struct RunEnv {
     pub worker: WorkerName,
     /// The run's own scratch folder. Sockets are made in it, so its path should stay below 80 bytes.
     pub scratch: PathBuf,
+    /// The pipe on which the agent may say something to its worker.
+    pub pipe: PathBuf,
     /// The W3C trace context that the agent's spans belong to.
     pub traceparent: Option<String>,
 }
@@ -151,6 +153,7 @@ fn own(run: &RunEnv) -> Vec<(&'static str, OsString)> {
         ("AGENT_RUN_ID", run.run.to_string().into()),
         ("AGENT_TASK", run.task.as_str().into()),
         ("AGENT_WORKER", run.worker.as_str().into()),
+        ("AGENT_PIPE", run.pipe.clone().into()),
     ];
     if let Some(traceparent) = &run.traceparent {
         own.push(("TRACEPARENT", traceparent.into()));
@@ -192,6 +195,7 @@ mod tests {
             task: "t1".parse().unwrap(),
             worker: "marie".parse().unwrap(),
             scratch: "/tmp/marie/run".into(),
+            pipe: "/shared/artifacts/run/agent.in".into(),
             traceparent: None,
         }
     }
@@ -272,6 +276,7 @@ mod tests {
         let env = passed(&[], &[]);
         assert_eq!(env["AGENT_TASK"], "t1");
         assert_eq!(env["AGENT_WORKER"], "marie");
+        assert_eq!(env["AGENT_PIPE"], "/shared/artifacts/run/agent.in");
         assert!(env["AGENT_RUN_ID"].len() == 36);
         assert_eq!(env["CLAUDE_CODE_DISABLE_BACKGROUND_TASKS"], "1");
         assert_eq!(env["PATH"], DEFAULT_PATH);

@@ -47,6 +47,8 @@ pub struct Evidence {
     pub oversized: u64,
     /// Whether the stream ends in the middle of a line.
     pub is_torn: bool,
+    /// Whether a turn is under way: one began after the last that ended.
+    pub is_in_turn: bool,
     /// Whether one of us has asked the run to end.
     is_ending: bool,
 }
@@ -92,6 +94,7 @@ impl Evidence {
             | StreamEvent::PermissionDenied(_)
             | StreamEvent::Result(_)
             | StreamEvent::Partial
+            | StreamEvent::TakenUp(_)
             | StreamEvent::ControlResponse(_)
             | StreamEvent::Other => self.messages += 1,
         }
@@ -104,7 +107,10 @@ impl Evidence {
             StreamEvent::PermissionDenied(denial) => self.deny(denial),
             StreamEvent::Result(result) => self.end_turn(result),
             StreamEvent::Partial => self.end_wait(),
-            StreamEvent::ControlResponse(_) | StreamEvent::Other | StreamEvent::Garbage => {}
+            StreamEvent::TakenUp(_)
+            | StreamEvent::ControlResponse(_)
+            | StreamEvent::Other
+            | StreamEvent::Garbage => {}
         }
     }
 
@@ -129,6 +135,7 @@ impl Evidence {
 
     fn begin_turn(&mut self, init: &Init) {
         self.init = Some(init.clone());
+        self.is_in_turn = true;
         self.assistant_error = None;
         self.open_tools.clear();
     }
@@ -175,6 +182,7 @@ impl Evidence {
             self.deny(denial);
         }
         self.last_result = Some(result.clone());
+        self.is_in_turn = false;
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Invariants:
 //! - one message is one line, newline included: a line that is not JSON would end the CLI;
-//! - what a task says reaches the model as text, never as a slash command of the CLI;
+//! - what a task says, and what a running agent is told, reaches the model as text, never as a slash command of the CLI;
 //! - what was checked with [`crate::task::prompt::check`] fits.
 //!
 //! It deliberately does not know how the lines travel.
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 /// What an agent is told when its conversation goes on after `reason`, a fragment such as `the worker was stopped`.
 pub fn resume_message(reason: &str) -> String {
@@ -20,14 +21,25 @@ pub fn resume_message(reason: &str) -> String {
 
 /// A user message.
 pub fn user_message(text: &str) -> String {
+    line(&user(text))
+}
+
+/// A user message whose fate the CLI tells (`command_lifecycle`): it says when `id` is taken up.
+pub fn told(text: &str, id: Uuid) -> String {
+    let mut message = user(text);
+    message["uuid"] = id.to_string().into();
+    line(&message)
+}
+
+fn user(text: &str) -> Value {
     // `client_composed` has the CLI take the text as it is. Versions that do not know it look for a slash in the
     // first place only.
     let text = if text.starts_with('/') { format!(" {text}") } else { text.to_owned() };
-    line(&json!({
+    json!({
         "type": "user",
         "message": {"role": "user", "content": text},
         "client_composed": true,
-    }))
+    })
 }
 
 /// A request to end the turn. The CLI answers with a `control_response` and a result.
@@ -59,6 +71,9 @@ mod tests {
         let line = user_message("/compact");
         assert_eq!(content(&line), " /compact");
         assert!(line.contains("\"client_composed\":true"));
+        let told = told("/compact", Uuid::nil());
+        assert_eq!(content(&told), " /compact");
+        assert!(told.contains(&format!("\"uuid\":\"{}\"", Uuid::nil())));
     }
 
     #[test]

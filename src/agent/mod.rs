@@ -17,7 +17,8 @@
 //! - memory is bounded, whatever the agent prints.
 //!
 //! The modules named here are pure: bytes and values in, values out; so are [`course`], which says when a run is
-//! to be ended and how, and [`disposition`], which says what becomes of its task. Thin are [`child`], which starts
+//! to be ended and how, [`disposition`], which says what becomes of its task, and [`handing`], which says what it may hand
+//! on. Thin are [`child`], which starts
 //! the process, [`tail`] and [`replay`], which read its output, and [`transcript`]. None of them knows how a task is
 //! filed.
 
@@ -29,6 +30,7 @@ pub mod disposition;
 pub mod echo;
 pub mod env;
 pub mod evidence;
+pub mod handing;
 pub mod lines;
 pub mod message;
 pub mod remedy;

@@ -37,7 +37,9 @@ pub fn read(path: &Path) -> io::Result<Evidence> {
 /// interrupted by somebody: a watcher that was killed in the middle of its own orderly stop has asked for it, and the
 /// task is not charged.
 pub fn judge_stream(evidence: &Evidence, stderr: &Path) -> Judgement {
-    let asked = evidence.last_result.as_ref().is_some_and(ResultLine::is_aborted);
+    let aborted = evidence.last_result.as_ref().is_some_and(ResultLine::is_aborted);
+    // One that went on after it did so with what it was told.
+    let asked = aborted && !evidence.is_in_turn;
     let ended_by = asked.then_some(EndedBy::Stop);
     verdict::judge(evidence, &Ending { stderr_tail: &stderr_tail(stderr), ended_by, ..Ending::default() })
 }
@@ -80,6 +82,7 @@ mod tests {
         for (lines, expected) in [
             (format!("{INIT}\n{aborted}\n"), Interruption::Asked),
             (format!("{INIT}\n"), Interruption::Crashed),
+            (format!("{INIT}\n{aborted}\n{INIT}\n"), Interruption::Crashed),
         ] {
             let judgement = judge_stream(&Evidence::of(lines.as_bytes()), &dir.path().join("stderr.log"));
             let Verdict::Interrupted { cause, .. } = judgement.verdict else { panic!("{judgement:?}") };

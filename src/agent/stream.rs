@@ -9,10 +9,11 @@
 //! It deliberately does not judge anything: see [`crate::agent::evidence`].
 
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use super::wire::{
-    BlockWire, ControlBodyWire, ControlWire, DenialWire, Field, Head, InitWire, InputWire, MessageWire,
-    RateLimitInfoWire, RateLimitWire, ResultWire, RetryWire, TurnWire, UsageWire,
+    BlockWire, ControlBodyWire, ControlWire, DenialWire, Field, Head, InitWire, InputWire, LifecycleWire,
+    MessageWire, RateLimitInfoWire, RateLimitWire, ResultWire, RetryWire, TurnWire, UsageWire,
 };
 use crate::task::Tokens;
 use crate::task::outcome::head;
@@ -39,6 +40,8 @@ pub enum StreamEvent {
     Result(Box<ResultLine>),
     /// A piece of a message that is still coming.
     Partial,
+    /// A message that carried an identifier was taken up: it steers this turn, or begins the next.
+    TakenUp(Uuid),
     /// An answer to a control request of ours.
     ControlResponse(ControlResponse),
     /// Well-formed, and of no use to us.
@@ -203,6 +206,7 @@ fn read(text: &str) -> serde_json::Result<StreamEvent> {
         ("user", _) => tool_results(&serde_json::from_str(text)?),
         ("result", _) => StreamEvent::Result(Box::new(result(text)?)),
         ("rate_limit_event", _) => StreamEvent::RateLimit(rate_limit(&serde_json::from_str(text)?)),
+        ("command_lifecycle", _) => lifecycle(&serde_json::from_str(text)?),
         ("control_response", _) => control_response(&serde_json::from_str(text)?),
         _ => StreamEvent::Other,
     })
@@ -303,6 +307,12 @@ fn blocks<'a>(wire: &TurnWire<'a>) -> Vec<BlockWire<'a>> {
     let message: MessageWire<'a> = wire.message.get().unwrap_or_default();
     let raw: Vec<&'a RawValue> = message.content.get().unwrap_or_default();
     raw.into_iter().filter_map(|block| serde_json::from_str(block.get()).ok()).collect()
+}
+
+fn lifecycle(wire: &LifecycleWire<'_>) -> StreamEvent {
+    let is_taken = matches!(wire.state.get(), Some("started" | "completed"));
+    let message = wire.command_uuid.get().filter(|_| is_taken);
+    message.map_or(StreamEvent::Other, StreamEvent::TakenUp)
 }
 
 fn control_response(wire: &ControlWire<'_>) -> StreamEvent {

@@ -26,8 +26,10 @@ pub enum EndedBy {
     Timeout,
     /// Nothing was heard for too long.
     Silence,
-    /// The worker stops, or an operator interrupted the run: it will go on later.
+    /// The worker stops: the run will go on later.
     Stop,
+    /// An operator interrupted it: it goes on once it is released.
+    Hold,
     /// An operator cancelled the task.
     Cancel,
     /// It printed too much.
@@ -67,6 +69,8 @@ pub enum Until {
 pub enum Interruption {
     /// By one of us, for a reason that is not the task's.
     Asked,
+    /// By an operator, who lets it go on later.
+    Held,
     /// It crashed, or was killed by nobody of us.
     Crashed,
 }
@@ -123,7 +127,7 @@ impl Verdict {
             Self::Failed { .. } | Self::Interrupted { cause: Interruption::Crashed, .. } => true,
             Self::Done { .. }
             | Self::Wait { .. }
-            | Self::Interrupted { cause: Interruption::Asked, .. }
+            | Self::Interrupted { cause: Interruption::Asked | Interruption::Held, .. }
             | Self::Cancelled { .. }
             | Self::SessionGone { .. } => false,
         }
@@ -136,7 +140,9 @@ impl Verdict {
             Self::Failed { code: ErrorCode::E003, .. } => AttemptOutcome::TimedOut,
             Self::Failed { .. } => AttemptOutcome::Failed,
             Self::Wait { .. } => AttemptOutcome::Deferred,
-            Self::Interrupted { cause: Interruption::Asked, .. } => AttemptOutcome::Interrupted,
+            Self::Interrupted { cause: Interruption::Asked | Interruption::Held, .. } => {
+                AttemptOutcome::Interrupted
+            }
             Self::Interrupted { cause: Interruption::Crashed, .. } => AttemptOutcome::Crashed,
             Self::Cancelled { .. } => AttemptOutcome::Cancelled,
             Self::SessionGone { .. } => AttemptOutcome::SessionLost,
@@ -248,6 +254,10 @@ fn unfinished(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
         Some(EndedBy::Stop) => Verdict::Interrupted {
             cause: Interruption::Asked,
             reason: "interrupted on request, before it was finished".to_owned(),
+        },
+        Some(EndedBy::Hold) => Verdict::Interrupted {
+            cause: Interruption::Held,
+            reason: "interrupted by an operator, before it was finished".to_owned(),
         },
         Some(EndedBy::Cancel) => Verdict::Cancelled { reason: "cancelled by an operator".to_owned() },
         Some(EndedBy::OutputLimit) => failed(ErrorCode::E004, "it printed more than --max-output allows"),

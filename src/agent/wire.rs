@@ -105,6 +105,10 @@ line! {
     ControlBodyWire { subtype, request_id, error }
 }
 line! {
+    /// `command_lifecycle`.
+    LifecycleWire { command_uuid, state }
+}
+line! {
     /// `result`.
     ResultWire {
         subtype, is_error, result, errors, session_id, num_turns, total_cost_usd, usage, permission_denials,

@@ -42,6 +42,18 @@ pub struct LogFlags {
     pub debug: bool,
 }
 
+/// Who may use the pipes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Pipes")]
+pub struct PipeFlags {
+    /// The mode of the pipes for commands; those who may write there may read the events [default: 0620]
+    #[arg(long, env = "PIPE_MODE", value_name = "MODE", hide_env_values = true)]
+    pub pipe_mode: Option<String>,
+    /// Their group [default: that of the folder]
+    #[arg(long, env = "PIPE_GROUP", value_name = "GROUP", hide_env_values = true)]
+    pub pipe_group: Option<String>,
+}
+
 /// How long what is done with is kept.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Retention")]
@@ -97,6 +109,12 @@ pub struct LimitFlags {
     /// How much an agent may print in one attempt, both streams together [default: 256MiB]
     #[arg(long, value_name = "SIZE")]
     pub max_output: Option<String>,
+    /// How many tasks an agent may hand on to others in one run [default: 20]
+    #[arg(long, value_name = "N")]
+    pub agent_submits: Option<String>,
+    /// How often a task may be handed on, from agent to agent [default: 3]
+    #[arg(long, value_name = "N")]
+    pub agent_depth: Option<String>,
     /// How many charged failures a task may have and still be tried again [default: 3]
     #[arg(long, env = "MAX_RETRIES", value_name = "N", hide_env_values = true)]
     pub max_retries: Option<String>,

@@ -80,6 +80,8 @@ fn variable(key: &str) -> &'static str {
         "max_retries" => "MAX_RETRIES",
         "allow_nfs" => "ALLOW_NFS",
         "reserve" => "DISK_RESERVE",
+        "pipe_mode" => "PIPE_MODE",
+        "pipe_group" => "PIPE_GROUP",
         "traces_exporter" => "OTEL_TRACES_EXPORTER",
         "otlp_endpoint" => "OTEL_EXPORTER_OTLP_ENDPOINT",
         _ => "?",

@@ -10,7 +10,7 @@ use crate::os::inherited;
 use crate::supervisor::resume::verb::Wish;
 use crate::task::WorkerName;
 
-use super::flags::{AgentFlags, LimitFlags, LogFlags, PlaceFlags, RetentionFlags, TraceFlags};
+use super::flags::{AgentFlags, LimitFlags, LogFlags, PipeFlags, PlaceFlags, RetentionFlags, TraceFlags};
 use super::monitor::{self, MonitorFlags};
 use super::{parse, seams};
 
@@ -123,6 +123,9 @@ pub struct WatchFlags {
     /// What is kept.
     #[command(flatten)]
     pub kept: RetentionFlags,
+    /// The pipes.
+    #[command(flatten)]
+    pub pipes: PipeFlags,
     /// The log.
     #[command(flatten)]
     pub log: LogFlags,

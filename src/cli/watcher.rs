@@ -8,7 +8,7 @@ use crate::config::{ConfigError, Environment, Exit, Settings, WatcherConfig};
 use crate::operator::Report;
 use crate::os::inherited;
 
-use super::flags::{AgentFlags, LimitFlags, LogFlags, PlaceFlags, RetentionFlags, TraceFlags};
+use super::flags::{AgentFlags, LimitFlags, LogFlags, PipeFlags, PlaceFlags, RetentionFlags, TraceFlags};
 use super::{parse, seams};
 
 /// Run one worker: take tasks from its folder and the inbox, run the agent on them, file the results.
@@ -36,6 +36,9 @@ pub struct Watcher {
     /// What is kept.
     #[command(flatten)]
     pub kept: RetentionFlags,
+    /// The pipes.
+    #[command(flatten)]
+    pub pipes: PipeFlags,
     /// The log.
     #[command(flatten)]
     pub log: LogFlags,

@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::near::nearest;
 
 /// Every key that may stand in a file: the long flags with underscores.
-pub const KEYS: [&str; 56] = [
+pub const KEYS: [&str; 60] = [
     "root",
     "worker",
     "workers",
@@ -30,6 +30,8 @@ pub const KEYS: [&str; 56] = [
     "idle_timeout",
     "visibility_timeout",
     "max_output",
+    "agent_submits",
+    "agent_depth",
     "max_retries",
     "reserve",
     "reserve_inodes",
@@ -60,6 +62,8 @@ pub const KEYS: [&str; 56] = [
     "retention_every",
     "log_max_mb",
     "log_keep",
+    "pipe_mode",
+    "pipe_group",
     "batch_size",
     "delay",
     "max_failure_rate",

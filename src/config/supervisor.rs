@@ -236,7 +236,7 @@ fn bad(settings: &Settings, key: &'static str, why: String) -> ConfigError {
 
 /// The flags that a watcher understands too and that are not said for each one anyway.
 fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
-    const ALSO_THE_WATCHERS: [&str; 27] = [
+    const ALSO_THE_WATCHERS: [&str; 31] = [
         "config",
         "allowed_host",
         "claude_bin",
@@ -254,6 +254,8 @@ fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
         "idle_timeout",
         "visibility_timeout",
         "max_output",
+        "agent_submits",
+        "agent_depth",
         "max_retries",
         "reserve",
         "reserve_inodes",
@@ -264,6 +266,8 @@ fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
         "retention_gb",
         "log_max_mb",
         "log_keep",
+        "pipe_mode",
+        "pipe_group",
     ];
     let mut args = Vec::new();
     for given in flags {

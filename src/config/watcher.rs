@@ -12,6 +12,7 @@ use super::durability::Durability;
 use super::duration::parse_duration;
 use super::environment::Environment;
 use super::error::ConfigError;
+use super::pipes::PipeAccess;
 use super::retention::Retention;
 use super::settings::Settings;
 use super::size::parse_size;
@@ -169,6 +170,10 @@ pub struct WatcherConfig {
     pub claude_bin: Option<PathBuf>,
     /// Who answers the prompts.
     pub agent: AgentKind,
+    /// How many tasks a run may hand on.
+    pub agent_submits: u32,
+    /// How often a task may be handed on.
+    pub agent_depth: u32,
     /// How many tasks run at once, at least 1.
     pub concurrency: usize,
     /// How long agents may take to stop before they are killed.
@@ -207,6 +212,8 @@ pub struct WatcherConfig {
     pub otlp_endpoint: Option<String>,
     /// How long what is done with is kept.
     pub retention: Retention,
+    /// Who may use the pipes.
+    pub pipes: PipeAccess,
 }
 
 impl WatcherConfig {
@@ -229,6 +236,8 @@ impl WatcherConfig {
             claude_bin: settings.take_optional("claude_bin", path(env))?,
             agent: settings.take("agent", str::parse, "claude")?,
             concurrency: settings.take("concurrency", count, "5")?,
+            agent_submits: settings.take("agent_submits", number, "20")?,
+            agent_depth: settings.take("agent_depth", number, "3")?,
             grace: settings.take("grace", parse_duration, "10s")?,
             workdir_roots: settings.take_list("workdir_root", path(env), "")?,
             scratch_dir: settings.take_optional("scratch_dir", path(env))?,
@@ -245,6 +254,7 @@ impl WatcherConfig {
             traces_exporter: settings.take_optional("traces_exporter", text)?,
             otlp_endpoint: settings.take_optional("otlp_endpoint", text)?,
             retention: Retention::resolve(settings)?,
+            pipes: PipeAccess::resolve(settings)?,
             worker,
             debug,
             log,

@@ -4,7 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{ConfigError, Exit};
-use crate::task::ParseError;
+use crate::pipe::client::AskError;
+use crate::spool::{ClaimError, StepError, WaitingError};
+use crate::task::{ParseError, WorkerName};
 
 /// The error of a verb.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +78,64 @@ pub enum OperatorError {
     /// It is for a person at a terminal.
     #[error("there is no terminal to draw on")]
     NoTerminal,
+    /// Not inside of an agent.
+    #[error("inside of an agent `agentctl {verb}` is not allowed")]
+    Inside {
+        /// What was asked for.
+        verb: String,
+    },
+    /// Nobody answered.
+    #[error("the worker did not answer on `{}`", .pipe.display())]
+    Unanswered {
+        /// Where it was asked.
+        pipe: PathBuf,
+    },
+    /// It cannot be done as things are.
+    #[error("{why}")]
+    NotPossible {
+        /// Why not.
+        why: String,
+        /// What to do.
+        hint: Option<String>,
+        /// With which code that ends.
+        exit: Exit,
+    },
+    /// Somebody else has the worker.
+    #[error("somebody else holds the lock of {worker}")]
+    Held {
+        /// The worker.
+        worker: WorkerName,
+    },
+    /// The worker could not be asked, or did not answer.
+    #[error("could not ask the watcher of {worker}")]
+    Ask {
+        /// The worker.
+        worker: WorkerName,
+        /// Why.
+        source: AskError,
+    },
+    /// It is not where it was.
+    #[error("{what} moved on while it was looked at")]
+    Moved {
+        /// What.
+        what: String,
+    },
+    /// A task that waits could not be changed.
+    #[error("could not change a task of {worker}")]
+    Waiting {
+        /// Under whose lock.
+        worker: WorkerName,
+        /// Why.
+        source: WaitingError,
+    },
+    /// A task could not be moved.
+    #[error("could not move {what}")]
+    Spool {
+        /// What.
+        what: String,
+        /// Why.
+        source: StepError,
+    },
     /// The settings.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -114,7 +174,13 @@ impl OperatorError {
             | Self::Taken { .. } => Exit::Data,
             Self::NotLaidOut { .. } | Self::NotBuiltIn { .. } | Self::NoTerminal => Exit::Unavailable,
             Self::Wish { .. } => Exit::Usage,
-            Self::Busy { .. } => Exit::TryAgain,
+            Self::Busy { .. } | Self::Unanswered { .. } => Exit::TryAgain,
+            Self::Inside { .. } => Exit::Denied,
+            Self::NotPossible { exit, .. } => *exit,
+            Self::Held { .. } | Self::Moved { .. } => Exit::TryAgain,
+            Self::Ask { source, .. } => of_ask(source),
+            Self::Waiting { source, .. } => of_waiting(source),
+            Self::Spool { source, .. } => Exit::of_io(&source.source),
             Self::Config(error) => error.exit(),
             Self::Io { source, .. } => Exit::of_io(source),
         }
@@ -147,8 +213,68 @@ impl OperatorError {
                 "it needs standard input and output at a terminal, and TERM; `agentctl status` goes through a pipe"
                     .to_owned(),
             ),
+            Self::Inside { .. } => Some(
+                "what an agent can do: `agentctl submit PROMPT` hands a task on, `agentctl status`, `agentctl progress TEXT`"
+                    .to_owned(),
+            ),
+            Self::Unanswered { .. } => Some(
+                "its watcher is away, or busy; it may have been done all the same: look before you ask again".to_owned(),
+            ),
+            Self::NotPossible { hint, .. } => hint.clone(),
+            Self::Held { worker } => Some(format!(
+                "its watcher starts, or somebody recovers it; try again, or look with `agentctl status {worker}`"
+            )),
+            Self::Moved { .. } => Some("look again: `agentctl show`".to_owned()),
+            Self::Ask { source, .. } => Some(ask_hint(source).to_owned()),
+            Self::Waiting { source: WaitingError::Unfinished { .. }, worker } => {
+                Some(format!("`supervisor recover {worker}` brings it home, and so does its watcher's next start"))
+            }
+            Self::Waiting { .. } => Some("look again: `agentctl show`".to_owned()),
+            Self::Spool { source, .. } if source.source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("are you in the group that may work on this root?".to_owned())
+            }
+            Self::Spool { .. } => Some("nothing is lost; mend the cause and say it again".to_owned()),
             Self::Config(error) => error.hint(),
             Self::NotATask { .. } | Self::Wish { .. } | Self::Io { .. } => None,
+        }
+    }
+}
+
+fn of_ask(error: &AskError) -> Exit {
+    match error {
+        AskError::Nobody { .. } | AskError::Unanswered { .. } => Exit::TryAgain,
+        AskError::NoPipe { .. } => Exit::Unavailable,
+        AskError::TooLong { .. } => Exit::Data,
+        AskError::Io { source, .. } => Exit::of_io(source),
+    }
+}
+
+const fn ask_hint(error: &AskError) -> &'static str {
+    match error {
+        AskError::Nobody { .. } => {
+            "it starts, stops, or somebody recovers it at this moment: nothing was done, so say it again in some seconds"
+        }
+        AskError::Unanswered { .. } => {
+            "it may have been done all the same: look with `agentctl show` or `agentctl status` before you say it again"
+        }
+        AskError::NoPipe { .. } => {
+            "its watcher moves aside what stands there, within a second, and makes the pipe anew"
+        }
+        AskError::TooLong { .. } => "put the rest into a file, and name that",
+        AskError::Io { .. } => "are you in the group that may write into its pipe?",
+    }
+}
+
+fn of_waiting(error: &WaitingError) -> Exit {
+    match error {
+        WaitingError::NotATask { .. } => Exit::Data,
+        WaitingError::Open(_) | WaitingError::Elsewhere { .. } => Exit::Unavailable,
+        WaitingError::Unfinished { source, .. } | WaitingError::Claim(ClaimError::Disk { source, .. }) => {
+            Exit::of_io(&source.source)
+        }
+        WaitingError::Claim(ClaimError::Unreadable { source, .. }) => Exit::of_io(source),
+        WaitingError::Claim(ClaimError::Gone(_) | ClaimError::Live(_) | ClaimError::Changed(_)) => {
+            Exit::TryAgain
         }
     }
 }

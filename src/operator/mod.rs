@@ -7,23 +7,32 @@
 //!
 //! It deliberately does not know how a task is run: it sees files, locks and streams as anybody could.
 
+mod act;
+pub mod attach;
+pub mod cancel;
 mod conclusion;
 mod desk;
+pub mod edit;
 mod error;
 mod find;
 mod gazette;
+pub mod hold;
+pub mod inside;
 pub mod list;
 pub mod logs;
 mod look;
 pub mod moment;
+pub mod pause;
 pub mod prune;
 mod remarks;
 pub mod report;
+pub mod retry;
 pub mod show;
 pub mod status;
 mod stream_view;
 pub mod submit;
 mod tail;
+pub mod tell;
 mod telling;
 pub mod top;
 mod vigil;

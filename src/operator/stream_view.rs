@@ -45,7 +45,10 @@ pub(super) fn render(line: Line<'_>) -> Vec<Shown> {
         StreamEvent::RateLimit(limit) => rate_limit(&limit).into_iter().collect(),
         StreamEvent::PermissionDenied(denial) => vec![shown(Tone::Bad, format!("✗ denied: {}", denial.tool))],
         StreamEvent::Result(result) => vec![end(&result)],
-        StreamEvent::ControlResponse(_) | StreamEvent::Partial | StreamEvent::Other => Vec::new(),
+        StreamEvent::TakenUp(_)
+        | StreamEvent::ControlResponse(_)
+        | StreamEvent::Partial
+        | StreamEvent::Other => Vec::new(),
         StreamEvent::Garbage => garbage(line).into_iter().collect(),
     }
 }

@@ -11,20 +11,19 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use uuid::Uuid;
+use serde_json::{Map, Value};
 
 use crate::config::{Exit, parse_duration};
-use crate::os::durable;
+use crate::os::durable::Durability;
+use crate::spool::Disk;
+use crate::spool::fresh::{Fresh, FreshError, file_name};
 use crate::task::{FileName, ParseError, Place, Spec, TaskFile, TaskName, WorkerName};
 
 use super::conclusion::{answer, exit_of, mourn, wait_for, warn_if_nobody_works};
 use super::desk::Desk;
 use super::error::OperatorError;
 use super::vigil::Vigil;
-use super::{find, look, moment};
-
-/// How many names are tried for a file whose own is taken.
-const NAMES: u32 = 1000;
+use super::{find, logs, look, moment};
 
 /// What to hand in.
 #[derive(Clone, Debug, Args)]
@@ -34,14 +33,16 @@ Prints the task's name.
 Examples:
   agentctl submit 'say hello'
   agentctl submit 'say hello' --worker marie --wait
+  agentctl submit 'say hello' --follow
   git diff | agentctl submit - --priority 5
   agentctl submit --file nightly.json --in 2h
+  jq -c '.[]' tasks.json | agentctl submit --file -
   agentctl submit 'summarise the input' --input '{\"rows\":[1,2,3]}'")]
 pub struct SubmitArgs {
     /// What the agent is asked to do; `-` reads it from stdin
     #[arg(value_name = "PROMPT", required_unless_present_any = ["file", "input"])]
     pub prompt: Option<String>,
-    /// A task file; `-` reads one from stdin; can be repeated
+    /// A task file, or one with a task on each line; `-` reads stdin; can be repeated
     #[arg(long, short, value_name = "FILE", conflicts_with = "prompt")]
     pub file: Vec<PathBuf>,
     /// Only this worker may take it
@@ -68,12 +69,18 @@ pub struct SubmitArgs {
     /// Not before this time has passed
     #[arg(long = "in", id = "after", value_name = "TIME", value_parser = parse_duration)]
     pub after: Option<Duration>,
+    /// The pack that says how the agent is run
+    #[arg(long, value_name = "NAME")]
+    pub pack: Option<String>,
     /// Any JSON, handed to the prompt
     #[arg(long, value_name = "JSON")]
     pub input: Option<String>,
     /// Wait until it has ended, print its answer, and end like `agentctl wait`
     #[arg(long)]
     pub wait: bool,
+    /// Show what its agent says as it happens, and end like `agentctl wait`
+    #[arg(long, short = 'F', conflicts_with = "wait")]
+    pub follow: bool,
     /// Show what would be written, and where
     #[arg(long)]
     pub dry_run: bool,
@@ -92,10 +99,13 @@ struct Ready {
 /// Hands in tasks.
 pub fn run(desk: &Desk, args: &SubmitArgs) -> Result<Exit, OperatorError> {
     look::check_root(&desk.layout)?;
-    if args.file.len() > 1 && args.id.is_some() {
-        return Err(OperatorError::Wish { why: "one --id cannot name several files" });
-    }
     let tasks = read_tasks(args)?;
+    if tasks.len() > 1 && args.id.is_some() {
+        return Err(OperatorError::Wish { why: "one --id cannot name several tasks" });
+    }
+    if tasks.len() > 1 && args.follow {
+        return Err(OperatorError::Wish { why: "one task at a time can be followed: leave out --follow" });
+    }
     // All are checked before the first is written.
     let ready: Vec<Ready> =
         tasks.into_iter().map(|(task, from)| prepare(desk, args, task, &from)).collect::<Result<_, _>>()?;
@@ -115,7 +125,39 @@ pub fn run(desk: &Desk, args: &SubmitArgs) -> Result<Exit, OperatorError> {
         warn_if_nobody_works(desk, ready.worker.as_ref().or(ready.task.spec.worker.as_ref()));
         called.push(name);
     }
-    if args.wait { wait_for_all(desk, &called) } else { Ok(Exit::Done) }
+    match called.first() {
+        Some(name) if args.follow => follow(desk, name),
+        _ if args.wait => wait_for_all(desk, &called),
+        _ => Ok(Exit::Done),
+    }
+}
+
+/// Shows what the agent of a task says until it has ended.
+fn follow(desk: &Desk, name: &TaskName) -> Result<Exit, OperatorError> {
+    logs::run(desk, &logs::LogsArgs::following(name.as_str()))?;
+    let mut vigil = Vigil::start()?;
+    let Some(seen) = wait_for(desk, &mut vigil, name.as_str(), None)? else { return Ok(Exit::TryAgain) };
+    let exit = exit_of(seen.state()).unwrap_or(Exit::Internal);
+    if exit != Exit::Done {
+        mourn(desk, &seen);
+    }
+    Ok(exit)
+}
+
+/// The fields of what is to be handed in, for somebody else to write.
+pub(super) fn specs(desk: &Desk, args: &SubmitArgs) -> Result<Vec<Map<String, Value>>, OperatorError> {
+    let specs = read_tasks(args)?.into_iter().map(|(mut task, from)| {
+        apply_flags(desk, args, &mut task.spec)?;
+        let what =
+            if from.as_os_str().is_empty() { "this".to_owned() } else { format!("`{}`", from.display()) };
+        let task = parse(&task.to_bytes(), &what)?;
+        let mut spec: Map<String, Value> = serde_json::from_slice(&task.to_bytes()).unwrap_or_default();
+        if let Some(worker) = &args.worker {
+            spec.insert("worker".to_owned(), worker.as_str().into());
+        }
+        Ok(spec)
+    });
+    specs.collect()
 }
 
 /// The tasks and where each came from, which is also where a name can come from.
@@ -127,19 +169,38 @@ fn read_tasks(args: &SubmitArgs) -> Result<Vec<(TaskFile, PathBuf)>, OperatorErr
         };
         return Ok(vec![(TaskFile::new(Spec { prompt, ..Spec::default() }), PathBuf::new())]);
     }
-    args.file.iter().map(|path| Ok((read_task(path)?, path.clone()))).collect()
+    let mut all = Vec::new();
+    for path in &args.file {
+        let tasks = read_file(path)?;
+        let is_alone = tasks.len() == 1;
+        let from = if is_alone { path.clone() } else { PathBuf::new() };
+        all.extend(tasks.into_iter().map(|task| (task, from.clone())));
+    }
+    Ok(all)
 }
 
-fn read_task(path: &Path) -> Result<TaskFile, OperatorError> {
+/// One task, or one on each line.
+fn read_file(path: &Path) -> Result<Vec<TaskFile>, OperatorError> {
     let bytes = if path == Path::new("-") {
         bytes_from_stdin()?
     } else {
         std::fs::read(path).map_err(OperatorError::io("read", path))?
     };
-    let mut task = parse(&bytes, &format!("`{}`", path.display()))?;
+    let mut tasks = many(&bytes, &format!("`{}`", path.display()))?;
     // A task that was filed before starts a new life.
-    task.forget_record();
-    Ok(task)
+    tasks.iter_mut().for_each(TaskFile::forget_record);
+    Ok(tasks)
+}
+
+fn many(bytes: &[u8], what: &str) -> Result<Vec<TaskFile>, OperatorError> {
+    let whole = parse(bytes, what);
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let lines = || text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let is_object = |line: &str| serde_json::from_str::<Map<String, Value>>(line).is_ok();
+    if whole.is_ok() || lines().count() < 2 || !lines().next().is_some_and(|(_, first)| is_object(first)) {
+        return whole.map(|task| vec![task]);
+    }
+    lines().map(|(n, line)| parse(line.as_bytes(), &format!("line {} of {what}", n + 1))).collect()
 }
 
 fn parse(bytes: &[u8], what: &str) -> Result<TaskFile, OperatorError> {
@@ -189,6 +250,7 @@ fn apply_flags(desk: &Desk, args: &SubmitArgs, spec: &mut Spec) -> Result<(), Op
     let workdir = args.workdir.as_ref().map(|dir| desk.env.absolute(dir).display().to_string());
     or_keep(&mut spec.input, input);
     or_keep(&mut spec.id, args.id.clone());
+    or_keep(&mut spec.kind, args.pack.clone());
     or_keep(&mut spec.priority, args.priority);
     or_keep(&mut spec.timeout_s, timeout_s);
     or_keep(&mut spec.max_retries, args.max_retries);
@@ -201,31 +263,6 @@ fn or_keep<T>(field: &mut Option<T>, flag: Option<T>) {
     if flag.is_some() {
         *field = flag;
     }
-}
-
-/// The name of the file: that of the one handed in, else the task's, else one made from the prompt.
-fn file_name(spec: &Spec, from: &Path) -> FileName {
-    let given = from.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
-    let named = || format!("{}.json", spec.id.as_ref()?).parse().ok();
-    given.or_else(named).unwrap_or_else(|| made_up(spec.prompt.as_deref().unwrap_or("task"), Uuid::new_v4()))
-}
-
-/// `say-hello-3f9a2c.json`: the first words of the prompt, and something to tell two of them apart.
-fn made_up(prompt: &str, salt: Uuid) -> FileName {
-    let plain: String = prompt
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' })
-        .collect();
-    let mut slug = String::new();
-    for word in plain.split_whitespace().take(4).filter(|word| word.len() <= 20) {
-        slug += word;
-        slug.push('-');
-    }
-    let slug = if slug.is_empty() { "task-" } else { &slug };
-    let salt = salt.simple().to_string();
-    let name = format!("{slug}{}.json", &salt[..6]);
-    #[expect(clippy::expect_used, reason = "letters, digits and hyphens with .json at the end")]
-    name.parse().expect("a file name")
 }
 
 /// A name that was given is not given twice among what waits and runs.
@@ -250,46 +287,21 @@ fn show(desk: &Desk, ready: &Ready) {
     desk.report.raw(&ready.task.to_bytes());
 }
 
-/// Writes a task so that it appears whole, and returns the name it got.
+/// Writes a task, under a name that no task has, ended ones included, as far as it may be renamed.
 fn write(desk: &Desk, ready: &Ready) -> Result<FileName, OperatorError> {
-    let temp = durable::beside(&ready.dir.join(ready.file.as_str()));
-    let written = durable::write_new(&temp, &ready.task.to_bytes(), None)
-        .and_then(|()| durable::sync_file(&temp))
-        .map_err(OperatorError::io("write", &temp))
-        .and_then(|()| publish(desk, ready, &temp));
-    if written.is_err() {
-        drop(durable::remove_if_there(&temp));
-    }
-    let file = written?;
-    durable::sync_dir(&ready.dir).map_err(OperatorError::io("sync", &ready.dir))?;
-    Ok(file)
-}
-
-/// Gives the file the first name that no task has, ended ones included, as far as it may be renamed.
-fn publish(desk: &Desk, ready: &Ready, temp: &Path) -> Result<FileName, OperatorError> {
     let places = look::all_places(&look::workers(&desk.layout)?);
     let is_known = |file: &FileName| {
         places
             .iter()
             .any(|(worker, place)| look::entry(&desk.layout, worker.as_ref(), *place, file).is_some())
     };
-    let numbered = (2..NAMES).map(|n| ready.file.numbered(n));
-    for file in std::iter::once(ready.file.clone()).chain(numbered) {
-        if ready.can_be_renamed && is_known(&file) {
-            continue;
-        }
-        let target = ready.dir.join(file.as_str());
-        match durable::rename_noreplace(temp, &target) {
-            Ok(()) => return Ok(file),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && ready.can_be_renamed => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(OperatorError::Taken { name: file.stem().to_owned(), path: target });
-            }
-            Err(error) => return Err(OperatorError::io("write", &target)(error)),
-        }
-    }
-    let path = ready.dir.join(ready.file.as_str());
-    Err(OperatorError::Taken { name: ready.file.stem().to_owned(), path })
+    let Ready { task, file, can_be_renamed, dir, .. } = ready;
+    let fresh = Fresh { dir, file: file.clone(), can_be_renamed: *can_be_renamed, task };
+    let disk = Disk::new(desk.layout.root(), Durability::Full);
+    fresh.drop_into(&disk, is_known).map_err(|error| match error {
+        FreshError::Taken { name, path } => OperatorError::Taken { name, path },
+        FreshError::Disk(error) => OperatorError::io("write", &dir.join(file.as_str()))(error.source),
+    })
 }
 
 fn wait_for_all(desk: &Desk, called: &[TaskName]) -> Result<Exit, OperatorError> {
@@ -311,27 +323,6 @@ fn wait_for_all(desk: &Desk, called: &[TaskName]) -> Result<Exit, OperatorError>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_is_made_from_the_first_words() {
-        for (prompt, expected) in [
-            ("Say hello!", "say-hello-000000.json"),
-            ("../../etc/passwd", "etc-passwd-000000.json"),
-            ("漢字", "task-000000.json"),
-            ("one two three four five six", "one-two-three-four-000000.json"),
-        ] {
-            assert_eq!(made_up(prompt, Uuid::nil()).as_str(), expected);
-        }
-    }
-
-    #[test]
-    fn a_file_keeps_its_name_and_a_prompt_gets_its_id() {
-        let id = Spec { id: Some("t1".parse().unwrap()), ..Spec::default() };
-        assert_eq!(file_name(&id, Path::new("/x/nightly.json")).as_str(), "nightly.json");
-        assert_eq!(file_name(&id, Path::new("")).as_str(), "t1.json");
-        assert_eq!(file_name(&id, Path::new("-")).as_str(), "t1.json");
-        assert_eq!(file_name(&id, Path::new("/x/.hidden.json")).as_str(), "t1.json");
-    }
 
     #[test]
     fn moments_are_read_with_and_without_an_offset() {

@@ -11,7 +11,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -114,6 +114,44 @@ impl Folder {
             .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
     }
 
+    /// Looks at a name in it, links not followed; `None` if there is none.
+    pub fn look(&self, name: &OsStr) -> io::Result<Option<Look>> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(Look::of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Looks at the folder itself.
+    pub fn look_at_itself(&self) -> io::Result<Look> {
+        Ok(Look::of(&rustix::fs::fstat(&self.fd)?))
+    }
+
+    /// Opens a named pipe in it, without blocking and never through a link; what is no pipe is not opened, and what
+    /// became another thing meanwhile is refused.
+    pub fn fifo(&self, name: &OsStr, end: End) -> io::Result<(File, Inode)> {
+        let no_pipe = || io::Error::new(io::ErrorKind::InvalidInput, "it is no named pipe");
+        if !self.look(name)?.ok_or(io::ErrorKind::NotFound)?.is_fifo() {
+            return Err(no_pipe());
+        }
+        let access = match end {
+            End::Both => OFlags::RDWR,
+            End::Write => OFlags::WRONLY,
+        };
+        let flags = access | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(&self.fd, name, flags, Mode::empty())?);
+        let look = Look::of(&rustix::fs::fstat(&file)?);
+        if look.is_fifo() { Ok((file, look.inode)) } else { Err(no_pipe()) }
+    }
+
+    /// Holds what is at `name` without opening it, links not followed.
+    pub fn hold(&self, name: &OsStr) -> io::Result<Held> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
+        Ok(Held { look: Look::of(&rustix::fs::fstat(&fd)?), fd })
+    }
+
     /// Makes a named pipe in it.
     pub fn make_fifo(&self, name: &OsStr) -> io::Result<()> {
         rustix::fs::mkfifoat(&self.fd, name, Mode::RUSR | Mode::WUSR).map_err(io::Error::from)
@@ -148,6 +186,80 @@ impl Folder {
         match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
             Err(Errno::NOENT) => Ok(()),
             other => other.map_err(io::Error::from),
+        }
+    }
+}
+
+/// Which thing it is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Inode {
+    dev: u64,
+    ino: u64,
+}
+
+/// A thing that is held and not opened: as long as it is, no other one has its inode.
+#[derive(Debug)]
+pub struct Held {
+    fd: OwnedFd,
+    /// What it is.
+    pub look: Look,
+}
+
+impl Held {
+    /// Gives it this mode, whatever the umask is, and this group.
+    pub fn allow(&self, mode: u32, group: Option<u32>) -> io::Result<()> {
+        if let Some(group) = group {
+            let group = Some(rustix::fs::Gid::from_raw(group));
+            rustix::fs::chownat(&self.fd, "", None, group, AtFlags::EMPTY_PATH)?;
+        }
+        // A descriptor that stands for a name alone takes no fchmod(2) (`open(2)`, O_PATH).
+        let name = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        rustix::fs::chmod(name, Mode::from_raw_mode(mode)).map_err(io::Error::from)
+    }
+}
+
+/// Which end of a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// For reading, with a writer of its own: it never ends, and no writer finds it without a reader.
+    Both,
+    /// For writing; `ENXIO` without a reader.
+    Write,
+}
+
+/// What stands at a name.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Which thing it is.
+    pub inode: Inode,
+    /// Whose it is.
+    pub owner: u32,
+    /// Its group.
+    pub group: u32,
+    mode: u32,
+}
+
+impl Look {
+    fn of(stat: &rustix::fs::Stat) -> Self {
+        let inode = Inode { dev: stat.st_dev, ino: stat.st_ino };
+        Self { inode, owner: stat.st_uid, group: stat.st_gid, mode: stat.st_mode }
+    }
+
+    /// Whether it is a named pipe.
+    pub fn is_fifo(&self) -> bool {
+        FileType::from_raw_mode(self.mode) == FileType::Fifo
+    }
+
+    /// What it is, for people.
+    pub fn kind(&self) -> &'static str {
+        match FileType::from_raw_mode(self.mode) {
+            FileType::RegularFile => "a regular file",
+            FileType::Directory => "a folder",
+            FileType::Symlink => "a link",
+            FileType::Fifo => "a named pipe of somebody else's",
+            FileType::Socket => "a socket",
+            FileType::CharacterDevice | FileType::BlockDevice => "a device",
+            FileType::Unknown => "something unknown",
         }
     }
 }

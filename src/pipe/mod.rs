@@ -4,13 +4,26 @@
 //! |---|---|
 //! | [`words`] | a line from a person or a program, as a command (pure) |
 //! | [`reply`] | the answer to a command (pure) |
+//! | [`event`] | what is told, as a line (pure) |
+//! | [`framing`] | bytes, as lines (pure) |
+//! | [`place`] | a pipe stands where it should, and nothing else |
+//! | [`inlet`] | the end on which we listen |
+//! | [`outlet`] | the end on which we speak, and answers to callers |
+//! | [`client`] | the caller's end: a command, and its answer |
 //!
 //! Invariants:
 //! - half a command is never carried out: a line is whole, of text, and within [`LINE_MAX`], or it is passed over;
+//! - nobody is waited for, and what is kept has a bound;
 //! - what is not understood exactly is refused, with what is known and what was probably meant.
 //!
 //! It deliberately does not know who carries a command out, or whether that is possible.
 
+pub mod client;
+pub mod event;
+pub mod framing;
+pub mod inlet;
+pub mod outlet;
+pub mod place;
 pub mod reply;
 pub mod words;
 

@@ -9,6 +9,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::config::nearest;
+use crate::task::sound;
 use crate::task::text::shown;
 
 /// The longest mark of a caller, in bytes.
@@ -259,6 +260,8 @@ fn from_json(line: &str) -> Result<Request, Refusal> {
     let Some(word) = op else { return Err(addressed(Refusal::new("there is no `op`, a string, in it"))) };
     let Some(op) = Op::of(&word) else { return Err(addressed(unknown_op(&word))) };
     let in_op = |refusal: Refusal| addressed(Refusal { op: Some(op), ..refusal });
+    // What two readers would understand differently, such as a field that comes twice, is no command.
+    sound::document(line.as_bytes()).map_err(|error| in_op(Refusal::new(error.to_string())))?;
     fields(op, object.clone()).map_err(in_op)
 }
 
@@ -358,6 +361,11 @@ mod tests {
             (r#"{"op":"cancel"}"#, "`cancel` needs the field `task`"),
             (r#"{"op":"cancel","task":7}"#, "`task` takes a string"),
             (r#"{"op":"submit","spec":"x"}"#, "`spec` takes an object, the fields of a task file"),
+            (r#"{"op":"ping","op":"stop"}"#, "field `op` comes twice at line 1 column 17"),
+            (
+                r#"{"op":"submit","spec":{"prompt":"a","input":{"b":1,"b":2}}}"#,
+                "field `b` comes twice at line 1 column 54",
+            ),
             (r#"{"op":"ping"} {"op":"stop"}"#, "not a JSON object: trailing characters at line 1 column 15"),
         ] {
             assert_eq!(refused(line).0, what, "{line}");

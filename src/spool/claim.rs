@@ -59,11 +59,11 @@ pub enum Claimed {
 }
 
 /// A file on its way into `active/`, and what was read of it.
-struct Taken<'a> {
-    from: &'a Path,
-    active: &'a Path,
-    file: &'a FileName,
-    content: Option<(&'a [u8], Identity)>,
+pub(super) struct Taken<'a> {
+    pub(super) from: &'a Path,
+    pub(super) active: &'a Path,
+    pub(super) file: &'a FileName,
+    pub(super) content: Option<(&'a [u8], Identity)>,
 }
 
 impl<S: Store> Spool<S> {
@@ -79,6 +79,10 @@ impl<S: Store> Spool<S> {
         let (bytes, identity) = self.read(&from, file)?;
         let drop = Taken { from: &from, active: &active, file, content: Some((&bytes, identity)) };
         let mut task = TaskFile::parse(&bytes).map_err(|_| ClaimError::Changed(file.clone()))?;
+        if task.is_held() {
+            // It was not when it was chosen.
+            return Err(ClaimError::Changed(file.clone()));
+        }
         let belief = self
             .belief(file, &task)
             .map_err(|source| ClaimError::Unreadable { file: file.clone(), source })?;
@@ -111,7 +115,7 @@ impl<S: Store> Spool<S> {
     }
 
     /// A new life; its `input.json`.
-    fn begin(
+    pub(super) fn begin(
         &self,
         task: &mut TaskFile,
         file: &FileName,
@@ -151,7 +155,7 @@ impl<S: Store> Spool<S> {
     }
 
     /// Puts back what a failed claim had already moved; if that fails too, the next survey of `active/` does it.
-    fn unclaim(&self, error: StepError, taken: &Taken<'_>) -> ClaimError {
+    pub(super) fn unclaim(&self, error: StepError, taken: &Taken<'_>) -> ClaimError {
         let file = taken.file.clone();
         if error.is_gone() {
             return ClaimError::Gone(file);
@@ -185,7 +189,7 @@ impl<S: Store> Spool<S> {
         self.store.identity(path).is_ok_and(|it| it == identity)
     }
 
-    fn read(&self, path: &Path, file: &FileName) -> Result<(Vec<u8>, Identity), ClaimError> {
+    pub(super) fn read(&self, path: &Path, file: &FileName) -> Result<(Vec<u8>, Identity), ClaimError> {
         self.store.read(path, FILE_LIMIT).map_err(|source| {
             if source.kind() == io::ErrorKind::NotFound {
                 ClaimError::Gone(file.clone())

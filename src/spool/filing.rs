@@ -207,10 +207,12 @@ impl<S: Store> Spool<S> {
 
     /// Makes durable what can be seen now, so that no later power cut brings back what a dead watcher moved.
     ///
-    /// Where names came to is synced before where they came from. Nobody moves out of the terminal places;
-    /// between `active/` and the queues names go both ways, and what stands in `active/` came from a queue; so it is
-    /// between `staged/` and `pending/`.
+    /// Where names came to is synced before where they came from. Out of the terminal places only a renewal moves, and
+    /// marks that it does; between `active/` and the queues names go both ways, and what stands in `active/` came from a
+    /// queue; so it is between `staged/` and `pending/`.
     pub fn settle(&self) -> Result<(), StepError> {
+        let mark = self.layout.renewal(&self.worker);
+        let is_renewal = self.store.find(&mark)?.is_some();
         let holds = |place| self.list(place).is_ok_and(|files| !files.is_empty());
         let works = holds(Place::Active);
         let dir = |place: &Place| self.layout.place(&self.worker, *place);
@@ -218,9 +220,11 @@ impl<S: Store> Spool<S> {
         let queues = if holds(Place::Staged) { Place::QUEUES } else { taken_back };
         let active = [Place::Active];
         let (first, then) = if works { (&active[..], &queues[..]) } else { (&queues[..], &active[..]) };
-        let dirs = Place::TERMINAL.iter().chain(first).chain(then).map(dir);
+        let renewed = if is_renewal { &[Place::Pending][..] } else { &[] };
+        let dirs = renewed.iter().chain(&Place::TERMINAL).chain(first).chain(then).map(dir);
         let there = dirs.filter(|dir| self.store.identity(dir).is_ok()).collect();
-        self.store.perform_all(&steps::settle(there))
+        self.store.perform_all(&steps::settle(there))?;
+        if is_renewal { self.store.perform_all(&steps::drop_temp(&mark)) } else { Ok(()) }
     }
 
     /// Does the steps of a move that cannot be repeated as a whole: once it is done, only its syncs are.
@@ -232,7 +236,7 @@ impl<S: Store> Spool<S> {
     }
 }
 
-fn noted(active: &Path, done: io::Result<()>) -> Result<(), StepError> {
+pub(super) fn noted(active: &Path, done: io::Result<()>) -> Result<(), StepError> {
     let step = Step::Note(active.to_owned());
     #[cfg(feature = "test-support")]
     super::kill_point::passed(&step);

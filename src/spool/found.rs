@@ -31,6 +31,8 @@ pub struct Head {
     pub not_before: Option<Timestamp>,
     /// The one worker that may take it.
     pub pinned: Option<WorkerName>,
+    /// Whether it is not to be taken until somebody releases it.
+    pub is_held: bool,
     /// The run that it belongs to, if the run knows it.
     pub run: Option<RunId>,
 }
@@ -126,6 +128,7 @@ fn head(place: Place, file: &FileName, task: &TaskFile, identity: Identity) -> H
         dropped_at: mtime,
         not_before: task.spec.not_before.max(task.record.retry_at),
         pinned: task.spec.worker.clone(),
+        is_held: task.is_held(),
         run: task.record.run_id,
     }
 }

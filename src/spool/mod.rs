@@ -27,6 +27,7 @@ pub mod claim;
 pub mod disk;
 mod filing;
 pub mod found;
+pub mod fresh;
 pub mod identity;
 pub mod input;
 #[cfg(feature = "test-support")]
@@ -41,6 +42,7 @@ mod release;
 pub mod steps;
 pub mod store;
 pub mod suitable;
+pub mod waiting;
 
 pub use belief::Belief;
 pub use claim::{ClaimError, Claimed};
@@ -51,3 +53,4 @@ pub use order::Queue;
 pub use queue::Spool;
 pub use steps::Step;
 pub use store::{Identity, StepError, Store};
+pub use waiting::WaitingError;

@@ -30,17 +30,20 @@ impl<S: Store> Spool<S> {
     }
 
     pub(super) fn aside(&self, from: &Path, place: Place, file: &FileName) -> Result<FileName, StepError> {
-        let name = numbered(file, |name| {
-            for at in Place::QUEUES.iter().chain(&[Place::Active]) {
-                if self.store.find(&self.path(*at, name))?.is_some() {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        })?;
+        let name = numbered(file, |name| self.is_free(name))?;
         let to = self.path(place, &name);
         self.shift(from, &to, &steps::transfer(from, &to))?;
         Ok(name)
+    }
+
+    /// Whether no task has this name that waits or is worked on.
+    pub(super) fn is_free(&self, name: &FileName) -> Result<bool, StepError> {
+        for at in Place::QUEUES.iter().chain(&[Place::Active]) {
+            if self.store.find(&self.path(*at, name))?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The names in `place` that are taken: the file's own, and the numbered ones.
@@ -96,7 +99,10 @@ const ONE_BY_ONE: u32 = 64;
 
 /// One of `x~2.json`, `x~3.json` … that is `free`: the first where they are few, else one behind which a taken one
 /// stands, found in steps that double. A name that is dropped every minute for a year costs a dozen looks.
-fn numbered<E>(file: &FileName, free: impl Fn(&FileName) -> Result<bool, E>) -> Result<FileName, E> {
+pub(super) fn numbered<E>(
+    file: &FileName,
+    free: impl Fn(&FileName) -> Result<bool, E>,
+) -> Result<FileName, E> {
     let is_free = |n: u32| free(&file.numbered(n));
     for n in 2..ONE_BY_ONE {
         if is_free(n)? {

@@ -41,16 +41,19 @@ impl Queue {
     pub fn put(&mut self, head: Head, now: Timestamp) {
         self.remove(head.place, &head.file);
         let slot = (head.place, head.file.clone());
-        match head.not_before.filter(|at| *at > now) {
-            Some(at) => {
-                self.later.insert((at, slot.clone()));
-            }
-            None => {
-                self.ready.insert(rank(&head));
-            }
-        }
         *self.depths.entry(head.place).or_default() += 1;
-        *self.ages.entry(head.dropped_at).or_default() += 1;
+        // A held one waits for a person: it is counted, and is neither next nor late.
+        if !head.is_held {
+            match head.not_before.filter(|at| *at > now) {
+                Some(at) => {
+                    self.later.insert((at, slot.clone()));
+                }
+                None => {
+                    self.ready.insert(rank(&head));
+                }
+            }
+            *self.ages.entry(head.dropped_at).or_default() += 1;
+        }
         self.heads.insert(slot, head);
     }
 
@@ -63,7 +66,9 @@ impl Queue {
             self.later.remove(&(at, slot));
         }
         take_one(&mut self.depths, &head.place);
-        take_one(&mut self.ages, &head.dropped_at);
+        if !head.is_held {
+            take_one(&mut self.ages, &head.dropped_at);
+        }
         // A backlog of a hundred thousand that is worked off gives its memory back.
         if self.heads.len() < self.heads.capacity() / 8 {
             self.heads.shrink_to(SPARE);
@@ -74,6 +79,11 @@ impl Queue {
     /// What is known of a name.
     pub fn get(&self, place: Place, file: &FileName) -> Option<&Head> {
         self.heads.get(&(place, file.clone()))
+    }
+
+    /// The first one that is meant, wherever it waits. It costs the backlog.
+    pub fn find(&self, is_meant: impl Fn(&Head) -> bool) -> Option<&Head> {
+        self.heads.values().find(|head| is_meant(head))
     }
 
     /// The first task in order that may start now and that `fits`.
@@ -95,7 +105,7 @@ impl Queue {
         self.depths.get(&place).copied().unwrap_or(0)
     }
 
-    /// When the oldest was dropped.
+    /// When the oldest of those that are not held was dropped.
     pub fn oldest(&self) -> Option<Timestamp> {
         self.ages.first_key_value().map(|(at, _)| *at)
     }
@@ -167,6 +177,7 @@ mod tests {
             dropped_at: at(second),
             not_before: None,
             pinned: None,
+            is_held: false,
             run: None,
         }
     }
@@ -215,6 +226,23 @@ mod tests {
         assert_eq!(queue.next_due(), Some(at(50)));
         assert!(queue.next(at(50), |_| true).is_some());
         assert_eq!(queue.next_due(), None);
+    }
+
+    #[test]
+    fn a_held_task_is_counted_and_never_next() {
+        let mut queue = Queue::default();
+        let held = Head { is_held: true, ..head(Place::Staged, "held.json", 1, 9) };
+        let later = Head { not_before: Some(at(50)), ..held.clone() };
+        queue.put(held, at(10));
+        queue.put(head(Place::Pending, "free.json", 5, 0), at(10));
+        assert_eq!((queue.len(), queue.depth(Place::Staged), queue.oldest()), (2, 1, Some(at(5))));
+        assert_eq!(queue.next(at(10), |_| true).unwrap().file.as_str(), "free.json");
+        queue.put(later, at(10));
+        assert_eq!(queue.next_due(), None);
+        queue.put(head(Place::Staged, "held.json", 1, 0), at(10));
+        assert_eq!(queue.next(at(10), |_| true).unwrap().file.as_str(), "held.json");
+        assert!(queue.remove(Place::Staged, &"held.json".parse().unwrap()));
+        assert_eq!((queue.len(), queue.oldest()), (1, Some(at(5))));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | conclude, file, requeue, put back, reject | `filing` |
 //! | rename aside, and which names are free | `names` |
 //! | stage, unstage | `release` |
+//! | cancel, amend, renew | [`super::waiting`] |
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;

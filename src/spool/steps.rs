@@ -172,6 +172,42 @@ pub fn take_back(from: &Path, active: &Path, input: Option<(PathBuf, Vec<u8>)>) 
     steps
 }
 
+/// A change of a task that waits.
+#[derive(Clone, Debug)]
+pub struct Amend<'a> {
+    /// Where it waits.
+    pub from: &'a Path,
+    /// Its name in `active/`.
+    pub active: &'a Path,
+    /// What was read there.
+    pub identity: Identity,
+    /// Its new content.
+    pub stamped: Vec<u8>,
+    /// Its age.
+    pub mtime: SystemTime,
+}
+
+/// Takes a waiting task and changes it, durably, in `active/`; then puts it back. What has no run yet is known by its
+/// inode alone, so the move must be durable before another inode takes its place.
+pub fn amend(amend: Amend<'_>) -> (Vec<Step>, Vec<Step>) {
+    let Amend { from, active, identity, stamped, mtime } = amend;
+    let mut there = vec![
+        Step::SyncFile(from.to_owned()),
+        Step::Move { from: from.to_owned(), to: active.to_owned() },
+        Step::Confirm { at: active.to_owned(), is: identity },
+        Step::SyncDir(parent(active).to_owned()),
+        Step::SyncDir(parent(from).to_owned()),
+    ];
+    there.extend(put(active, stamped, Some(mtime)));
+    there.push(Step::SyncDir(parent(active).to_owned()));
+    (there, transfer(active, from))
+}
+
+/// Says that a task is on its way out of where it had ended. It need not outlast a power cut: nothing is half done then.
+pub fn mark(path: &Path) -> Vec<Step> {
+    vec![Step::Write { path: path.to_owned(), bytes: Vec::new(), mtime: None }]
+}
+
 /// What is written beside the task when it ends.
 #[derive(Clone, Debug, Default)]
 pub struct Papers {

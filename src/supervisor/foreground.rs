@@ -99,7 +99,11 @@ impl Foreground {
                 ("taken up again: its agent had lived on".to_owned(), Weight::Plain)
             }
             Event::Requeued => (format!("back in the queue{why}"), Weight::Warning),
+            Event::Retried => ("to be tried anew".to_owned(), Weight::Plain),
+            Event::Amended => (format!("changed while it waits{why}"), Weight::Plain),
             Event::Recovered => (format!("recovered{why}"), Weight::Warning),
+            Event::Told => (format!("was told{why}"), Weight::Plain),
+            Event::Interrupted => (format!("was interrupted{why}"), Weight::Plain),
             Event::Concluded => self.concluded(line, answer),
             Event::Turn
             | Event::Held
@@ -207,7 +211,11 @@ const fn remark_weight(event: Event) -> Option<Weight> {
         | Event::Adopted
         | Event::Resumed
         | Event::Turn
+        | Event::Told
+        | Event::Interrupted
         | Event::Requeued
+        | Event::Retried
+        | Event::Amended
         | Event::Concluded
         | Event::Recovered
         | Event::Held

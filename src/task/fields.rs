@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
 use super::fault::ErrorCode;
+use super::held::Held;
 use super::name::{RunId, TaskName, WorkerName};
 use super::outcome::Outcome;
 use super::state::TaskState;
@@ -57,11 +58,14 @@ pub struct Spec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_turns: Option<u32>,
+    /// Not taken until it is released.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
 }
 
 impl Spec {
     /// The fields as they are called in the file.
-    pub const FIELDS: [&'static str; 13] = [
+    pub const FIELDS: [&'static str; 14] = [
         "id",
         "type",
         "prompt",
@@ -75,6 +79,7 @@ impl Spec {
         "correlation_id",
         "max_cost_usd",
         "max_turns",
+        "held",
     ];
 }
 

@@ -101,6 +101,11 @@ impl TaskFile {
         self.fields.retain(|(key, _)| !Record::FIELDS.contains(&key.as_str()));
     }
 
+    /// Forgets the text of a field, so that it goes when nothing stands in its place.
+    pub(super) fn forget_field(&mut self, name: &str) {
+        self.fields.retain(|(key, _)| key != name);
+    }
+
     /// The file's bytes: fields of others as they came and where they stood, ours as they are now.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut ours = known_fields(&self.spec, &self.record);

@@ -81,6 +81,7 @@ impl TaskFile {
         if charged {
             self.charge();
         }
+        self.release();
         let record = &mut self.record;
         record.state = Some(outcome.state);
         record.retry_at = None;

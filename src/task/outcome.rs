@@ -47,6 +47,17 @@ impl Outcome {
         }
     }
 
+    /// Ended by an operator.
+    pub fn cancelled(reason: impl Into<String>) -> Self {
+        Self {
+            state: TaskState::Cancelled,
+            error_code: None,
+            failure_reason: Some(reason.into()),
+            result: None,
+            output: None,
+        }
+    }
+
     /// How the attempt that led here is recorded.
     pub fn attempt_outcome(&self) -> AttemptOutcome {
         match self.state {

@@ -21,7 +21,7 @@ pub(super) const DEPTH_MAX: usize = 100;
 pub(super) const FIELDS_MAX: usize = 1000;
 
 /// The document, if it is one.
-pub(super) fn document(bytes: &[u8]) -> Result<&str, ParseError> {
+pub fn document(bytes: &[u8]) -> Result<&str, ParseError> {
     let text = utf8(bytes)?;
     if text.trim_ascii().is_empty() {
         return Err(ParseError::Malformed("the file is empty; write the task into it".to_owned()));

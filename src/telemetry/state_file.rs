@@ -85,6 +85,30 @@ pub struct Hold {
     pub error_code: Option<ErrorCode>,
 }
 
+/// What a person wants of a worker, whether it works now or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// What is wanted.
+    pub mode: WantedMode,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who, as they say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Since when, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
+
+/// How a worker is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WantedMode {
+    /// Taking no new tasks, over restarts too, until it is resumed.
+    Pause,
+}
+
 /// One task that the worker has in `active/`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunningTask {
@@ -107,6 +131,9 @@ pub struct RunningTask {
     /// What the submitter called it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
+    /// What the agent itself last reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
 }
 
 /// A gradual resume, as the worker sees it: while it is under way the worker takes from `staged/` only.
@@ -207,6 +234,9 @@ pub struct State {
     /// What keeps it from claiming.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// What a person wants of it; absent while it is to work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<Wanted>,
     /// Since when its supervisor restarts it no more, RFC 3339; a watcher that starts clears it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<Timestamp>,
@@ -238,6 +268,7 @@ impl State {
             metrics_addr: take(&mut fields, "metrics_addr"),
             limits: take(&mut fields, "limits"),
             hold: take(&mut fields, "hold"),
+            wanted: take(&mut fields, "wanted"),
             set_aside: take(&mut fields, "set_aside"),
             resume: take(&mut fields, "resume"),
             running: take(&mut fields, "running"),
@@ -303,6 +334,17 @@ mod tests {
             State::parse(br#"{"status":"paused","recovery_count":"many","running":5,"hold":{"cause":"?"}}"#);
         assert_eq!((state.status, state.recovery_count), (WorkerStatus::Paused, 0));
         assert_eq!((state.running, state.hold), (vec![], None));
+    }
+
+    #[test]
+    fn what_a_person_wants_lasts() {
+        let text = br#"{"status":"stopped","wanted":{"mode":"pause","reason":"figures","by":"ana","at":"2026-03-01T10:00:00Z"}}"#;
+        let state = State::parse(text);
+        assert_eq!(
+            state.wanted.as_ref().map(|it| (it.mode, it.by.as_deref())),
+            Some((WantedMode::Pause, Some("ana")))
+        );
+        assert_eq!(State::parse(serde_json::to_string(&state).unwrap().as_bytes()), state);
     }
 
     #[test]

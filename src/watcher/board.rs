@@ -11,7 +11,7 @@ use crate::clock::{Ticks, Timestamp};
 use crate::task::text::shown;
 use crate::task::{FileName, Place};
 use crate::telemetry::health::Check;
-use crate::telemetry::state_file::{Hold, QueueDepths, Resuming, RunningTask, WorkerStatus};
+use crate::telemetry::state_file::{Hold, QueueDepths, Resuming, RunningTask, Wanted, WorkerStatus};
 
 /// How many files that cannot be moved are remembered by name; more are counted as these.
 const IMMOVABLE_MAX: usize = 1000;
@@ -21,6 +21,7 @@ const IMMOVABLE_MAX: usize = 1000;
 pub(super) struct Shown {
     pub(super) status: WorkerStatus,
     pub(super) hold: Option<Hold>,
+    pub(super) wanted: Option<Wanted>,
     pub(super) resume: Option<Resuming>,
     pub(super) running: BTreeMap<FileName, RunningTask>,
     pub(super) queues: QueueDepths,
@@ -29,6 +30,7 @@ pub(super) struct Shown {
     pub(super) queue: Check,
     pub(super) artifacts: Check,
     pub(super) registry: Check,
+    pub(super) pipes: Check,
     pub(super) served: Option<SocketAddr>,
     pub(super) last_crash: Option<LastCrash>,
     /// When a disk was last so full that writes fail, and which.
@@ -56,6 +58,7 @@ impl Board {
         let shown = Shown {
             status: WorkerStatus::Starting,
             hold: None,
+            wanted: None,
             resume: None,
             running: BTreeMap::new(),
             queues: QueueDepths::default(),
@@ -64,6 +67,7 @@ impl Board {
             queue: Check::Ok,
             artifacts: Check::Ok,
             registry: Check::Ok,
+            pipes: Check::Ok,
             served: None,
             last_crash: None,
             out: None,

@@ -5,16 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::board::Board;
+use super::command::said;
 use super::disks::{Disks, Seen};
+use super::herald::Herald;
 use crate::agent::disposition::Holding;
 use crate::agent::transcript;
 use crate::agent::trouble::Program;
 use crate::clock::{SharedClock, Ticks, Timestamp};
 use crate::config::{AgentKind, Environment, WatcherConfig};
 use crate::layout::Layout;
+use crate::os::durable::Durability;
 use crate::os::lock::Lock;
 use crate::os::process::Reaper;
 use crate::os::trouble::Trouble;
+use crate::pipe::event::Kind;
 use crate::spool::{Disk, Lease, Spool};
 use crate::task::{HoldCause, TaskState};
 use crate::telemetry::journal::{self, Event, Journal, Line, owed};
@@ -45,6 +49,7 @@ pub(super) struct Ctx {
     pub(super) scratch: PathBuf,
     pub(super) disks: Disks,
     pub(super) traces: Traces,
+    pub(super) herald: Herald,
     /// What it has once it is in; until then it waits.
     pub(super) entered: OnceCell<Entered>,
 }
@@ -122,6 +127,7 @@ impl Ctx {
         let mut line = line_about(event, lease, self.clock.wall());
         detail(&mut line);
         self.write_note(&line);
+        self.herald.note(&line, Some(&lease.task.record));
     }
 
     /// Notes what a watcher before us did to a task that lives on, and did not come to note.
@@ -139,6 +145,11 @@ impl Ctx {
         self.write_note(&line);
     }
 
+    /// Says how the worker is, on the pipe for events. To be called by nobody who looks at the board.
+    pub(super) fn tell_status(&self) {
+        self.herald.tell(Kind::Status, None, || said::event(&self.board.show()));
+    }
+
     fn write_note(&self, line: &Line) {
         if let Err(error) = self.journal.append(line) {
             tracing::warn!(error = %error, "could not write the journal; the line waits in memory");
@@ -152,20 +163,14 @@ impl Ctx {
         event: Event,
         detail: D,
     ) -> impl FnOnce(&Lease) -> std::io::Result<()> + Send + use<D> {
-        let (journal, clock) = (self.journal.clone(), Arc::clone(&self.clock));
+        let (journal, clock, herald) = (self.journal.clone(), Arc::clone(&self.clock), self.herald.clone());
         let durability = self.config.durability;
         move |lease| {
             let mut line = line_about(event, lease, clock.wall());
             detail(&mut line);
-            match journal.append_durably(std::slice::from_ref(&line), durability) {
-                Err(error) if Trouble::of(&error).is_some_and(Trouble::is_of_the_disk) => Err(error),
-                Err(error) => {
-                    tracing::warn!(error = %error, "could not write the journal; the line waits in memory");
-                    journal.append(&line).ok();
-                    Ok(())
-                }
-                Ok(()) => Ok(()),
-            }
+            append_durably(&journal, &line, durability)?;
+            herald.note(&line, Some(&lease.task.record));
+            Ok(())
         }
     }
 
@@ -173,6 +178,19 @@ impl Ctx {
     #[expect(clippy::cast_precision_loss, reason = "a thousandth is fine enough")]
     pub(super) fn jitter() -> f64 {
         (uuid::Uuid::new_v4().as_u128() % 1000) as f64 / 1000.0
+    }
+}
+
+/// A disk that refuses is an error; whatever else is wrong with the journal costs a warning.
+pub(super) fn append_durably(journal: &Journal, line: &Line, durability: Durability) -> std::io::Result<()> {
+    match journal.append_durably(std::slice::from_ref(line), durability) {
+        Err(error) if Trouble::of(&error).is_some_and(Trouble::is_of_the_disk) => Err(error),
+        Err(error) => {
+            tracing::warn!(error = %error, "could not write the journal; the line waits in memory");
+            journal.append(line).ok();
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 

@@ -86,6 +86,8 @@ impl Revival {
             None => mark(ctx, WorkerStatus::Stopped, WorkerStatus::Starting),
         };
         show_crash(ctx, &state);
+        // A worker that was paused stays so.
+        ctx.board.show().wanted = state.wanted;
         Ok(())
     }
 }

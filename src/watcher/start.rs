@@ -9,6 +9,7 @@ use super::board::Board;
 use super::ctx::Ctx;
 use super::enter::{StartError, Starting, check, remote, with_causes};
 use super::face::WatcherFace;
+use super::herald::Herald;
 use super::mirror::Mirrors;
 use super::shell::{Parting, Shell};
 use super::{beat::Beat, disks::Disks, keeping, watchdog};
@@ -107,14 +108,18 @@ fn prepare(
     );
     let reserve = Reserve { bytes: config.reserve, inodes: config.reserve_inodes };
     let mirrors = Mirrors::new(config.worker.clone());
+    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
+    let redactor = environment.redactor();
+    let herald = Herald::new(&config, &layout, (Arc::clone(&metrics), redactor.clone()), Arc::clone(&clock));
     let mut ctx = Ctx {
+        herald,
         journal: Journal::new(layout, config.worker.clone()),
         environment: environment.clone(),
-        redactor: environment.redactor(),
+        redactor,
         clock,
         spool,
         reaper: Arc::new(Reaper::default()),
-        metrics: Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?),
+        metrics,
         board: Arc::new(Board::new()),
         disks: Disks::new(config.root.clone(), reserve),
         scratch,

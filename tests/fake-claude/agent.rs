@@ -44,9 +44,16 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// What comes through standard input.
 enum Input {
-    Message(String),
+    Message(Said),
     Interrupt(Value),
     Garbage,
+}
+
+/// A message of the user.
+struct Said {
+    text: String,
+    /// Who wants to know what becomes of it.
+    uuid: Option<String>,
 }
 
 /// Whether an interrupt is heard.
@@ -83,7 +90,9 @@ struct Agent {
     /// Which process of the conversation this is.
     process: usize,
     prompt: String,
-    queued: Vec<String>,
+    queued: Vec<Said>,
+    /// The messages of this turn whose end is to be told.
+    taken: Vec<String>,
 }
 
 impl Agent {
@@ -128,7 +137,16 @@ impl Agent {
         )
         .expect("a handler for SIGTERM");
         let (process, prompt) = (past.processes, past.prompt);
-        Self { voice, transcript, input: listen(), heeds_term, process, prompt, queued: Vec::new() }
+        Self {
+            voice,
+            transcript,
+            input: listen(),
+            heeds_term,
+            process,
+            prompt,
+            queued: Vec::new(),
+            taken: Vec::new(),
+        }
     }
 
     /// Turn after turn, until the input ends; the status is that of the last one.
@@ -136,7 +154,7 @@ impl Agent {
         let mut is_known = false;
         loop {
             let text = match self.next_input() {
-                Some(Input::Message(text)) => text,
+                Some(Input::Message(said)) => self.take(said),
                 Some(Input::Interrupt(id)) => {
                     Voice::acknowledge(&id);
                     continue;
@@ -152,16 +170,41 @@ impl Agent {
                 self.transcript.append(&json!({"type": "process", "prompt": text}));
             }
             self.turn(&text);
+            for uuid in std::mem::take(&mut self.taken) {
+                self.voice.lifecycle(&uuid, "completed");
+            }
             self.transcript.append(&json!({"type": "turn", "cost_usd": self.voice.cost_usd}));
         }
     }
 
+    /// What was queued during a turn is one message for the next, as with the real one.
     fn next_input(&mut self) -> Option<Input> {
         if self.queued.is_empty() {
-            self.input.recv().ok()
-        } else {
-            Some(Input::Message(self.queued.remove(0)))
+            let input = self.input.recv().ok()?;
+            if let Input::Message(said) = input {
+                self.queue(said);
+            } else {
+                return Some(input);
+            }
         }
+        let queued = std::mem::take(&mut self.queued);
+        let texts: Vec<String> = queued.into_iter().map(|said| self.take(said)).collect();
+        Some(Input::Message(Said { text: texts.join("\n"), uuid: None }))
+    }
+
+    fn queue(&mut self, said: Said) {
+        if let Some(uuid) = &said.uuid {
+            self.voice.lifecycle(uuid, "queued");
+        }
+        self.queued.push(said);
+    }
+
+    fn take(&mut self, said: Said) -> String {
+        if let Some(uuid) = said.uuid {
+            self.voice.lifecycle(&uuid, "started");
+            self.taken.push(uuid);
+        }
+        said.text
     }
 
     fn end(&self, code: i32) -> i32 {
@@ -210,6 +253,8 @@ impl Agent {
             "denied" => self.voice.denied(step.or("tool", "WebFetch")),
             "cost" => self.voice.usd_a_turn = step.or("usd", "0.01").parse().expect("a price"),
             "listen" => return self.hear(),
+            "steer" => return self.steered(),
+            "run" => self.run_command(step.or("text", "true")),
             "gate" => return self.wait(Ear::Open, |_| Path::new(step.or("gate", "/")).exists()),
             "hang" => return self.wait(if step.has("stubborn") { Ear::Deaf } else { Ear::Open }, |_| false),
             "api-wait" => {
@@ -269,10 +314,33 @@ impl Agent {
 
     fn hear(&mut self) -> Turn {
         let end = self.wait(Ear::Open, |agent| !agent.queued.is_empty());
-        if let Some(text) = self.queued.pop() {
+        if let Some(said) = self.queued.pop() {
+            let text = self.take(said);
             self.voice.succeed(&format!("heard: {}", first_line(&text)));
         }
         end
+    }
+
+    /// Waits for a message in the middle of a turn, which goes on with it.
+    fn steered(&mut self) -> Turn {
+        let end = self.wait(Ear::Open, |agent| !agent.queued.is_empty());
+        for said in std::mem::take(&mut self.queued) {
+            let text = self.take(said);
+            log("steered", &json!({"text": text}));
+            self.voice.say(&format!("steered: {}", first_line(&text)));
+        }
+        end
+    }
+
+    /// A tool that runs a command, whose output and status are logged.
+    fn run_command(&self, command: &str) {
+        self.voice.tool("Bash", command);
+        let output = Command::new("/bin/sh").args(["-c", command]).stdin(Stdio::null()).output();
+        let output = output.expect("a shell");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        log("ran", &json!({"command": command, "code": output.status.code(), "out": out, "err": err}));
+        self.voice.tool_done(&out);
     }
 
     /// Waits for a fact; an interrupt ends the turn, unless it is not heard.
@@ -280,7 +348,7 @@ impl Agent {
         let mut left = PATIENCE;
         while !until(self) && !left.is_zero() {
             match self.input.recv_timeout(LOOK) {
-                Ok(Input::Message(text)) => self.queued.push(text),
+                Ok(Input::Message(said)) => self.queue(said),
                 Ok(Input::Interrupt(id)) if ear == Ear::Open => {
                     Voice::acknowledge(&id);
                     return Turn::Aborted;
@@ -310,7 +378,10 @@ fn listen() -> Receiver<Input> {
                 Err(_) => Value::Null,
             };
             let input = match message["type"].as_str() {
-                Some("user") => Input::Message(text_of(&message["message"]["content"])),
+                Some("user") => Input::Message(Said {
+                    text: text_of(&message["message"]["content"]),
+                    uuid: message["uuid"].as_str().map(str::to_owned),
+                }),
                 Some("control_request") => Input::Interrupt(message["request_id"].clone()),
                 Some(_) => continue,
                 None => Input::Garbage,

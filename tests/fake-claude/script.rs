@@ -34,6 +34,8 @@
 //! | `cost usd=C` | what the session has cost from here on grows by C a turn (0.01 without it) |
 //! | `grandchild [setsid] [double] [noterm] [stdout [flood]] [noenv]` | leaves a process behind that sleeps, or prints without end; its pid is logged |
 //! | `listen` | waits for the next message and says `heard: <it>` |
+//! | `steer` | waits for a message and goes on with it in the same turn: says `steered: <it>` |
+//! | `run text=C` | a tool that runs the shell command C; its output and status are logged |
 //! | `refuse [code=C] [text=T]` | as the first step: ends before it prints anything, like a bad flag |
 
 /// One step, in words and `key=value` pairs.

@@ -48,6 +48,13 @@ impl Voice {
         print(&json!({"type": "stream_event", "session_id": self.session, "event": {"type": "ping"}}));
     }
 
+    /// What became of a message that carried an identifier.
+    pub(crate) fn lifecycle(&self, uuid: &str, state: &str) {
+        print(&json!({
+            "type": "command_lifecycle", "command_uuid": uuid, "state": state, "session_id": self.session,
+        }));
+    }
+
     fn assistant(&self, content: &Value, error: Option<&str>) {
         let model = if error.is_some() { "<synthetic>" } else { "claude-fake-1" };
         let mut line = json!({

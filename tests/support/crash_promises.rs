@@ -179,6 +179,8 @@ pub(crate) fn at_end(moment: &Moment) -> Result<(), Broken> {
     at_cut(moment, Cut::Kill)?;
     let resume = moment.disk.content(&layout().resume(&marie()));
     hold(resume.is_none(), || "a gradual resume is left at its end".to_owned())?;
+    let temp = moment.disk.files().map(|(path, _)| path).find(|it| is_temp(it) && place_of(it).is_some());
+    hold(temp.is_none(), || format!("a temporary file is left at the end: {temp:?}"))?;
     let homes = moment.homes();
     let waits = moment.disk.files().find(|(path, _)| place_of(path).is_some_and(|it| !is_terminal(it)));
     hold(waits.is_none(), || format!("{:?} was left behind", waits.map(|it| it.0)))?;

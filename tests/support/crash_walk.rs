@@ -14,6 +14,7 @@ use agent_worker::task::{Attempt, ErrorCode, FileName, Place, SessionId, TaskFil
 use agent_worker::text::redact::Redactor;
 use agent_worker::watcher::takes::Takes;
 
+use super::crash_acts::{self as acts, Act};
 use super::crash_promises::{self as promises, Cut};
 use super::crash_ramp::{self as ramp, Ramp};
 use super::crash_world::{
@@ -58,6 +59,8 @@ pub(crate) struct Scenario {
     pub(crate) endings: &'static [Ending],
     pub(crate) moves: Moves,
     pub(crate) ramp: Ramp,
+    /// What an operator does in the first life.
+    pub(crate) act: Act,
 }
 
 /// What a walk has seen.
@@ -98,7 +101,7 @@ impl Hands for NoHands {
     fn say(&self, _: &str) {}
 }
 
-fn x() -> FileName {
+pub(crate) fn x() -> FileName {
     "x.json".parse().expect("a file name")
 }
 
@@ -175,7 +178,21 @@ impl Scenario {
         Self::bring(world, &self.drop);
         recover(world).or_else(|_| recover(world))?;
         ramp::begin(world, self.ramp)?;
-        self.drive(world)
+        acts::before(world, self.act)?;
+        if matches!(self.act, Act::AmendLater | Act::CancelLater) {
+            self.take_next(world)?;
+            acts::while_it_waits_to_go_on(world, self.act)?;
+        }
+        self.drive(world)?;
+        if acts::after(world, self.act)? { self.drive(world) } else { Ok(()) }
+    }
+
+    /// Takes the one task that waits, and has its agent come to its end.
+    fn take_next(&self, world: &World) -> Result<(), Broken> {
+        match next(world, &Takes::All) {
+            Some((place, file)) => self.take(world, place, &file),
+            None => Ok(()),
+        }
     }
 
     /// The watcher at work, until nothing waits.
@@ -358,14 +375,14 @@ fn lease(world: &World, file: &FileName) -> Result<Lease, Broken> {
 }
 
 /// From here on, what is filed stays.
-fn report(world: &World) {
+pub(crate) fn report(world: &World) {
     world.happen(|now| {
         let filed = now.homes().into_iter().filter(|home| is_terminal(home.place) && home.mark != OLD);
         now.reported.extend(filed.map(|home| (home.mark, home.path)));
     });
 }
 
-fn recover(world: &World) -> Result<(), Broken> {
+pub(crate) fn recover(world: &World) -> Result<(), Broken> {
     world.recovering(true);
     let spool = world.spool();
     let plan = planned(&spool, world, &policy()).map_err(plain)?;

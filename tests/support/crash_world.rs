@@ -455,9 +455,13 @@ impl Moment {
 
     /// Takes down what follows from what is left.
     pub(crate) fn cut(mut self) -> Self {
-        for home in self.homes() {
+        let homes = self.homes();
+        // One that an operator put back into a queue begins a new life, also where its claim was cut in the middle.
+        let renewed: Vec<_> = homes.iter().filter(|it| is_queue(it.place)).map(|it| it.inode).collect();
+        for home in homes {
             let Some(record) = home.task.map(|task| task.record) else { continue };
-            if record.outcome().is_some() {
+            let is_renewed = renewed.contains(&home.inode) && !is_terminal(home.place);
+            if record.outcome().is_some() && !is_renewed {
                 self.finished.insert(home.mark);
             }
             let open = record.open_attempt().zip(record.run_id).map(|(open, run)| (run, open.number));

@@ -7,7 +7,7 @@
 //! | `model`, `order`, `wrap` | what is shown, and what follows from a key (pure) |
 //! | `keys` | which key means what (pure) |
 //! | `view` | a model on a screen of some size (pure) |
-//! | `acts` | what can be done, and the door through which it is |
+//! | `acts`, `hands` | what can be done, and that it is done as the verbs do it |
 //! | `terminal`, `shell` | the terminal and the loop |
 //!
 //! It is a cargo feature: its libraries are not needed by a queue, and a fresh build is to be at work soon.
@@ -18,6 +18,8 @@ mod acts;
 mod fixtures;
 #[cfg(feature = "top")]
 mod gather;
+#[cfg(feature = "top")]
+mod hands;
 #[cfg(feature = "top")]
 mod keys;
 #[cfg(feature = "top")]
@@ -68,7 +70,7 @@ pub fn run(desk: &Desk, _: TopArgs) -> Result<Exit, OperatorError> {
         return Err(OperatorError::NoTerminal);
     }
     let paint = if desk.env.get("NO_COLOR").is_some() { Paint::Plain } else { Paint::Coloured };
-    shell::run(desk, hands(desk), paint)?;
+    shell::run(desk, std::sync::Arc::new(hands::Hands::new(desk)), paint)?;
     Ok(Exit::Done)
 }
 
@@ -76,35 +78,4 @@ pub fn run(desk: &Desk, _: TopArgs) -> Result<Exit, OperatorError> {
 #[cfg(not(feature = "top"))]
 pub fn run(_: &Desk, _: TopArgs) -> Result<Exit, OperatorError> {
     Err(OperatorError::NotBuiltIn { verb: "top", feature: "top" })
-}
-
-#[cfg(feature = "top")]
-fn hands(_: &Desk) -> std::sync::Arc<dyn acts::Acts> {
-    std::sync::Arc::new(NoHands)
-}
-
-/// TEMP
-#[cfg(feature = "top")]
-struct NoHands;
-
-#[cfg(feature = "top")]
-impl acts::Acts for NoHands {
-    fn pause(&self, worker: &crate::task::WorkerName) -> acts::Said {
-        acts::Said::refused(format!("pause {worker}"))
-    }
-    fn resume(&self, worker: &crate::task::WorkerName) -> acts::Said {
-        acts::Said::refused(format!("resume {worker}"))
-    }
-    fn cancel(&self, task: &str) -> acts::Said {
-        acts::Said::refused(format!("cancel {task}"))
-    }
-    fn retry(&self, task: &str) -> acts::Said {
-        acts::Said::refused(format!("retry {task}"))
-    }
-    fn tell(&self, task: &str, text: &str) -> acts::Said {
-        acts::Said::refused(format!("tell {task} {text}"))
-    }
-    fn interrupt(&self, task: &str, text: Option<&str>) -> acts::Said {
-        acts::Said::refused(format!("interrupt {task} {text:?}"))
-    }
 }

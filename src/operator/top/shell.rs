@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use crate::clock::Ticks;
 use crate::os::signals::{self, AtTerminal};
 
+use super::super::act::in_words;
 use super::super::desk::Desk;
 use super::super::error::OperatorError;
 use super::super::vigil::{Vigil, Woken};
@@ -110,7 +111,7 @@ impl Shell<'_> {
         match self.gather.look(subject.as_deref()) {
             Ok(scene) => self.model.see(scene),
             // The last scene stays, and the next look may find more.
-            Err(error) => self.model.hear(Said::refused(words_of(&error))),
+            Err(error) => self.model.hear(Said::refused(in_words(&error))),
         }
         self.looked = self.desk.clock.ticks();
     }
@@ -168,17 +169,6 @@ impl Shell<'_> {
 
 fn failed(error: io::Error) -> OperatorError {
     OperatorError::io("draw on", "the terminal".as_ref())(error)
-}
-
-/// An error and its causes on one line.
-fn words_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text = format!("{text}: {source}");
-        cause = source.source();
-    }
-    text
 }
 
 /// Starts the two threads that listen to keys and to signals; they end with the program.

@@ -163,7 +163,7 @@ impl Core {
         }
         if self.hold.is_some() {
             // Only a run tells the worker that what it waits for is over, so one task is let go to try.
-            if self.record.open().next().is_none() {
+            if !seen.fates.contains(&Fate::Works) {
                 self.probing = true;
                 out.extend(self.next(1));
             }
@@ -191,7 +191,7 @@ impl Core {
             let Batch { open, done: batch_done, failed: batch_failed, .. } = batch;
             open.retain(|ticket| {
                 match fates.next().unwrap_or(Fate::Unknown) {
-                    Fate::Staged | Fate::Works | Fate::Unknown => return true,
+                    Fate::Staged | Fate::Held | Fate::Works | Fate::Unknown => return true,
                     Fate::Done => (*done, *batch_done) = (*done + 1, *batch_done + 1),
                     fate @ (Fate::Failed | Fate::Charged) => {
                         (*failed, *batch_failed) = (*failed + 1, *batch_failed + 1);
@@ -226,8 +226,10 @@ impl Core {
     }
 
     fn stop(&mut self, reason: String, fates: &[Fate]) -> Vec<Effect> {
-        let waits = fates.iter().filter(|fate| matches!(fate, Fate::Staged | Fate::Works | Fate::Unknown));
-        let staged = self.record.open().zip(waits).filter(|(_, fate)| **fate == Fate::Staged);
+        let is_open = |fate: &&Fate| matches!(fate, Fate::Staged | Fate::Held | Fate::Works | Fate::Unknown);
+        let waits = fates.iter().filter(is_open);
+        let staged =
+            self.record.open().zip(waits).filter(|(_, fate)| matches!(fate, Fate::Staged | Fate::Held));
         let files: Vec<_> = staged.map(|(ticket, _)| ticket.file.clone()).collect();
         let record = &mut self.record;
         record.state = Phase::Stopped;

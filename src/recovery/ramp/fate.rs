@@ -18,6 +18,8 @@ use crate::task::{Place, TaskFile};
 pub enum Fate {
     /// It waits in `staged/`.
     Staged,
+    /// It lies in `staged/`, and somebody holds it: nobody waits for it.
+    Held,
     /// It is being worked on.
     Works,
     /// It is in `pending/`, and was charged since.
@@ -36,7 +38,7 @@ pub enum Fate {
 
 /// A file of the ticket's name, read.
 enum Sight {
-    Ours { charges: u32 },
+    Ours { charges: u32, is_held: bool },
     Another,
     Unreadable,
 }
@@ -63,7 +65,8 @@ fn look<S: Store>(spool: &Spool<S>, ticket: &Ticket) -> Fate {
         };
         for path in names {
             match see(spool, &path, ticket) {
-                Some(Sight::Ours { charges }) => return meaning(place, charges.cmp(&ticket.charges)),
+                Some(Sight::Ours { is_held: true, .. }) if place == Place::Staged => return Fate::Held,
+                Some(Sight::Ours { charges, .. }) => return meaning(place, charges.cmp(&ticket.charges)),
                 Some(Sight::Unreadable) => is_unread = true,
                 Some(Sight::Another) | None => {}
             }
@@ -92,18 +95,20 @@ fn see<S: Store>(spool: &Spool<S>, path: &Path, ticket: &Ticket) -> Option<Sight
         Err(_) => {
             let dropped_at = dropped_at(spool.store().identity(path).ok()?);
             let ours = dropped_at == ticket.dropped_at;
-            Some(if ours { Sight::Ours { charges: ticket.charges } } else { Sight::Another })
+            Some(if ours { Sight::Ours { charges: ticket.charges, is_held: false } } else { Sight::Another })
         }
     }
 }
 
 fn compare(bytes: &[u8], identity: Identity, ticket: &Ticket) -> Sight {
-    let record = TaskFile::parse(bytes).ok().map(|task| task.record);
+    let task = TaskFile::parse(bytes).ok();
+    let is_held = task.as_ref().is_some_and(TaskFile::is_held);
+    let record = task.map(|task| task.record);
     let submitted = record.as_ref().and_then(|record| record.submitted_at);
     if submitted != Some(ticket.dropped_at) && dropped_at(identity) != ticket.dropped_at {
         return Sight::Another;
     }
-    Sight::Ours { charges: record.and_then(|record| record.retry_count).unwrap_or(0) }
+    Sight::Ours { charges: record.and_then(|record| record.retry_count).unwrap_or(0), is_held }
 }
 
 /// The age of a file, as a moment.

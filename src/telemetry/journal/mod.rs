@@ -43,12 +43,20 @@ pub enum Event {
     Adopted,
     /// An interrupted conversation goes on.
     Resumed,
-    /// The agent finished a turn.
+    /// The agent finished a turn of a run to which something was said.
     Turn,
+    /// Somebody said something to the agent.
+    Told,
+    /// Somebody ended what the agent was doing.
+    Interrupted,
     /// The task went back to the queue.
     Requeued,
     /// The task ended.
     Concluded,
+    /// An operator began a new life of a task that had ended.
+    Retried,
+    /// An operator changed a task that waits: held it, released it, edited it.
+    Amended,
     /// The task was found after a crash and dealt with.
     Recovered,
     /// The worker stopped claiming.
@@ -171,13 +179,18 @@ impl Line {
 
     /// The `id` that it should have.
     fn change(&self) -> Option<String> {
-        let word = match self.event {
-            Event::Claimed => "claimed",
-            Event::Started | Event::Resumed => "started",
-            Event::Requeued => "requeued",
-            Event::Concluded => "concluded",
+        // A task that never began has no attempt, and it ends once all the same.
+        let (word, attempt) = match self.event {
+            Event::Claimed => ("claimed", self.attempt?),
+            Event::Started | Event::Resumed => ("started", self.attempt?),
+            Event::Requeued => ("requeued", self.attempt?),
+            Event::Concluded => ("concluded", self.attempt.unwrap_or(0)),
+            Event::Retried => ("retried", self.attempt.unwrap_or(0)),
             Event::Adopted
+            | Event::Amended
             | Event::Turn
+            | Event::Told
+            | Event::Interrupted
             | Event::Recovered
             | Event::Held
             | Event::Released
@@ -191,7 +204,7 @@ impl Line {
             | Event::ResumeCompleted
             | Event::ResumeAbandoned => return None,
         };
-        Some(format!("{}:{}:{word}", self.run_id?, self.attempt?))
+        Some(format!("{}:{attempt}:{word}", self.run_id?))
     }
 
     /// The day it belongs to, `YYYY-MM-DD` in UTC.

@@ -34,6 +34,7 @@ struct Counts {
     adoptions: IntCounter,
     restarts: IntCounter,
     pipe_dropped: IntCounter,
+    pipe_commands: IntCounter,
     log_lost: IntCounter,
     journal_lost: IntCounter,
     tokens: IntCounterVec,
@@ -77,6 +78,7 @@ impl Counts {
             adoptions: count("agent_worker_adoptions_total", "Living agents taken up by a new watcher.")?,
             restarts: count("agent_worker_restarts_total", "How often this worker was recovered.")?,
             pipe_dropped: count("agent_worker_pipe_dropped_total", "Events that no reader took in time.")?,
+            pipe_commands: count("agent_worker_pipe_commands_total", "Commands that were answered.")?,
             log_lost: count("agent_worker_log_lines_lost_total", "Lines that the log file did not take.")?,
             journal_lost: count("agent_worker_journal_lines_lost_total", "Lines that no journal will have.")?,
             tokens,
@@ -187,9 +189,14 @@ impl Metrics {
         self.counts.restarts.inc_by(times.saturating_sub(self.counts.restarts.get()));
     }
 
-    /// `count` events were dropped because no reader took them.
-    pub fn pipe_dropped(&self, count: u64) {
-        self.counts.pipe_dropped.inc_by(count);
+    /// So many events in all no reader took.
+    pub fn set_pipe_dropped(&self, count: u64) {
+        self.counts.pipe_dropped.inc_by(count.saturating_sub(self.counts.pipe_dropped.get()));
+    }
+
+    /// A command was answered.
+    pub fn pipe_command(&self) {
+        self.counts.pipe_commands.inc();
     }
 
     /// An attempt used `tokens`.

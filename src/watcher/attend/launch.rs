@@ -174,6 +174,7 @@ impl Run {
             started_at: attempt.map_or(now, |it| it.started_at),
             last_sign_at: Some(now),
             correlation_id: self.lease.task.spec.correlation_id.clone(),
+            progress: None,
         };
         self.ctx.board.show().running.insert(self.lease.file.clone(), running);
     }

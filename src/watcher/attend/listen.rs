@@ -16,6 +16,7 @@ use crate::agent::verdict::{EndedBy, Exit};
 use crate::os::process::{ProcessId, signal};
 use crate::task::TaskState;
 use crate::watcher::core::Event;
+use crate::watcher::ctx::WORKING;
 use crate::watcher::effects::Told;
 use rustix::process::Signal;
 
@@ -59,7 +60,7 @@ impl Run {
             match self.wait(live, wait).await {
                 Woken::Ended(exit) => break exit,
                 Woken::Told(Some(Order::TakeBack(path))) => self.take_back(path).await,
-                Woken::Told(order) => self.told(order.as_ref(), live),
+                Woken::Told(order) => self.told(order, live),
                 Woken::Writable => flush(live),
                 Woken::Time => {}
             }
@@ -158,14 +159,18 @@ impl Run {
     fn hear(&mut self, live: &mut Live) -> std::io::Result<bool> {
         let now = self.ctx.clock.ticks();
         let mut acts = Vec::new();
-        let mut answered = false;
+        let (mut began, mut turns) = (false, Vec::new());
         let course = &mut live.course;
         let looked = live.tail.look(|event| match event {
-            StreamEvent::Init(_) => course.turn_began(),
-            StreamEvent::Result(_) => {
-                answered = true;
+            StreamEvent::Init(_) => {
+                began = true;
+                course.turn_began();
+            }
+            StreamEvent::Result(result) => {
+                turns.push(result.clone());
                 acts.extend(course.answered(now));
             }
+            StreamEvent::TakenUp(message) => course.took_up(*message),
             StreamEvent::Assistant(_)
             | StreamEvent::ToolResults(_)
             | StreamEvent::Retry(_)
@@ -176,8 +181,11 @@ impl Run {
             | StreamEvent::Other
             | StreamEvent::Garbage => {}
         });
-        if answered {
-            self.completing();
+        for turn in &turns {
+            self.note_turn(turn);
+        }
+        if began || !turns.is_empty() {
+            self.show_progress(live.course.has_answered());
         }
         if looked.as_ref().is_ok_and(|it| it.cut) {
             tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, "the agent cut its own output short; reading it from its start again");
@@ -194,9 +202,9 @@ impl Run {
         looked.map(|looked| looked.more)
     }
 
-    fn completing(&self) {
+    fn show_progress(&self, has_answered: bool) {
         if let Some(running) = self.ctx.board.show().running.get_mut(&self.lease.file) {
-            running.state = TaskState::Completing;
+            running.state = if has_answered { TaskState::Completing } else { WORKING };
         }
     }
 
@@ -207,10 +215,16 @@ impl Run {
         }
     }
 
-    fn told(&mut self, order: Option<&Order>, live: &mut Live) {
+    fn told(&mut self, order: Option<Order>, live: &mut Live) {
         let now = self.ctx.clock.ticks();
         let acts = match order {
             Some(Order::Look | Order::TakeBack(_)) => Vec::new(),
+            Some(Order::Tell { text, answer }) => {
+                self.tell(&text, answer, live);
+                Vec::new()
+            }
+            Some(Order::Interrupt { text, answer }) => self.interrupt(text.as_deref(), answer, live),
+            Some(Order::Cancel { reason, answer }) => self.cancel(reason, answer, live),
             Some(Order::Stop) | None => live.course.end(EndedBy::Stop, now),
             Some(Order::Kill) => {
                 self.hurry = true;
@@ -255,7 +269,7 @@ impl Run {
 }
 
 /// Writes what waits to be said, as far as the pipe takes it.
-fn flush(live: &mut Live) {
+pub(super) fn flush(live: &mut Live) {
     while let Some(stdin) = live.stdin.as_ref().filter(|_| !live.outbox.is_empty()) {
         match stdin.try_write(&live.outbox) {
             Ok(n) => drop(live.outbox.drain(..n)),

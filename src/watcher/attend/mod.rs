@@ -6,12 +6,13 @@
 mod guard;
 mod launch;
 mod listen;
+mod order;
 mod prepare;
 mod settle;
+mod steer;
 mod sweep;
 mod workdir;
 
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use tokio::sync::mpsc;
@@ -26,18 +27,7 @@ use crate::clock::Ticks;
 use crate::os::process::ProcessId;
 use crate::spool::Lease;
 
-/// What a run is told by the rest of the worker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    /// Its stream or its file changed: look.
-    Look,
-    /// Somebody queued its file, here: take it out again.
-    TakeBack(PathBuf),
-    /// End, orderly: the worker stops.
-    Stop,
-    /// End at once.
-    Kill,
-}
+pub(super) use order::{Answer, Order};
 
 /// How a run begins here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +48,12 @@ pub(super) struct Run {
     tell: mpsc::UnboundedSender<Told>,
     hurry: bool,
     answered: bool,
+    /// Its watcher had died, and its agent cannot hear.
+    adopted: bool,
+    /// Something was said to its agent.
+    steered: bool,
+    /// Who waits for its end, and for which.
+    closing: Vec<(steer::Closing, Answer)>,
     /// Another worker has it now.
     lost: bool,
     /// When it was begun to be listened to.
@@ -79,7 +75,19 @@ impl Run {
         tell: mpsc::UnboundedSender<Told>,
     ) -> Self {
         let began = Ticks::default();
-        Self { ctx, lease, orders, tell, hurry: false, answered: false, lost: false, began }
+        Self {
+            ctx,
+            lease,
+            orders,
+            tell,
+            hurry: false,
+            answered: false,
+            adopted: false,
+            steered: false,
+            closing: Vec::new(),
+            lost: false,
+            began,
+        }
     }
 
     /// Follows the run to its end.
@@ -96,6 +104,7 @@ impl Run {
             Some(disposition) if !self.lost => self.settle(disposition).await,
             Some(_) | None => None,
         };
+        self.answer_closing();
         let after = match hold {
             Some(holding) => After::Hold(holding),
             None if self.answered => After::Answered,
@@ -122,6 +131,7 @@ impl Run {
 
     /// Takes up a run whose agent lives.
     async fn adopt(&mut self) -> Option<Disposition> {
+        self.adopted = true;
         match self.take_up() {
             Ok(live) => self.through(live).await,
             Err(error) => {
@@ -149,7 +159,8 @@ impl Run {
         // Before what it left behind is removed, which may be what filled the disk.
         let disk = self.ctx.out_since(self.began);
         self.sweep(agent.as_ref()).await;
-        let over = self.judge(&live, (exit, ended_by), disk.as_deref());
+        let mut over = self.judge(&live, (exit, ended_by), disk.as_deref());
+        self.explain(&mut over.judgement);
         self.report(&over, agent.as_ref());
         let judgement = &over.judgement;
         self.answered = judgement.tokens.output > 0 || matches!(judgement.verdict, Verdict::Done { .. });

@@ -116,6 +116,7 @@ impl Run {
             task: self.lease.name.clone(),
             worker: self.lease.worker.clone(),
             scratch,
+            pipe: self.lease.paths(self.ctx.layout()).agent_pipe(),
             traceparent: self.ctx.traceparent(&self.lease),
         };
         let outer = self.ctx.environment.vars().map(|(name, value)| (name.to_owned(), value.to_owned()));
