@@ -9,4 +9,6 @@ mod look;
 mod root;
 mod settings;
 mod submit;
+#[cfg(not(feature = "top"))]
+mod top;
 mod wait;

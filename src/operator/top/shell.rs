@@ -146,7 +146,7 @@ impl Shell<'_> {
             None => {}
             Some(Wish::Quit) => return Ok(Next::End),
             Some(Wish::Suspend) => self.suspend()?,
-            Some(Wish::Redraw) => self.screen.terminal().clear().map_err(failed)?,
+            Some(Wish::Redraw) => self.screen.redraw().map_err(failed)?,
             Some(Wish::Do(deed)) => self.start(deed),
         }
         Ok(Next::Go)

@@ -12,7 +12,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 
 /// A terminal that is drawn on.
@@ -41,7 +41,15 @@ impl Screen {
         // What is on now would be found by the next look for the modes to give back.
         drop(disable_raw_mode());
         take()?;
-        self.terminal.clear()
+        self.redraw()
+    }
+
+    /// Forgets what is on the screen, so that all of it is drawn. The terminal is asked nothing: its answer would come
+    /// in among the keys.
+    pub(super) fn redraw(&mut self) -> io::Result<()> {
+        execute!(io::stdout(), Clear(ClearType::All))?;
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        Ok(())
     }
 
     /// The terminal to draw on.
