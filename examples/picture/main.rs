@@ -9,6 +9,7 @@
 //! without either the picture is taken when the program has ended. `scripts/pictures.sh` uses it.
 
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a tool for those who write the documentation, which is no part of the product"

@@ -175,14 +175,24 @@ fn each(
     Ok((exit, workers))
 }
 
-/// Pauses one worker, or resumes it; what was done, or why it was not.
+/// Pauses one worker; what was done, or why it was not.
 #[cfg(feature = "top")]
-pub(super) fn one_alone(desk: &Desk, is_paused: bool, worker: &WorkerName) -> Result<String, String> {
-    let wish = if is_paused { Wish::Resume } else { Wish::Pause(None) };
-    match one(desk, &mut Ground::new(desk), &wish, worker) {
+pub(super) fn pause_one(desk: &Desk, worker: &WorkerName) -> Result<String, String> {
+    one_alone(desk, &Wish::Pause(None), worker)
+}
+
+/// Has one worker take tasks again; the same.
+#[cfg(feature = "top")]
+pub(super) fn resume_one(desk: &Desk, worker: &WorkerName) -> Result<String, String> {
+    one_alone(desk, &Wish::Resume, worker)
+}
+
+#[cfg(feature = "top")]
+fn one_alone(desk: &Desk, wish: &Wish<'_>, worker: &WorkerName) -> Result<String, String> {
+    match one(desk, &mut Ground::new(desk), wish, worker) {
         Ok(Ok(message)) => Ok(message),
-        Ok(Err((_, message, hint))) => Err(act::hinted(message, hint)),
-        Err(error) => Err(act::hinted(act::in_words(&error), error.hint())),
+        Ok(Err((_, message, hint))) => Err(act::hinted(&message, hint.as_deref())),
+        Err(error) => Err(act::hinted(&act::in_words(&error), error.hint().as_deref())),
     }
 }
 

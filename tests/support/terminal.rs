@@ -47,7 +47,7 @@ impl Terminal {
     pub fn start(command: &Command, (rows, columns): (u16, u16)) -> Self {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(&size, None).unwrap();
-        let side = || Stdio::from(pair.slave.try_clone().unwrap());
+        let end = || Stdio::from(pair.slave.try_clone().unwrap());
         let mut at_terminal = Command::new("setsid");
         at_terminal.arg("--ctty").arg(command.get_program()).args(command.get_args()).env_clear();
         for (name, value) in command.get_envs() {
@@ -60,9 +60,9 @@ impl Terminal {
         }
         let child = at_terminal
             .env("TERM", "xterm-256color")
-            .stdin(side())
-            .stdout(side())
-            .stderr(side())
+            .stdin(end())
+            .stdout(end())
+            .stderr(end())
             .spawn()
             .unwrap();
         let screen = Arc::new(Mutex::new(vt100::Parser::new(some(rows), some(columns), 0)));

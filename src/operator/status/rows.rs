@@ -7,7 +7,7 @@ use super::super::desk::Desk;
 use super::super::error::OperatorError;
 use super::super::look::Seen;
 use super::super::report::Tone;
-use super::survey::{self, Running, WorkerView};
+use super::survey::{self, Running, Screen, WorkerView};
 
 /// Everything, as rows.
 #[derive(Debug)]
@@ -68,16 +68,16 @@ pub(in super::super) struct RunningRow {
 /// Looks at all of it.
 pub(in super::super) fn look(desk: &Desk) -> Result<Rows, OperatorError> {
     let screen = survey::look(desk)?;
-    let workers = screen.workers.iter().map(|worker| row(worker, screen.supervised)).collect();
+    let workers = screen.workers.iter().map(|worker| row(worker, &screen)).collect();
     let running =
         screen.workers.into_iter().flat_map(|worker| worker.running).map(RunningRow::from).collect();
     Ok(Rows { supervised: screen.supervised, inbox: screen.inbox, workers, running })
 }
 
-fn row(worker: &WorkerView, supervised: bool) -> WorkerRow {
+fn row(worker: &WorkerView, screen: &Screen) -> WorkerRow {
     let depth = |place| worker.depths.iter().find(|(it, _)| *it == place).map_or(0, |(_, depth)| *depth);
     let (word, tone) = worker.word();
-    let conditions = worker.conditions(supervised);
+    let conditions = worker.conditions(screen.supervised);
     let is_paused = word == "paused" || conditions.iter().any(|it| it.word == "paused");
     let told = conditions.into_iter().map(|it| Told {
         what: it.what,

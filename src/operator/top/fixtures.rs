@@ -1,5 +1,7 @@
 //! A scene for tests, made by hand.
 
+#![expect(clippy::unwrap_used, reason = "what is made by hand is sound")]
+
 use super::super::report::Tone;
 use super::super::status::rows::{Told, WorkerRow};
 use super::super::stream_view::Shown;

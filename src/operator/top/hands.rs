@@ -28,11 +28,11 @@ impl Hands {
 
 impl Acts for Hands {
     fn pause(&self, worker: &WorkerName) -> Said {
-        said(worker.as_str(), pause::one_alone(&self.desk, false, worker))
+        said(worker.as_str(), pause::pause_one(&self.desk, worker))
     }
 
     fn resume(&self, worker: &WorkerName) -> Said {
-        said(worker.as_str(), pause::one_alone(&self.desk, true, worker))
+        said(worker.as_str(), pause::resume_one(&self.desk, worker))
     }
 
     fn cancel(&self, task: &str) -> Said {

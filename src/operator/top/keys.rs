@@ -75,97 +75,117 @@ pub(super) fn action(ear: Ear, key: KeyEvent) -> Option<Action> {
     if key.kind == KeyEventKind::Release {
         return None;
     }
-    let control = key.modifiers.contains(KeyModifiers::CONTROL);
-    match (control, key.code) {
-        (true, KeyCode::Char('c')) => return Some(Action::Quit),
-        (true, KeyCode::Char('z')) => return Some(Action::Suspend),
-        (true, KeyCode::Char('l')) => return Some(Action::Redraw),
-        _ => {}
-    }
-    match ear {
-        Ear::Browse => browse(key.code, control),
-        Ear::Line => line(key.code, control),
-        Ear::Question => {
-            Some(if matches!(key.code, KeyCode::Char('y' | 'Y')) { Action::Accept } else { Action::Back })
-        }
-        Ear::Full => full(key.code, control),
-        Ear::Help => Some(if matches!(key.code, KeyCode::F(10)) { Action::Quit } else { Action::Back }),
-    }
-}
-
-fn browse(code: KeyCode, control: bool) -> Option<Action> {
-    moves(code, control).or_else(|| commands(code)).filter(|_| !control || is_a_move(code))
-}
-
-/// The keys that mean something together with Ctrl.
-const fn is_a_move(code: KeyCode) -> bool {
-    matches!(code, KeyCode::Char('d' | 'u' | 'f' | 'b' | 'n' | 'p'))
-}
-
-fn commands(code: KeyCode) -> Option<Action> {
-    let letter = |letter: char| match letter {
-        'q' => Some(Action::Quit),
-        '?' | 'h' => Some(Action::Help),
-        '/' => Some(Action::Filter),
-        's' => Some(Action::Sort),
-        'S' | 'I' => Some(Action::Reverse),
-        'p' => Some(Action::Pause),
-        'c' => Some(Action::Cancel),
-        't' => Some(Action::Tell),
-        'i' => Some(Action::Interrupt),
-        'r' => Some(Action::Retry),
-        _ => None,
-    };
-    if let KeyCode::Char(it) = code {
-        return letter(it);
-    }
-    [
-        (KeyCode::F(10), Action::Quit),
-        (KeyCode::F(1), Action::Help),
-        (KeyCode::F(4), Action::Filter),
-        (KeyCode::F(6), Action::Sort),
-        (KeyCode::F(9), Action::Cancel),
-        (KeyCode::Tab, Action::NextPane),
-        (KeyCode::Right, Action::NextPane),
-        (KeyCode::BackTab, Action::PreviousPane),
-        (KeyCode::Left, Action::PreviousPane),
-        (KeyCode::Enter, Action::Open),
-        (KeyCode::Esc, Action::Back),
-    ]
-    .into_iter()
-    .find_map(|(it, action)| (it == code).then_some(action))
-}
-
-fn moves(code: KeyCode, control: bool) -> Option<Action> {
-    Some(match (code, control) {
-        (KeyCode::Up, _) | (KeyCode::Char('k'), false) | (KeyCode::Char('p'), true) => Action::Move(-1),
-        (KeyCode::Down, _) | (KeyCode::Char('j'), false) | (KeyCode::Char('n'), true) => Action::Move(1),
-        (KeyCode::PageUp, _) | (KeyCode::Char('b' | 'u'), true) => Action::Page(-1),
-        (KeyCode::PageDown, _) | (KeyCode::Char('f' | 'd'), true) => Action::Page(1),
-        (KeyCode::Home, _) | (KeyCode::Char('g'), false) => Action::First,
-        (KeyCode::End, _) | (KeyCode::Char('G'), false) => Action::Last,
-        _ => return None,
+    found(&ALWAYS, key).or_else(|| match ear {
+        Ear::Browse => found(&MOVES, key).or_else(|| found(&COMMANDS, key)),
+        Ear::Line => line(key),
+        Ear::Question if found(&YES, key).is_some() => Some(Action::Accept),
+        Ear::Help if key.code == KeyCode::F(10) => Some(Action::Quit),
+        Ear::Question | Ear::Help => Some(Action::Back),
+        Ear::Full => found(&FULL, key).or_else(|| found(&MOVES, key)),
     })
 }
 
-fn full(code: KeyCode, control: bool) -> Option<Action> {
-    match code {
-        KeyCode::F(10) => Some(Action::Quit),
-        KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q') => Some(Action::Back),
-        KeyCode::Char(' ') => Some(Action::Page(1)),
-        other => moves(other, control),
-    }
+/// A key, with Ctrl or without.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stroke {
+    Plain(KeyCode),
+    Control(char),
 }
 
-fn line(code: KeyCode, control: bool) -> Option<Action> {
-    match code {
-        KeyCode::Enter => Some(Action::Accept),
-        KeyCode::Esc => Some(Action::Back),
-        KeyCode::Backspace => Some(Action::Erase),
-        KeyCode::Char('u' | 'w') if control => Some(Action::EraseAll),
-        KeyCode::Char(letter) if !control => Some(Action::Type(letter)),
+use Stroke::{Control, Plain};
+
+const fn letter(letter: char) -> Stroke {
+    Plain(KeyCode::Char(letter))
+}
+
+const ALWAYS: [(Stroke, Action); 3] =
+    [(Control('c'), Action::Quit), (Control('z'), Action::Suspend), (Control('l'), Action::Redraw)];
+
+const MOVES: [(Stroke, Action); 16] = [
+    (Plain(KeyCode::Up), Action::Move(-1)),
+    (letter('k'), Action::Move(-1)),
+    (Control('p'), Action::Move(-1)),
+    (Plain(KeyCode::Down), Action::Move(1)),
+    (letter('j'), Action::Move(1)),
+    (Control('n'), Action::Move(1)),
+    (Plain(KeyCode::PageUp), Action::Page(-1)),
+    (Control('b'), Action::Page(-1)),
+    (Control('u'), Action::Page(-1)),
+    (Plain(KeyCode::PageDown), Action::Page(1)),
+    (Control('f'), Action::Page(1)),
+    (Control('d'), Action::Page(1)),
+    (Plain(KeyCode::Home), Action::First),
+    (letter('g'), Action::First),
+    (Plain(KeyCode::End), Action::Last),
+    (letter('G'), Action::Last),
+];
+
+const COMMANDS: [(Stroke, Action); 24] = [
+    (letter('q'), Action::Quit),
+    (Plain(KeyCode::F(10)), Action::Quit),
+    (letter('?'), Action::Help),
+    (letter('h'), Action::Help),
+    (Plain(KeyCode::F(1)), Action::Help),
+    (letter('/'), Action::Filter),
+    (Plain(KeyCode::F(4)), Action::Filter),
+    (letter('s'), Action::Sort),
+    (Plain(KeyCode::F(6)), Action::Sort),
+    (letter('S'), Action::Reverse),
+    (letter('I'), Action::Reverse),
+    (letter('p'), Action::Pause),
+    (letter('c'), Action::Cancel),
+    (Plain(KeyCode::F(9)), Action::Cancel),
+    (letter('t'), Action::Tell),
+    (letter('i'), Action::Interrupt),
+    (letter('r'), Action::Retry),
+    (Plain(KeyCode::Tab), Action::NextPane),
+    (Plain(KeyCode::Right), Action::NextPane),
+    (Plain(KeyCode::BackTab), Action::PreviousPane),
+    (Plain(KeyCode::Left), Action::PreviousPane),
+    (Plain(KeyCode::Enter), Action::Open),
+    (Plain(KeyCode::Esc), Action::Back),
+    (Plain(KeyCode::Backspace), Action::Back),
+];
+
+const FULL: [(Stroke, Action); 5] = [
+    (Plain(KeyCode::F(10)), Action::Quit),
+    (Plain(KeyCode::Esc), Action::Back),
+    (Plain(KeyCode::Enter), Action::Back),
+    (letter('q'), Action::Back),
+    (letter(' '), Action::Page(1)),
+];
+
+const LINE: [(Stroke, Action); 5] = [
+    (Plain(KeyCode::Enter), Action::Accept),
+    (Plain(KeyCode::Esc), Action::Back),
+    (Plain(KeyCode::Backspace), Action::Erase),
+    (Control('u'), Action::EraseAll),
+    (Control('w'), Action::EraseAll),
+];
+
+const YES: [(Stroke, Action); 2] = [(letter('y'), Action::Accept), (letter('Y'), Action::Accept)];
+
+fn found(table: &[(Stroke, Action)], key: KeyEvent) -> Option<Action> {
+    let pressed = stroke(key);
+    table.iter().find(|(stroke, _)| Some(*stroke) == pressed).map(|(_, action)| *action)
+}
+
+fn line(key: KeyEvent) -> Option<Action> {
+    found(&LINE, key).or_else(|| match stroke(key) {
+        Some(Plain(KeyCode::Char(letter))) => Some(Action::Type(letter)),
         _ => None,
+    })
+}
+
+/// Keys with Alt mean nothing, and what Ctrl makes of keys without a letter is the terminal's own.
+fn stroke(key: KeyEvent) -> Option<Stroke> {
+    if key.modifiers.contains(KeyModifiers::ALT) {
+        return None;
     }
+    if let (KeyCode::Char(letter), true) = (key.code, key.modifiers.contains(KeyModifiers::CONTROL)) {
+        return Some(Control(letter));
+    }
+    Some(Plain(key.code))
 }
 
 #[cfg(test)]

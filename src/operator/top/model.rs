@@ -7,7 +7,7 @@
 
 use super::acts::{Deed, Said};
 use super::keys::{Action, Ear};
-use super::order::{self, Sort};
+use super::order::{self, Order};
 use super::scene::{Scene, Task, Worker};
 
 /// The lists.
@@ -89,10 +89,8 @@ pub(super) struct Model {
     pub(super) pane: Pane,
     /// The list of tasks that is shown.
     pub(super) tab: Pane,
-    /// By what tasks are sorted.
-    pub(super) sort: Sort,
-    /// The other way round.
-    pub(super) is_reversed: bool,
+    /// In which order tasks are.
+    pub(super) order: Order,
     /// Only rows with this text.
     pub(super) filter: String,
     /// What the screen waits for.
@@ -113,8 +111,7 @@ impl Model {
             scene: Scene::default(),
             pane: Pane::Running,
             tab: Pane::Running,
-            sort: Sort::Time,
-            is_reversed: false,
+            order: Order::default(),
             filter: String::new(),
             mode: Mode::Browse,
             notice: None,
@@ -160,7 +157,7 @@ impl Model {
             Pane::Waiting => &self.scene.waiting,
             Pane::Failed => &self.scene.failed,
         };
-        order::chosen(all, &self.filter, self.sort, self.is_reversed)
+        order::chosen(all, &self.filter, self.order)
     }
 
     /// Which row of a list is selected, if it has any.
@@ -197,24 +194,30 @@ impl Model {
     pub(super) fn take(&mut self, action: Action) -> Option<Wish> {
         self.notice = None;
         match action {
-            Action::Quit => Some(Wish::Quit),
-            Action::Suspend => Some(Wish::Suspend),
-            Action::Redraw => Some(Wish::Redraw),
+            Action::Quit => return Some(Wish::Quit),
+            Action::Suspend => return Some(Wish::Suspend),
+            Action::Redraw => return Some(Wish::Redraw),
+            Action::Accept => return self.accept(),
+            Action::Pause => return self.pause(),
+            Action::Retry => return self.retry(),
+            Action::Cancel => self.cancel(),
+            Action::Tell => self.speak(LineFor::Tell),
+            Action::Interrupt => self.speak(LineFor::Interrupt),
             Action::Back => self.back(),
-            Action::Accept => self.accept(),
-            Action::Type(_) | Action::Erase | Action::EraseAll => self.edit(action),
+            Action::Type(letter) => self.edit(|text| text.push(letter)),
+            Action::Erase => self.edit(|text| text.truncate(before_last(text))),
+            Action::EraseAll => self.edit(String::clear),
             Action::Move(_) | Action::Page(_) | Action::First | Action::Last => self.go(action),
-            Action::Pause | Action::Cancel | Action::Tell | Action::Interrupt | Action::Retry => {
-                self.command(action)
-            }
-            Action::Help
-            | Action::NextPane
-            | Action::PreviousPane
-            | Action::Filter
-            | Action::Sort
-            | Action::Reverse
-            | Action::Open => self.look_at(action),
+            Action::Help => self.mode = Mode::Help,
+            Action::NextPane => self.turn_to(self.pane.beside(1)),
+            Action::PreviousPane => self.turn_to(self.pane.beside(3)),
+            Action::Filter => self.mode = Mode::Line(LineFor::Filter, self.filter.clone()),
+            Action::Sort => self.order.by = self.order.by.next(),
+            Action::Reverse => self.order.is_reversed = !self.order.is_reversed,
+            Action::Open if self.subject().is_some() => self.mode = Mode::Full(0),
+            Action::Open => {}
         }
+        None
     }
 
     /// Notes how a deed went.
@@ -222,14 +225,12 @@ impl Model {
         self.notice = Some(said);
     }
 
-    fn back(&mut self) -> Option<Wish> {
+    fn back(&mut self) {
         match std::mem::replace(&mut self.mode, Mode::Browse) {
-            Mode::Browse => self.set_filter(String::new()),
-            Mode::Line(LineFor::Filter, _) => self.set_filter(String::new()),
+            Mode::Browse | Mode::Line(LineFor::Filter, _) => self.set_filter(String::new()),
             Mode::Confirm(_) | Mode::Line(..) => self.hear(Said::refused("nothing was done")),
             Mode::Full(_) | Mode::Help => {}
         }
-        None
     }
 
     fn accept(&mut self) -> Option<Wish> {
@@ -248,18 +249,13 @@ impl Model {
         }
     }
 
-    fn edit(&mut self, action: Action) -> Option<Wish> {
-        let Mode::Line(what, text) = &mut self.mode else { return None };
-        match action {
-            Action::Type(letter) => text.push(letter),
-            Action::Erase => drop(text.pop()),
-            _ => text.clear(),
-        }
+    fn edit(&mut self, change: impl FnOnce(&mut String)) {
+        let Mode::Line(what, text) = &mut self.mode else { return };
+        change(text);
         if *what == LineFor::Filter {
             let filter = text.clone();
             self.set_filter(filter);
         }
-        None
     }
 
     fn set_filter(&mut self, filter: String) {
@@ -267,20 +263,6 @@ impl Model {
         for pane in Pane::ALL {
             self.settle(pane);
         }
-    }
-
-    fn look_at(&mut self, action: Action) -> Option<Wish> {
-        match action {
-            Action::Help => self.mode = Mode::Help,
-            Action::NextPane => self.turn_to(self.pane.beside(1)),
-            Action::PreviousPane => self.turn_to(self.pane.beside(3)),
-            Action::Filter => self.mode = Mode::Line(LineFor::Filter, self.filter.clone()),
-            Action::Sort => self.sort = self.sort.next(),
-            Action::Reverse => self.is_reversed = !self.is_reversed,
-            _ if self.subject().is_some() => self.mode = Mode::Full(0),
-            _ => {}
-        }
-        None
     }
 
     fn turn_to(&mut self, pane: Pane) {
@@ -291,29 +273,46 @@ impl Model {
         self.settle(pane);
     }
 
-    fn command(&mut self, action: Action) -> Option<Wish> {
-        if action == Action::Pause {
-            let row = &self.worker().or_else(|| self.only_worker())?.row;
-            let name = row.name.clone();
-            return Some(Wish::Do(if row.is_paused { Deed::Resume(name) } else { Deed::Pause(name) }));
+    fn pause(&self) -> Option<Wish> {
+        let row = &self.worker().or_else(|| self.only_worker())?.row;
+        let name = row.name.clone();
+        Some(Wish::Do(if row.is_paused { Deed::Resume(name) } else { Deed::Pause(name) }))
+    }
+
+    fn cancel(&mut self) {
+        let Some(task) = self.named() else { return };
+        if self.pane == Pane::Failed {
+            self.hear(Said::refused(format!("{task} has ended already: r tries it again")));
+        } else {
+            self.mode = Mode::Confirm(Deed::Cancel(task));
         }
-        let Some(task) = self.task().map(|task| task.full_name.clone()) else {
-            self.hear(Said::refused("no task is selected: Tab goes to the tasks"));
+    }
+
+    fn retry(&mut self) -> Option<Wish> {
+        let task = self.named()?;
+        if self.pane == Pane::Running {
+            self.hear(Said::refused(format!("{task} is at work")));
             return None;
-        };
-        let runs = self.pane == Pane::Running;
-        match action {
-            Action::Cancel if self.pane == Pane::Failed => {
-                self.hear(Said::refused(format!("{task} has ended already: r tries it again")));
-            }
-            Action::Cancel => self.mode = Mode::Confirm(Deed::Cancel(task)),
-            Action::Retry if runs => self.hear(Said::refused(format!("{task} is at work"))),
-            Action::Retry => return Some(Wish::Do(Deed::Retry(task))),
-            _ if !runs => self.hear(Said::refused(format!("{task} is not at work: nobody would hear it"))),
-            Action::Tell => self.mode = Mode::Line(LineFor::Tell(task), String::new()),
-            _ => self.mode = Mode::Line(LineFor::Interrupt(task), String::new()),
         }
-        None
+        Some(Wish::Do(Deed::Retry(task)))
+    }
+
+    fn speak(&mut self, what: impl FnOnce(String) -> LineFor) {
+        let Some(task) = self.named() else { return };
+        if self.pane == Pane::Running {
+            self.mode = Mode::Line(what(task), String::new());
+        } else {
+            self.hear(Said::refused(format!("{task} is not at work: nobody would hear it")));
+        }
+    }
+
+    /// The name of the task that a command is about; without one it is said.
+    fn named(&mut self) -> Option<String> {
+        let named = self.task().map(|task| task.full_name.clone());
+        if named.is_none() {
+            self.hear(Said::refused("no task is selected: Tab goes to the tasks"));
+        }
+        named
     }
 
     /// Where there is but one worker it need not be selected.
@@ -321,18 +320,18 @@ impl Model {
         self.scene.workers.first().filter(|_| self.scene.workers.len() == 1)
     }
 
-    fn go(&mut self, action: Action) -> Option<Wish> {
-        if let Mode::Full(at) = &mut self.mode {
+    fn go(&mut self, action: Action) {
+        if let Mode::Full(away) = &mut self.mode {
             // What an agent says is read from its end backwards.
-            let is_from_end = self.pane == Pane::Running;
-            *at = moved(*at, action, is_from_end, (self.page, self.reach));
-            return None;
+            let step = step(action, self.page);
+            let step = if self.pane == Pane::Running { -step } else { step };
+            *away = moved(*away, step, self.reach);
+            return;
         }
         let pane = self.pane;
-        let last = self.names(pane).len().checked_sub(1)?;
-        let at = moved(self.selected(pane)?, action, false, (self.page, last));
-        self.select(pane, at);
-        None
+        if let (Some(at), Some(last)) = (self.selected(pane), self.names(pane).len().checked_sub(1)) {
+            self.select(pane, moved(at, step(action, self.page), last));
+        }
     }
 
     fn select(&mut self, pane: Pane, at: usize) {
@@ -355,16 +354,23 @@ impl Model {
     }
 }
 
-/// Where a move leads, between 0 and `last`. Counted from the end, down is less.
-fn moved(at: usize, action: Action, is_from_end: bool, (page, last): (usize, usize)) -> usize {
-    let page = isize::try_from(page.max(1)).unwrap_or(isize::MAX);
-    let step = match action {
-        Action::Move(rows) => rows,
-        Action::Page(pages) => pages.saturating_mul(page),
-        Action::First => isize::MIN + 1,
-        _ => isize::MAX,
-    };
-    let step = if is_from_end { -step } else { step };
+/// Where the last character begins.
+fn before_last(text: &str) -> usize {
+    text.char_indices().last().map_or(0, |(at, _)| at)
+}
+
+/// How many rows down a move leads.
+fn step(action: Action, page: usize) -> isize {
+    if let Action::Move(rows) = action {
+        return rows;
+    }
+    if let Action::Page(pages) = action {
+        return pages.saturating_mul(isize::try_from(page.max(1)).unwrap_or(isize::MAX));
+    }
+    if action == Action::First { -isize::MAX } else { isize::MAX }
+}
+
+fn moved(at: usize, step: isize, last: usize) -> usize {
     at.min(last).saturating_add_signed(step).min(last)
 }
 

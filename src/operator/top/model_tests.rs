@@ -1,6 +1,7 @@
 //! What follows from a key, table by table.
 
 use super::super::fixtures::{scene, task, worker};
+use super::super::order::Sort;
 use super::*;
 use crate::task::{Place, TaskState};
 
@@ -141,7 +142,7 @@ fn tasks_are_sorted_by_what_one_looks_for() {
         (Sort::Cost, false, "report"),
         (Sort::Cost, true, "invoices"),
     ] {
-        (model.sort, model.is_reversed) = (sort, reversed);
+        model.order = Order { by: sort, is_reversed: reversed };
         assert_eq!(model.tasks(Pane::Running)[0].name, first, "{sort:?} {reversed}");
     }
     let mut sort = Sort::Time;

@@ -4,10 +4,20 @@ use std::cmp::Ordering;
 
 use super::scene::Task;
 
+/// In which order tasks are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Order {
+    /// By what they are sorted.
+    pub(super) by: Sort,
+    /// The other way round.
+    pub(super) is_reversed: bool,
+}
+
 /// By what tasks are sorted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Sort {
     /// As the list comes: what runs and waits the longest first, what failed the latest.
+    #[default]
     Time,
     /// By name.
     Name,
@@ -59,13 +69,13 @@ impl Sort {
 }
 
 /// The tasks with `filter` in them, sorted.
-pub(super) fn chosen<'a>(all: &'a [Task], filter: &str, sort: Sort, is_reversed: bool) -> Vec<&'a Task> {
+pub(super) fn chosen<'a>(all: &'a [Task], filter: &str, order: Order) -> Vec<&'a Task> {
     let says = |task: &Task| {
         [task.full_name.as_str(), &task.says, task.state.as_str()].into_iter().any(|text| has(text, filter))
     };
     let mut tasks: Vec<&Task> = all.iter().filter(|task| filter.is_empty() || says(task)).collect();
-    tasks.sort_by(|a, b| sort.compare(a, b));
-    if is_reversed {
+    tasks.sort_by(|a, b| order.by.compare(a, b));
+    if order.is_reversed {
         tasks.reverse();
     }
     tasks

@@ -6,6 +6,7 @@ use unicode_width::UnicodeWidthStr;
 use super::super::super::report::{Tone, cut, one_line};
 use super::super::acts::Deed;
 use super::super::model::{LineFor, Mode, Model, Pane};
+use super::super::order::Order;
 use super::paint::Paint;
 use super::table::bit;
 
@@ -15,12 +16,12 @@ pub(super) fn header(model: &Model, (width, height): (u16, u16), paint: Paint) -
     let width = usize::from(width);
     let alive = scene.workers.iter().filter(|it| it.row.is_alive).count();
     let supervisor = if scene.supervised { "supervised" } else { "no supervisor" };
-    let state = format!("{alive}/{} alive, {supervisor}", scene.workers.len());
+    let health = format!("{alive}/{} alive, {supervisor}", scene.workers.len());
     let tone = if alive == scene.workers.len() && alive > 0 { Tone::Good } else { Tone::Bad };
-    let room = width.saturating_sub(state.width() + scene.time.width() + 6);
-    let root = cut(&one_line(&scene.root), room.max(8));
+    let left = width.saturating_sub(health.width() + scene.time.width() + 6);
+    let root = cut(&one_line(&scene.root), left.max(8));
     let mut first =
-        vec![Span::raw(" "), bit(root, Tone::Strong, paint), Span::raw("  "), bit(state, tone, paint)];
+        vec![Span::raw(" "), bit(root, Tone::Strong, paint), Span::raw("  "), bit(health, tone, paint)];
     let taken: usize = first.iter().map(Span::width).sum();
     if taken + scene.time.width() + 2 <= width {
         first.push(Span::raw(" ".repeat(width - taken - scene.time.width() - 1)));
@@ -81,9 +82,9 @@ pub(super) fn tabs(model: &Model, paint: Paint) -> Line<'static> {
             false => bit(text, Tone::Faint, paint),
         });
     }
-    let order = if model.is_reversed { ", reversed" } else { "" };
-    if order != "" || model.sort.as_str() != "time" {
-        spans.push(bit(format!("  by {}{order}", model.sort.as_str()), Tone::Faint, paint));
+    if model.order != Order::default() {
+        let reversed = if model.order.is_reversed { ", reversed" } else { "" };
+        spans.push(bit(format!("  by {}{reversed}", model.order.by.as_str()), Tone::Faint, paint));
     }
     if !model.filter.is_empty() && !matches!(model.mode, Mode::Line(LineFor::Filter, _)) {
         spans.push(bit(format!("  with “{}”", model.filter), Tone::Warn, paint));
@@ -111,10 +112,8 @@ pub(super) fn footer(model: &Model, width: u16, paint: Paint) -> Line<'static> {
 }
 
 fn question(deed: &Deed) -> String {
-    match deed {
-        Deed::Cancel(task) => format!("cancel {task} for good? y/n"),
-        other => format!("{}? y/n", other.words()),
-    }
+    let for_good = if matches!(deed, Deed::Cancel(_)) { " for good" } else { "" };
+    format!("{}{for_good}? y/n", deed.words())
 }
 
 fn typed(what: &LineFor, text: &str, width: usize, paint: Paint) -> Line<'static> {

@@ -7,7 +7,7 @@ use super::super::super::report::Tone;
 use super::super::model::{Model, Pane};
 use super::super::scene::{Task, Worker};
 use super::paint::Paint;
-use super::plan::Column;
+use super::plan::{Column, Plan};
 use super::table::{Cell, Table};
 use crate::task::{Place, TaskState};
 
@@ -59,25 +59,20 @@ const FAILED: &[Column] = &[
 ];
 
 /// The workers.
-pub(super) fn workers(
-    model: &Model,
-    size: (u16, u16),
-    has_heading: bool,
-    paint: Paint,
-) -> Vec<Line<'static>> {
+pub(super) fn workers(model: &Model, size: (u16, u16), plan: &Plan, paint: Paint) -> Vec<Line<'static>> {
     let workers = model.workers();
     let table = Table {
         columns: WORKERS,
         rows: workers.len(),
         selected: model.selected(Pane::Workers).filter(|_| model.pane == Pane::Workers),
         has_keys: model.pane == Pane::Workers,
-        has_heading,
+        has_heading: plan.has_headings(),
     };
     table.lines(size, paint, |n| worker(workers[n]))
 }
 
 /// The tasks of the list that is shown.
-pub(super) fn tasks(model: &Model, size: (u16, u16), has_heading: bool, paint: Paint) -> Vec<Line<'static>> {
+pub(super) fn tasks(model: &Model, size: (u16, u16), plan: &Plan, paint: Paint) -> Vec<Line<'static>> {
     let tasks = model.tasks(model.tab);
     let table = Table {
         columns: match model.tab {
@@ -88,7 +83,7 @@ pub(super) fn tasks(model: &Model, size: (u16, u16), has_heading: bool, paint: P
         rows: tasks.len(),
         selected: model.selected(model.tab),
         has_keys: model.pane == model.tab,
-        has_heading,
+        has_heading: plan.has_headings(),
     };
     let mut lines = table.lines(size, paint, |n| match model.tab {
         Pane::Workers | Pane::Running => running(tasks[n]),
@@ -110,7 +105,7 @@ fn nothing(model: &Model) -> &'static str {
     }
 }
 
-fn plain(text: impl ToString) -> Cell {
+fn plain(text: &(impl ToString + ?Sized)) -> Cell {
     (text.to_string(), Tone::Plain)
 }
 
@@ -120,7 +115,7 @@ fn count(n: usize, tone: Tone) -> Cell {
 }
 
 fn usd(cost: f64) -> Cell {
-    if cost > 0.0 { plain(format!("${cost:.2}")) } else { ("-".to_owned(), Tone::Faint) }
+    if cost > 0.0 { plain(&format!("${cost:.2}")) } else { ("-".to_owned(), Tone::Faint) }
 }
 
 fn worker(it: &Worker) -> Vec<Cell> {
@@ -151,21 +146,21 @@ fn running(it: &Task) -> Vec<Cell> {
         plain(&it.name),
         plain(&it.worker),
         (it.state.as_str().to_owned(), state_tone(it.state)),
-        plain(spoken(it.age_s)),
+        plain(&spoken(it.age_s)),
         (bar, tone),
-        plain(silent),
+        plain(&silent),
         usd(it.cost_usd),
         plain(&it.says),
     ]
 }
 
 fn waiting(it: &Task) -> Vec<Cell> {
-    let place = if it.is_held { ("held".to_owned(), Tone::Warn) } else { plain(it.place) };
+    let place = if it.is_held { ("held".to_owned(), Tone::Warn) } else { plain(&it.place) };
     vec![
         plain(&it.name),
-        plain(if it.place == Place::Inbox { "any" } else { &it.worker }),
+        plain(if it.place == Place::Inbox { "any" } else { it.worker.as_str() }),
         place,
-        plain(spoken(it.age_s)),
+        plain(&spoken(it.age_s)),
         (it.priority.to_string(), if it.priority == 0 { Tone::Faint } else { Tone::Plain }),
         charges(it),
         plain(&it.says),
@@ -177,7 +172,7 @@ fn failed(it: &Task) -> Vec<Cell> {
         plain(&it.name),
         plain(&it.worker),
         (it.state.as_str().to_owned(), state_tone(it.state)),
-        plain(spoken(it.age_s)),
+        plain(&spoken(it.age_s)),
         charges(it),
         usd(it.cost_usd),
         plain(&it.says),
@@ -185,7 +180,7 @@ fn failed(it: &Task) -> Vec<Cell> {
 }
 
 fn charges(it: &Task) -> Cell {
-    if it.charges == 0 { ("-".to_owned(), Tone::Faint) } else { plain(it.charges) }
+    if it.charges == 0 { ("-".to_owned(), Tone::Faint) } else { plain(&it.charges) }
 }
 
 const fn state_tone(state: TaskState) -> Tone {

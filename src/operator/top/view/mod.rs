@@ -68,11 +68,11 @@ fn browse(frame: &mut Frame<'_>, model: &Model, paint: Paint) {
         y += rows;
     };
     put(chrome::header(model, (width, plan.header), paint), plan.header);
-    put(lists::workers(model, (width, plan.workers), plan.has_headings(), paint), plan.workers);
+    put(lists::workers(model, (width, plan.workers), &plan, paint), plan.workers);
     let mut tabs = vec![Line::default(); usize::from(plan.tabs - 1)];
     tabs.push(chrome::tabs(model, paint));
     put(tabs, plan.tabs);
-    put(lists::tasks(model, (width, plan.tasks), plan.has_headings(), paint), plan.tasks);
+    put(lists::tasks(model, (width, plan.tasks), &plan, paint), plan.tasks);
     if plan.detail > 0 {
         let mut lines = vec![detail::title(model, width, paint)];
         lines.extend(detail::part(model, (width, plan.detail - 1), 0, paint));

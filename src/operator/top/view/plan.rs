@@ -27,18 +27,18 @@ const DETAILED: u16 = 18;
 impl Plan {
     /// The plan for a screen of `height` rows with so many workers and tasks.
     pub(super) fn of(height: u16, workers: usize, tasks: usize) -> Self {
-        let heading = u16::from(height >= ROOMY);
+        let titles = u16::from(height >= ROOMY);
         let blank = u16::from(height >= TALL);
-        let (header, tabs) = (1 + heading + blank, 1 + blank);
+        let (header, tabs) = (1 + titles + blank, 1 + blank);
         let footer = u16::from(height >= 4);
         let rest = height.saturating_sub(header + tabs + footer);
         let count = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).max(1);
-        let most = (rest / 2).max(1 + heading);
-        let workers = count(workers).saturating_add(heading).min(most);
+        let most = (rest / 2).max(1 + titles);
+        let workers = count(workers).saturating_add(titles).min(most);
         let rest = rest.saturating_sub(workers);
         // The tasks take what they need, and leave the detail at least its share.
         let share = if height >= DETAILED { rest * 2 / 5 } else { 0 };
-        let wanted = count(tasks).saturating_add(heading + 1).min(rest - share);
+        let wanted = count(tasks).saturating_add(titles + 1).min(rest - share);
         let tasks = if share == 0 { rest } else { wanted.max(rest / 4) };
         Self { header, workers, tabs, tasks, detail: rest - tasks, footer }
     }
@@ -96,8 +96,8 @@ pub(super) fn fit(columns: &[Column], width: usize) -> Vec<(usize, usize)> {
     let last = shown.iter().rev().copied().find(|n| columns[*n].most > columns[*n].least);
     let widths = shown.iter().map(|n| {
         // The last one that grows tells the most: the others take half of what is there at most.
-        let share = if Some(*n) == last { spare } else { spare / 2 };
-        let more = share.min(columns[*n].most - columns[*n].least);
+        let part = if Some(*n) == last { spare } else { spare / 2 };
+        let more = part.min(columns[*n].most - columns[*n].least);
         spare -= more;
         (*n, columns[*n].least + more)
     });

@@ -20,7 +20,11 @@ fn drawn(model: &Model, (width, height): (u16, u16), paint: Paint) -> Buffer {
 /// The rows of a screen, without the blanks at their ends.
 fn text(buffer: &Buffer) -> String {
     let row = |y: u16| (0..buffer.area.width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
-    (0..buffer.area.height).map(|y| format!("{}\n", row(y).trim_end())).collect()
+    (0..buffer.area.height).fold(String::new(), |text, y| {
+        text + row(y).trim_end()
+            + "
+"
+    })
 }
 
 fn screen(model: &Model, size: (u16, u16)) -> String {
@@ -34,7 +38,9 @@ fn model() -> Model {
 /// A model after some actions.
 fn after(actions: &[Action]) -> Model {
     let mut model = model();
-    actions.iter().for_each(|action| drop(model.take(*action)));
+    for action in actions {
+        model.take(*action);
+    }
     model
 }
 
