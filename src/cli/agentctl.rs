@@ -3,17 +3,17 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
 use crate::operator::{
     Desk, OperatorError, attach, cancel, edit, hold, inside, list, logs, pause, prune, retry, show, status,
-    submit, tell, top, wait, watch,
+    submit, tell, top, wait, watch, why,
 };
 use crate::os::inherited;
 
-use super::parse;
+use super::{completion, man, parse};
 
 /// Submit tasks, see what is going on, and change it.
 #[derive(Debug, Parser)]
@@ -49,6 +49,8 @@ pub enum Verb {
     List(list::ListArgs),
     /// Everything about one task
     Show(show::ShowArgs),
+    /// Why a task is not running now, and when it will
+    Why(why::WhyArgs),
     /// What an agent is doing, or what a worker logs
     Logs(logs::LogsArgs),
     /// What happens, as it happens
@@ -81,11 +83,18 @@ pub enum Verb {
     Prune(prune::PruneArgs),
     /// What an agent reports about itself
     Progress(inside::ProgressArgs),
+    /// What a shell sources to complete verbs, flags, workers and tasks
+    Completions(completion::CompletionsArgs),
+    /// The man pages of the three programs and of each verb
+    Man(man::ManArgs),
 }
 
 /// Runs `agentctl` with `args`, the program first.
 pub fn run(args: &[OsString], env: &Environment) -> Exit {
     inherited::keep_to_the_group();
+    if let Some(answered) = completion::answer(Agentctl::command(), args, env) {
+        return answered;
+    }
     let parsed = match Agentctl::try_parse_from(args) {
         Ok(parsed) => parsed,
         Err(error) => return parse::refuse(&error),
@@ -109,6 +118,7 @@ fn outside(desk: &Desk, verb: &Verb) -> Result<Exit, OperatorError> {
         Verb::Top(args) => top::run(desk, *args),
         Verb::List(args) => list::run(desk, args),
         Verb::Show(args) => show::run(desk, args),
+        Verb::Why(args) => why::run(desk, args),
         Verb::Logs(args) => logs::run(desk, args),
         Verb::Watch(args) => watch::run(desk, args),
         Verb::Wait(args) => wait::run(desk, args),
@@ -124,6 +134,8 @@ fn outside(desk: &Desk, verb: &Verb) -> Result<Exit, OperatorError> {
         Verb::Tell(args) => tell::tell(desk, args),
         Verb::Interrupt(args) => tell::interrupt(desk, args),
         Verb::Prune(args) => prune::run(desk, args),
+        Verb::Completions(args) => Ok(completion::print(desk, args)),
+        Verb::Man(args) => man::write(desk, args),
         Verb::Progress(args) => inside::progress(desk, args),
     }
 }
@@ -138,6 +150,7 @@ fn inside(desk: &Desk, pipe: &Path, verb: &Verb) -> Result<Exit, OperatorError> 
         Verb::Top(_) => refused("top"),
         Verb::List(_) => refused("list"),
         Verb::Show(_) => refused("show"),
+        Verb::Why(_) => refused("why"),
         Verb::Logs(_) => refused("logs"),
         Verb::Watch(_) => refused("watch"),
         Verb::Wait(_) => refused("wait"),
@@ -153,5 +166,7 @@ fn inside(desk: &Desk, pipe: &Path, verb: &Verb) -> Result<Exit, OperatorError> 
         Verb::Tell(_) => refused("tell"),
         Verb::Interrupt(_) => refused("interrupt"),
         Verb::Prune(_) => refused("prune"),
+        Verb::Completions(_) => refused("completions"),
+        Verb::Man(_) => refused("man"),
     }
 }

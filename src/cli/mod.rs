@@ -9,7 +9,9 @@
 //! [`crate::config`].
 
 pub mod agentctl;
+pub mod completion;
 pub mod flags;
+pub mod man;
 pub mod monitor;
 mod parse;
 mod seams;

@@ -26,6 +26,7 @@ Examples:
   agentctl list --grep invoice --sort cost --reverse
   agentctl list --state failed --error-code E006 -q | xargs -r -n1 agentctl show
   agentctl list --worker marie --json | jq -r '.[].task'")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct ListArgs {
     /// Only this worker's
     #[arg(long, short, value_name = "NAME")]
@@ -49,7 +50,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "TEXT")]
     pub grep: Option<String>,
     /// By name, worker, age (the oldest first), priority (the highest first), charges or cost (the least first)
-    #[arg(long, value_name = "BY", value_enum)]
+    #[arg(long, value_name = "BY", value_enum, hide_possible_values = true)]
     pub sort: Option<SortBy>,
     /// The other way round
     #[arg(long)]

@@ -10,6 +10,7 @@
 mod act;
 pub mod attach;
 pub mod cancel;
+pub mod candidates;
 mod conclusion;
 mod desk;
 pub mod edit;
@@ -35,9 +36,12 @@ mod tail;
 pub mod tell;
 mod telling;
 pub mod top;
+mod user_view;
 mod vigil;
 pub mod wait;
 pub mod watch;
+pub mod why;
+mod worker;
 
 pub use desk::Desk;
 pub use error::OperatorError;

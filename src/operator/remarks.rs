@@ -71,13 +71,20 @@ impl Remarks {
             let text = said.as_str().or_else(|| said.get("text")?.as_str())?;
             Some((run.get("run_id")?.as_str()?.to_owned(), text.to_owned()))
         });
-        Self { paused: state.get("paused").and_then(word), progress: progress.collect() }
+        Self { paused: paused(state), progress: progress.collect() }
     }
 
     /// What the agent of a run says of its progress.
     pub(super) fn progress(&self, run: &impl ToString) -> Option<&str> {
         self.progress.get(&run.to_string()).map(String::as_str)
     }
+}
+
+/// The pause that a person wants, whether the worker works now or not.
+fn paused(state: &Value) -> Option<Word> {
+    let wanted = state.get("wanted").filter(|wanted| wanted["mode"] == "pause")?;
+    let since = wanted.get("at").and_then(|at| at.as_str()?.parse().ok());
+    Some(Word { since, ..word(wanted)? })
 }
 
 /// An object tells more, `true` and a text tell that it is so; `false` and `null` that it is not.
@@ -100,19 +107,24 @@ mod tests {
     fn who_paused_and_what_is_said_of_progress_is_read_and_nonsense_is_none() {
         let run = "0198a000-0000-7000-8000-000000000001";
         let state = json!({
-            "paused": {"since": "2026-01-01T00:00:00Z", "by": "ann", "reason": "the invoice first"},
+            "wanted": {"mode": "pause", "at": "2026-01-01T00:00:00Z", "by": "ann", "reason": "the invoice first"},
             "running": [{"run_id": run, "progress": "3 of 7"}, {"run_id": "x", "progress": {"text": "soon"}}, 7],
         });
         let remarks = Remarks::parse(&state);
         let paused = remarks.paused.clone().unwrap();
         assert_eq!(paused.tail(), " by ann since 2026-01-01T00:00:00Z: the invoice first");
         assert_eq!((remarks.progress(&run), remarks.progress(&"x")), (Some("3 of 7"), Some("soon")));
-        for nothing in
-            [json!(null), json!([]), json!({"paused": false, "running": {}}), json!({"paused": null})]
-        {
+        let wanted = |mode| json!({"wanted": {"mode": mode}, "running": {}});
+        for nothing in [json!(null), json!([]), json!({"wanted": null}), wanted("drain")] {
             let remarks = Remarks::parse(&nothing);
             assert!(remarks.paused.is_none() && remarks.progress.is_empty(), "{nothing}");
         }
-        assert_eq!(Remarks::parse(&json!({"paused": {"since": 7}})).paused, Some(Word::default()));
+        assert_eq!(Remarks::parse(&wanted("pause")).paused, Some(Word::default()));
+        for (value, expected) in
+            [(json!({"by": "ann"}), Some("ann")), (json!({"by": 7}), None), (json!({}), None)]
+        {
+            assert_eq!(word(&value).map(|word| word.by), Some(expected.map(str::to_owned)), "{value}");
+        }
+        assert!([json!(null), json!(false), json!(7)].iter().all(|value| word(value).is_none()));
     }
 }

@@ -1,29 +1,41 @@
 //! `agentctl show`: everything about one task.
+//!
+//! It deliberately does not know why a task waits: `why` does.
+
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::config::Exit;
+use crate::os::trouble::if_there;
 use crate::task::outcome::head;
-use crate::task::{Attempt, AttemptOutcome, TaskFile};
+use crate::task::{Attempt, AttemptOutcome, TaskFile, Tokens};
 
+use super::conclusion::answer;
 use super::desk::{Desk, spoken};
 use super::error::OperatorError;
 use super::find;
 use super::list::{as_json, state_cell};
 use super::look::Seen;
+use super::remarks::{self, Word};
 use super::report::{Cell, Tone, printable};
+use super::telling::Told;
 
 /// Which task to show.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
   agentctl show hello
+  agentctl show hello --history            what happened to it, from its first claim on
   agentctl show marie/hello --json | jq .file")]
 pub struct ShowArgs {
     /// The task, by its name or worker/name
     #[arg(value_name = "TASK")]
     pub task: String,
+    /// What happened to it, line by line
+    #[arg(long)]
+    pub history: bool,
     /// As a JSON object
     #[arg(long)]
     pub json: bool,
@@ -33,8 +45,11 @@ pub struct ShowArgs {
 pub fn run(desk: &Desk, args: &ShowArgs) -> Result<Exit, OperatorError> {
     let seen = find::find(desk, &args.task)?;
     if args.json {
-        desk.report.json(&whole_json(desk, &seen));
+        desk.report.json(&whole_json(desk, &seen)?);
         return Ok(Exit::Done);
+    }
+    if args.history {
+        return history(desk, &seen);
     }
     desk.report.data(&whole(desk, &seen));
     Ok(Exit::Done)
@@ -43,26 +58,72 @@ pub fn run(desk: &Desk, args: &ShowArgs) -> Result<Exit, OperatorError> {
 /// All of it, for a person.
 pub(super) fn whole(desk: &Desk, seen: &Seen) -> String {
     let rest = match &seen.task {
-        Ok(task) => [spec(desk, task), attempts(desk, task), result(desk, task), paths(desk, task)].concat(),
+        Ok(task) => {
+            let spec = spec(desk, task, remarks::held(seen));
+            [spec, attempts(desk, task), result(desk, task), paths(desk, task)].concat()
+        }
         Err(error) => format!("cannot be read: {}\n", printable(&error.to_string())),
     };
     heading(desk, seen) + &rest
 }
 
-fn whole_json(desk: &Desk, seen: &Seen) -> Value {
+/// The run's history in words.
+fn history(desk: &Desk, seen: &Seen) -> Result<Exit, OperatorError> {
+    let told = told(desk, seen)?;
+    if told.is_empty() {
+        desk.report.talk(&format!("{} has no history: it was not claimed yet", seen.full_name()));
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<Vec<Cell>> = told.iter().map(|line| without_who(line.cells())).collect();
+    desk.report.data(&desk.report.table(&["TIME", "EVENT", "WHAT"], &rows));
+    Ok(Exit::Done)
+}
+
+/// Everybody knows whose history it is.
+fn without_who(mut cells: Vec<Cell>) -> Vec<Cell> {
+    cells.remove(1);
+    cells
+}
+
+fn told(desk: &Desk, seen: &Seen) -> Result<Vec<Told>, OperatorError> {
+    let Some(run) = seen.task.as_ref().ok().and_then(|task| task.record.run_id) else {
+        return Ok(Vec::new());
+    };
+    let path = desk.layout.run(&run).history();
+    let bytes = if_there(std::fs::read(&path)).map_err(OperatorError::io("read", &path))?;
+    Ok(bytes.unwrap_or_default().split(|byte| *byte == b'\n').filter_map(Told::parse).collect())
+}
+
+fn whole_json(desk: &Desk, seen: &Seen) -> Result<Value, OperatorError> {
     let mut value = as_json(desk, seen);
     value["file"] = serde_json::from_slice(&seen.bytes).unwrap_or(Value::Null);
-    if let Some(run) = seen.task.as_ref().ok().and_then(|task| task.record.run_id) {
-        let paths = desk.layout.run(&run);
-        value["paths"] = json!({
-            "artifacts": paths.dir(),
-            "result": paths.result(),
-            "output": paths.output(),
-            "history": paths.history(),
-            "workspace": desk.layout.workspace(&run),
-        });
+    value["history"] = told(desk, seen)?.into_iter().map(Told::into_json).collect();
+    value["answer"] = answer(desk, seen).into();
+    value["paths"] = seen.task.as_ref().ok().map_or(Value::Null, |task| {
+        let paths = places(desk, task).into_iter().map(|(name, path)| (name.to_owned(), json!(path)));
+        Value::Object(paths.collect())
+    });
+    Ok(value)
+}
+
+/// What there is on disk about a task's run, and where.
+fn places(desk: &Desk, task: &TaskFile) -> Vec<(&'static str, PathBuf)> {
+    let Some(run) = task.record.run_id else { return Vec::new() };
+    let paths = desk.layout.run(&run);
+    let mut places = vec![
+        ("artifacts", paths.dir().to_owned()),
+        ("input", paths.input()),
+        ("history", paths.history()),
+        ("result", paths.result()),
+        ("output", paths.output()),
+    ];
+    if let Some(attempt) = task.record.attempts.last() {
+        places.push(("stream", paths.stream(attempt.number)));
+        places.push(("stderr", paths.stderr(attempt.number)));
     }
-    value
+    places.push(("workspace", desk.layout.workspace(&run)));
+    places.retain(|(_, path)| path.exists());
+    places
 }
 
 fn heading(desk: &Desk, seen: &Seen) -> String {
@@ -92,7 +153,7 @@ fn or_empty<T: ToString>(value: Option<&T>) -> String {
     value.map(ToString::to_string).unwrap_or_default()
 }
 
-fn spec(desk: &Desk, task: &TaskFile) -> String {
+fn spec(desk: &Desk, task: &TaskFile, held: Option<Word>) -> String {
     let (spec, record) = (&task.spec, &task.record);
     let reason = record.failure_reason.clone().unwrap_or_default();
     let code = record.error_code.map(|code| format!("{code} ({})", code.meaning()));
@@ -108,7 +169,11 @@ fn spec(desk: &Desk, task: &TaskFile) -> String {
             ("type", spec.kind.clone().unwrap_or_default()),
             ("pinned to", or_empty(spec.worker.as_ref())),
             ("priority", or_empty(spec.priority.as_ref())),
+            ("held", held.map(|held| format!("yes{}", held.tail())).unwrap_or_default()),
             ("timeout", spec.timeout_s.map(|s| spoken(s.into())).unwrap_or_default()),
+            ("max retries", or_empty(spec.max_retries.as_ref())),
+            ("max cost", spec.max_cost_usd.map(|usd| format!("${usd}")).unwrap_or_default()),
+            ("max turns", or_empty(spec.max_turns.as_ref())),
             ("workdir", spec.workdir.clone().unwrap_or_default()),
             ("not before", or_empty(spec.not_before.as_ref())),
             ("correlation", spec.correlation_id.clone().unwrap_or_default()),
@@ -127,8 +192,28 @@ fn attempts(desk: &Desk, task: &TaskFile) -> String {
     }
     let rows: Vec<Vec<Cell>> =
         task.record.attempts.iter().map(|attempt| attempt_row(desk, attempt)).collect();
-    let heading = ["TRY", "STARTED", "TOOK", "OUTCOME", "CHARGED", "COST", "WHY"];
-    format!("\n{}", desk.report.table(&heading, &rows))
+    let heading = ["TRY", "STARTED", "TOOK", "OUTCOME", "CHARGED", "COST", "TOKENS", "WHY"];
+    format!("\n{}{}", desk.report.table(&heading, &rows), total(desk, task))
+}
+
+/// What all attempts together cost and used, where there were several.
+fn total(desk: &Desk, task: &TaskFile) -> String {
+    let attempts = &task.record.attempts;
+    if attempts.len() < 2 {
+        return String::new();
+    }
+    let used = attempts.iter().filter_map(|attempt| attempt.tokens).reduce(Tokens::plus);
+    let used = used.map(|used| format!("; tokens: {}", tokens_in_words(Some(used)))).unwrap_or_default();
+    let text = format!("in all ${:.4}{used}", task.record.cost_usd());
+    desk.report.line(&[Cell::toned(text, Tone::Faint)]) + "\n"
+}
+
+/// Tokens sent and received, and those of the cache.
+fn tokens_in_words(tokens: Option<Tokens>) -> String {
+    let Some(Tokens { input, output, cache_read, cache_write }) = tokens else { return "-".to_owned() };
+    let cache = cache_read.saturating_add(cache_write);
+    let cached = if cache > 0 { format!(" +{cache} cached") } else { String::new() };
+    format!("{input} in, {output} out{cached}")
 }
 
 fn attempt_row(desk: &Desk, attempt: &Attempt) -> Vec<Cell> {
@@ -141,6 +226,7 @@ fn attempt_row(desk: &Desk, attempt: &Attempt) -> Vec<Cell> {
         outcome_cell(attempt.outcome),
         Cell::plain(if attempt.charged { "yes" } else { "no" }),
         Cell::plain(attempt.cost_usd.map_or_else(|| "-".to_owned(), |usd| format!("${usd:.4}"))),
+        Cell::plain(tokens_in_words(attempt.tokens)),
         Cell::plain(attempt.reason.as_deref().unwrap_or("-")),
     ]
 }
@@ -172,23 +258,8 @@ fn result(desk: &Desk, task: &TaskFile) -> String {
 
 fn paths(desk: &Desk, task: &TaskFile) -> String {
     let Some(run) = task.record.run_id else { return String::new() };
-    let paths = desk.layout.run(&run);
-    let there = |path: &std::path::Path| {
-        if path.exists() { path.display().to_string() } else { String::new() }
-    };
     let session = task.record.attempts.last().map(|attempt| attempt.session_id.to_string());
-    let last = task.record.attempts.last().map_or(0, |attempt| attempt.number);
-    let text = fields(
-        desk,
-        &[
-            ("run", run.to_string()),
-            ("session", session.unwrap_or_default()),
-            ("artifacts", there(paths.dir())),
-            ("answer", there(&paths.output())),
-            ("stream", there(&paths.stream(last))),
-            ("stderr", there(&paths.stderr(last))),
-            ("workspace", there(&desk.layout.workspace(&run))),
-        ],
-    );
-    format!("\n{text}")
+    let mut lines = vec![("run", run.to_string()), ("session", session.unwrap_or_default())];
+    lines.extend(places(desk, task).into_iter().map(|(name, path)| (name, path.display().to_string())));
+    format!("\n{}", fields(desk, &lines))
 }

@@ -8,12 +8,13 @@
 
 use serde::Deserialize;
 
-use crate::agent::stream::{Assistant, BRIEF, Init, RateLimit, ResultLine, Retry, ToolResult, parse};
+use crate::agent::stream::{Assistant, BRIEF, Init, RateLimit, ResultLine, Retry, parse};
 use crate::agent::{Line, StreamEvent};
 use crate::clock::Timestamp;
 use crate::task::outcome::head;
 
 use super::report::{Tone, one_line, printable};
+use super::user_view::{Given, given};
 
 /// The bytes of a line that is not JSON, or of a result, that are shown.
 const SHOWN: usize = 2000;
@@ -40,15 +41,12 @@ pub(super) fn render(line: Line<'_>) -> Vec<Shown> {
     match parse(line) {
         StreamEvent::Init(init) => vec![begin(&init)],
         StreamEvent::Assistant(said) => assistant(&said, line),
-        StreamEvent::ToolResults(results) => results.iter().map(tool_result).collect(),
+        StreamEvent::ToolResults(_) | StreamEvent::Other => given(line).iter().map(to_agent).collect(),
         StreamEvent::Retry(retry) => vec![again(&retry)],
         StreamEvent::RateLimit(limit) => rate_limit(&limit).into_iter().collect(),
         StreamEvent::PermissionDenied(denial) => vec![shown(Tone::Bad, format!("✗ denied: {}", denial.tool))],
         StreamEvent::Result(result) => vec![end(&result)],
-        StreamEvent::TakenUp(_)
-        | StreamEvent::ControlResponse(_)
-        | StreamEvent::Partial
-        | StreamEvent::Other => Vec::new(),
+        StreamEvent::TakenUp(_) | StreamEvent::ControlResponse(_) | StreamEvent::Partial => Vec::new(),
         StreamEvent::Garbage => garbage(line).into_iter().collect(),
     }
 }
@@ -101,8 +99,15 @@ fn whole_text(line: &[u8]) -> Option<String> {
     Some(texts.join("\n"))
 }
 
-fn tool_result(result: &ToolResult) -> Shown {
-    if result.is_error { shown(Tone::Warn, "← failed") } else { shown(Tone::Faint, "← ok") }
+fn to_agent(given: &Given) -> Shown {
+    match given {
+        Given::Told(text) => shown(Tone::Strong, format!("» told: {}", text.trim_end())),
+        Given::Result { is_error, text } => {
+            let (tone, word) = if *is_error { (Tone::Warn, "failed") } else { (Tone::Faint, "ok") };
+            let colon = if text.is_empty() { "" } else { ": " };
+            shown(tone, one_line(&format!("← {word}{colon}{text}")))
+        }
+    }
 }
 
 fn again(retry: &Retry) -> Shown {
@@ -154,6 +159,10 @@ mod tests {
             (
                 r#"{"type":"result","subtype":"success","is_error":false,"result":"x","num_turns":2,"total_cost_usd":0.5}"#,
                 &["✓ answered, 2 turns, $0.5000"],
+            ),
+            (
+                r#"{"type":"user","message":{"content":[{"type":"tool_result","content":"a\u001b[2J\nb","is_error":true},{"type":"text","text":"use French"}]}}"#,
+                &["← failed: a\\u{1b}[2J (and 1 line more)", "» told: use French"],
             ),
             (r#"{"type":"stream_event","event":{"type":"content_block_delta"}}"#, &[]),
             ("oops \u{1b}[2J", &["? oops \\u{1b}[2J"]),

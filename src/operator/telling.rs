@@ -23,6 +23,11 @@ impl Told {
         Some(Self { line })
     }
 
+    /// The line as it stands there.
+    pub(super) fn into_json(self) -> Value {
+        self.line
+    }
+
     fn text(&self, name: &str) -> Option<&str> {
         self.line.get(name)?.as_str()
     }

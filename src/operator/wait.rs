@@ -10,6 +10,7 @@ use crate::config::{Exit, parse_duration};
 use super::conclusion::{exit_of, mourn, wait_for};
 use super::desk::Desk;
 use super::error::OperatorError;
+use super::find;
 use super::list;
 use super::look::Seen;
 use super::vigil::Vigil;
@@ -39,7 +40,7 @@ pub struct WaitArgs {
 pub fn run(desk: &Desk, args: &WaitArgs) -> Result<Exit, OperatorError> {
     let deadline = args.timeout.map(|timeout| desk.clock.ticks().plus(timeout));
     let mut vigil = Vigil::start()?;
-    let mut ended: Vec<Seen> = Vec::new();
+    let mut seen_last: Vec<Seen> = Vec::new();
     let mut exit = Exit::Done;
     for called in &args.tasks {
         let seen = wait_for(desk, &mut vigil, called, deadline)?;
@@ -49,15 +50,17 @@ pub fn run(desk: &Desk, args: &WaitArgs) -> Result<Exit, OperatorError> {
         }
         let Some(seen) = seen else {
             desk.report.talk(&format!("{called} has not ended yet"));
+            // A program is told of every task that it asked for.
+            seen_last.extend(find::find(desk, called).ok());
             continue;
         };
         if !args.json {
             tell(desk, &seen);
         }
-        ended.push(seen);
+        seen_last.push(seen);
     }
     if args.json {
-        desk.report.json(&Value::Array(ended.iter().map(|seen| list::as_json(desk, seen)).collect()));
+        desk.report.json(&Value::Array(seen_last.iter().map(|seen| list::as_json(desk, seen)).collect()));
     }
     Ok(exit)
 }

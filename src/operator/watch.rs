@@ -73,8 +73,9 @@ pub fn run(desk: &Desk, args: &WatchArgs) -> Result<Exit, OperatorError> {
     let workers = || if named.is_empty() { look::workers(&desk.layout) } else { Ok(named.clone()) };
     let since = args.since.map(|moment| moment.seen_from(desk.clock.wall()));
     let from = since.map_or(From::Now, |at| From::Day(at.strftime("%Y-%m-%d").to_string()));
-    let mut vigil = Vigil::start()?;
+    // First of all it is settled what is old: whoever sees us listen counts on hearing what comes next.
     let mut gazette = Gazette::open(&desk.layout, from, &workers()?)?;
+    let mut vigil = Vigil::start()?;
     let mut teller = Teller { desk, args, since, known: VecDeque::new() };
     if !args.no_follow {
         desk.report.talk("watching; Ctrl-C ends it");

@@ -19,10 +19,22 @@ type Slot = (Place, FileName);
 
 /// The key of the order; smaller is sooner.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
+pub struct Rank {
     released: u8,
     lateness: i64,
     slot: Slot,
+}
+
+impl Rank {
+    /// Where a task stands that waits in `place` since `dropped_at`.
+    pub fn of(place: Place, file: &FileName, priority: i32, dropped_at: Timestamp) -> Self {
+        let dropped = dropped_at.as_millisecond();
+        Self {
+            released: u8::from(place != Place::Staged),
+            lateness: dropped.saturating_sub(i64::from(priority).saturating_mul(AGEING_MS)),
+            slot: (place, file.clone()),
+        }
+    }
 }
 
 /// The tasks that wait, by what this worker saw of the disk.
@@ -154,12 +166,7 @@ fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
 }
 
 fn rank(head: &Head) -> Rank {
-    let dropped = head.dropped_at.as_millisecond();
-    Rank {
-        released: u8::from(head.place != Place::Staged),
-        lateness: dropped.saturating_sub(i64::from(head.priority).saturating_mul(AGEING_MS)),
-        slot: (head.place, head.file.clone()),
-    }
+    Rank::of(head.place, &head.file, head.priority, head.dropped_at)
 }
 
 #[cfg(test)]

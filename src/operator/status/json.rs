@@ -5,13 +5,12 @@ use serde_json::{Value, json};
 use super::super::desk::Desk;
 use super::super::list::as_json;
 use super::super::remarks::Word;
-use super::judge::Condition;
-use super::survey::{Screen, WorkerView};
+use super::super::worker::{Condition, WorkerView};
+use super::survey::Screen;
 
 /// All of it.
 pub(super) fn whole(desk: &Desk, screen: &Screen) -> Value {
-    let workers: Vec<_> =
-        screen.workers.iter().map(|worker| worker_json(desk, worker, screen.supervised)).collect();
+    let workers: Vec<_> = screen.workers.iter().map(|worker| worker_json(desk, worker)).collect();
     json!({
         "root": desk.layout.root(),
         "supervised": screen.supervised,
@@ -26,8 +25,7 @@ pub(super) fn whole(desk: &Desk, screen: &Screen) -> Value {
 
 /// Whether anything lasts until a person acts.
 fn needs(screen: &Screen) -> bool {
-    let conditions = |worker: &WorkerView| worker.conditions(screen.supervised);
-    screen.dead_letters > 0 || screen.workers.iter().flat_map(conditions).any(|it| it.is_yours)
+    screen.dead_letters > 0 || screen.workers.iter().flat_map(WorkerView::conditions).any(|it| it.is_yours)
 }
 
 fn condition_json(condition: &Condition) -> Value {
@@ -40,8 +38,8 @@ fn condition_json(condition: &Condition) -> Value {
     })
 }
 
-fn worker_json(desk: &Desk, worker: &WorkerView, supervised: bool) -> Value {
-    let conditions = worker.conditions(supervised);
+fn worker_json(desk: &Desk, worker: &WorkerView) -> Value {
+    let conditions = worker.conditions();
     let running: Vec<Value> = worker
         .running
         .iter()

@@ -1,12 +1,9 @@
 //! `agentctl status`: one screen that tells everything, and what to type next.
 //!
-//! Rooms: [`survey`] looks, [`judge`] makes words of what was seen, [`screen`] writes them for a person, [`json`]
-//! for a program, and `rows` for a view that lives.
+//! Rooms: [`survey`] looks, [`screen`] writes what was seen for a person and [`json`] for a program. What a worker's
+//! signs mean is judged in [`super::worker`].
 
 mod json;
-mod judge;
-#[cfg(feature = "top")]
-pub(super) mod rows;
 mod screen;
 mod survey;
 

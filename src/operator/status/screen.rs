@@ -8,7 +8,8 @@ use super::super::desk::{Desk, spoken};
 use super::super::list::{about, in_short, state_cell};
 use super::super::look::Seen;
 use super::super::report::{Cell, Tone, one_line};
-use super::survey::{Running, Screen, WorkerView};
+use super::super::worker::{Running, WorkerView};
+use super::survey::Screen;
 
 /// All of it.
 pub(super) fn whole(desk: &Desk, screen: &Screen) -> String {
@@ -41,13 +42,16 @@ fn heading(desk: &Desk, screen: &Screen) -> String {
 
 /// What lasts until a person acts: first of all on the screen.
 fn needs(desk: &Desk, screen: &Screen) -> String {
-    let mut text = conditions(desk, screen, true);
+    let mut text = conditions(desk, screen, Tone::Bad);
     if screen.dead_letters > 0 {
-        let plural = if screen.dead_letters == 1 { "task" } else { "tasks" };
-        let head = format!("{} failed {plural}:", screen.dead_letters);
+        let (tasks, wait) = if screen.dead_letters == 1 { ("task", "waits") } else { ("tasks", "wait") };
+        let head = format!("{} failed {tasks}", screen.dead_letters);
         text += &told(
             desk,
-            &[Cell::toned(head, Tone::Bad), Cell::plain("looked at by nobody, or left as they are")],
+            &[
+                Cell::toned(head, Tone::Bad),
+                Cell::plain(format!("{wait} to be looked at, and retried or removed")),
+            ],
             Some(&format!("{} list --state failed", desk.agentctl())),
         );
     }
@@ -60,7 +64,7 @@ fn needs(desk: &Desk, screen: &Screen) -> String {
 
 /// What passes by itself, or was wanted so.
 fn waits(desk: &Desk, screen: &Screen) -> String {
-    let mut text = conditions(desk, screen, false);
+    let mut text = conditions(desk, screen, Tone::Warn);
     for worker in &screen.workers {
         let Some((ago, why)) = worker.crash(epoch_seconds(desk.clock.wall())) else { continue };
         let head = format!("{} died {} ago:", worker.name, spoken(ago));
@@ -69,12 +73,13 @@ fn waits(desk: &Desk, screen: &Screen) -> String {
     if text.is_empty() { text } else { format!("\n{text}") }
 }
 
-fn conditions(desk: &Desk, screen: &Screen, yours: bool) -> String {
-    let tone = if yours { Tone::Bad } else { Tone::Warn };
+/// In red what lasts until a person acts, in yellow what does not.
+fn conditions(desk: &Desk, screen: &Screen, tone: Tone) -> String {
     let mut text = String::new();
     for worker in &screen.workers {
-        for it in worker.conditions(screen.supervised).iter().filter(|it| it.is_yours == yours) {
-            let line = [Cell::toned(worker.name.as_str(), tone), Cell::plain(&it.what)];
+        for it in worker.conditions().iter().filter(|it| it.is_yours == (tone == Tone::Bad)) {
+            let until = it.until.map(|until| format!(" (tries again at {until:.0})")).unwrap_or_default();
+            let line = [Cell::toned(worker.name.as_str(), tone), Cell::plain(format!("{}{until}", it.what))];
             text += &told(desk, &line, it.remedy.as_deref());
         }
     }

@@ -1,57 +1,14 @@
 //! Looking: everything that the screen shows, as values.
 
-use crate::clock::Timestamp;
-use crate::os::holder::{Holder, Role};
-use crate::os::process::identity::boot_id;
-use crate::recovery::ramp::Record;
-use crate::task::{Place, TaskFile, WorkerName};
-use crate::telemetry::heartbeat::Heartbeat;
-use crate::telemetry::state_file::{State, WorkerStatus};
-use crate::telemetry::vital::{self, Vital};
+use crate::task::{Place, WorkerName};
 
 use super::super::desk::Desk;
 use super::super::error::OperatorError;
 use super::super::look::{self, Seen};
-use super::super::remarks::Remarks;
+use super::super::worker::{WorkerView, is_supervised, view, waiting};
 
 /// How many failures are shown.
 const FAILURES: usize = 5;
-
-/// What is known about one worker.
-pub(super) struct WorkerView {
-    pub(super) name: WorkerName,
-    /// Who holds its lock; `None`: nobody.
-    pub(super) held_by: Option<Role>,
-    /// `state.json`; `None` before the first start.
-    pub(super) state: Option<State>,
-    /// Why it cannot be read, if that is so.
-    pub(super) unread: Option<String>,
-    /// What the last heartbeat says; the state is not written on a full disk.
-    pub(super) beat: Option<WorkerStatus>,
-    pub(super) vital: Vital,
-    /// Seconds since the last beat.
-    pub(super) beat_s: Option<u64>,
-    /// A gradual resume, and whether somebody leads it.
-    pub(super) resume: Option<(Box<Record>, bool)>,
-    pub(super) pid: Option<i32>,
-    pub(super) depths: Vec<(Place, usize)>,
-    /// For how many seconds the oldest has waited.
-    pub(super) oldest_s: Option<u64>,
-    pub(super) remarks: Remarks,
-    pub(super) running: Vec<Running>,
-}
-
-/// A task in `active/`.
-pub(super) struct Running {
-    pub(super) seen: Seen,
-    pub(super) elapsed_s: u64,
-    /// Seconds since its agent last wrote anything.
-    pub(super) silent_s: Option<u64>,
-    /// How many seconds one attempt may take.
-    pub(super) limit_s: Option<u64>,
-    /// What the agent says of its progress.
-    pub(super) progress: Option<String>,
-}
 
 /// Everything on the screen.
 pub(super) struct Screen {
@@ -72,118 +29,7 @@ pub(super) fn look(desk: &Desk) -> Result<Screen, OperatorError> {
     let (dead_letters, failures) = latest_failures(desk, &names)?;
     let (inbox, inbox_oldest_s) = waiting(desk, None, Place::Inbox)?;
     let workers = names.into_iter().map(|name| view(desk, name)).collect::<Result<_, _>>()?;
-    Ok(Screen {
-        workers,
-        supervised: crate::os::lock::is_held(&desk.layout.supervisor_lock()).unwrap_or(false),
-        inbox,
-        inbox_oldest_s,
-        dead_letters,
-        failures,
-    })
-}
-
-fn view(desk: &Desk, name: WorkerName) -> Result<WorkerView, OperatorError> {
-    let (depths, oldest_s) = depths(desk, &name)?;
-    let remarks = Remarks::of(&desk.layout, &name);
-    let beat = Heartbeat::read(&desk.layout.heartbeat(&name));
-    let (state, unread) = match State::read(&desk.layout.state(&name)) {
-        Ok(state) => (state, None),
-        Err(error) => (Some(State::default()), Some(error.to_string())),
-    };
-    let held_by = held_by(desk, &name);
-    let signs = vital::look(&desk.layout, &name, &*desk.clock);
-    Ok(WorkerView {
-        held_by,
-        unread,
-        vital: vital::judge(&signs, vital::STALE),
-        beat: beat.as_ref().map(|beat| beat.status),
-        resume: resume(desk, &name),
-        beat_s: beat.as_ref().map(|beat| beat_age_s(desk, beat)),
-        pid: beat.map(|beat| beat.pid),
-        depths,
-        oldest_s,
-        running: running(desk, &name, (state.as_ref(), &remarks))?,
-        remarks,
-        state,
-        name,
-    })
-}
-
-/// How many tasks lie in each place of a worker, and for how many seconds the oldest of those that wait has.
-fn depths(desk: &Desk, name: &WorkerName) -> Result<(Vec<(Place, usize)>, Option<u64>), OperatorError> {
-    let mut depths = Vec::new();
-    let mut oldest_s = None;
-    for place in Place::OF_WORKER {
-        if Place::QUEUES.contains(&place) {
-            let (depth, age) = waiting(desk, Some(name), place)?;
-            depths.push((place, depth));
-            oldest_s = oldest_s.max(age);
-        } else {
-            depths.push((place, look::depth(&desk.layout, Some(name), place)?));
-        }
-    }
-    Ok((depths, oldest_s))
-}
-
-/// How many tasks wait in a queue, and for how many seconds the oldest has.
-fn waiting(
-    desk: &Desk,
-    worker: Option<&WorkerName>,
-    place: Place,
-) -> Result<(usize, Option<u64>), OperatorError> {
-    let entries = look::entries(&desk.layout, worker, place)?;
-    let oldest = entries.iter().map(|entry| entry.mtime).min();
-    Ok((entries.len(), oldest.map(|at| desk.age_s(at))))
-}
-
-fn resume(desk: &Desk, name: &WorkerName) -> Option<(Box<Record>, bool)> {
-    let path = desk.layout.resume(name);
-    let record = Record::read(&path)?;
-    Some((Box::new(record), crate::os::lock::is_held(&path).unwrap_or(true)))
-}
-
-/// The boot clock tells it exactly; a beat of another boot only has its time of day.
-fn beat_age_s(desk: &Desk, beat: &Heartbeat) -> u64 {
-    beat.age(desk.clock.ticks(), &boot_id()).map_or_else(|| desk.age_s(beat.timestamp), |age| age.as_secs())
-}
-
-/// Who holds the worker's lock. The lock is the fact; the role is what its mirror says, a watcher unless it
-/// says otherwise.
-fn held_by(desk: &Desk, name: &WorkerName) -> Option<Role> {
-    let said = || Holder::read(&desk.layout.watcher_lock(name)).map_or(Role::Watcher, |holder| holder.role);
-    look::is_alive(&desk.layout, name).then(said)
-}
-
-fn running(
-    desk: &Desk,
-    name: &WorkerName,
-    (state, remarks): (Option<&State>, &Remarks),
-) -> Result<Vec<Running>, OperatorError> {
-    let usual = state.and_then(|state| state.limits).map(|limits| limits.agent_timeout_s);
-    let mut found = Vec::new();
-    for entry in look::entries(&desk.layout, Some(name), Place::Active)? {
-        let Some(seen) = entry.read()? else { continue };
-        let last = seen.task.as_ref().ok().and_then(|task| task.record.attempts.last());
-        let since = last.map_or(seen.entry.mtime, |attempt| attempt.started_at);
-        let task = seen.task.as_ref().ok();
-        found.push(Running {
-            elapsed_s: desk.age_s(since),
-            silent_s: task.and_then(|task| silence(desk, task)),
-            limit_s: task.and_then(|task| task.spec.timeout_s).map(u64::from).or(usual),
-            progress: task.and_then(|task| remarks.progress(&task.record.run_id?)).map(str::to_owned),
-            seen,
-        });
-    }
-    found.sort_by_key(|running| std::cmp::Reverse(running.elapsed_s));
-    Ok(found)
-}
-
-/// For how many seconds the agent has written nothing: every line of its stream is a sign of life.
-pub(in super::super) fn silence(desk: &Desk, task: &TaskFile) -> Option<u64> {
-    let number = task.record.attempts.last()?.number;
-    let stream = desk.layout.run(&task.record.run_id?).stream(number);
-    let written = stream.metadata().ok()?.modified().ok()?;
-    Some(desk.age_s(Timestamp::try_from(written).ok()?))
+    Ok(Screen { workers, supervised: is_supervised(desk), inbox, inbox_oldest_s, dead_letters, failures })
 }
 
 /// How many dead letters there are, and the latest of them.

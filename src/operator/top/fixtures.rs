@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "what is made by hand is sound")]
 
 use super::super::report::Tone;
-use super::super::status::rows::{Told, WorkerRow};
 use super::super::stream_view::Shown;
+use super::super::worker::Condition;
+use super::rows::WorkerRow;
 use super::scene::{Detail, Scene, Task, Worker};
 use crate::task::{Place, TaskState};
 
@@ -54,7 +55,8 @@ pub(super) fn scene() -> Scene {
     (marie.cost_usd, marie.claims) = (12.5, 44);
     let mut anga = worker("anga");
     (anga.row.word, anga.row.tone) = ("degraded", Tone::Bad);
-    anga.row.told = vec![Told {
+    anga.row.told = vec![Condition {
+        word: "rate_limit",
         what: "takes no tasks: E006 rate_limit: five hours are used up".to_owned(),
         until: Some("2026-01-31T06:00:00Z".parse().unwrap()),
         remedy: Some("nothing: it goes on by itself".to_owned()),

@@ -17,9 +17,10 @@ use super::super::look::{self, Entry, Seen};
 use super::super::remarks;
 use super::super::report::{Report, Tone};
 use super::super::show;
-use super::super::status::rows::{self, Rows, RunningRow};
 use super::super::stream_view::Shown;
+use super::super::worker::Running;
 use super::ledger::Ledger;
+use super::rows::{self, Rows};
 use super::scene::{Detail, Scene, Task, Worker};
 use super::voice::Voices;
 
@@ -133,7 +134,7 @@ impl Gather {
         Ok(tasks)
     }
 
-    fn running(&mut self, rows: &[RunningRow]) -> Result<Vec<Task>, OperatorError> {
+    fn running(&mut self, rows: &[Running]) -> Result<Vec<Task>, OperatorError> {
         self.voices.follow(&self.desk.layout, rows)?;
         let mut tasks = Vec::new();
         for row in rows {

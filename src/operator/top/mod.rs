@@ -3,7 +3,7 @@
 //! | room | what happens there |
 //! |---|---|
 //! | `scene` | what there is to be seen, as a value |
-//! | `gather`, `voice`, `ledger` | from the tree to a scene, reading only what changed |
+//! | `gather`, `rows`, `voice`, `ledger` | from the tree to a scene, reading only what changed |
 //! | `model`, `order`, `wrap` | what is shown, and what follows from a key (pure) |
 //! | `keys` | which key means what (pure) |
 //! | `view` | a model on a screen of some size (pure) |
@@ -28,6 +28,8 @@ mod ledger;
 mod model;
 #[cfg(feature = "top")]
 mod order;
+#[cfg(feature = "top")]
+mod rows;
 #[cfg(feature = "top")]
 mod scene;
 #[cfg(feature = "top")]

@@ -4,8 +4,8 @@
 
 use crate::task::{Place, TaskState};
 
-use super::super::status::rows::WorkerRow;
 use super::super::stream_view::Shown;
+use super::rows::WorkerRow;
 
 /// Everything at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -12,9 +12,9 @@ use crate::layout::Layout;
 use crate::text::redact::Redactor;
 
 use super::super::error::OperatorError;
-use super::super::status::rows::RunningRow;
 use super::super::stream_view::{Shown, render};
 use super::super::tail::Tail;
+use super::super::worker::Running;
 
 /// How many lines of an agent are kept.
 const KEPT: usize = 400;
@@ -40,7 +40,7 @@ impl Voices {
     }
 
     /// Reads what is new of those that run, and forgets the others.
-    pub(super) fn follow(&mut self, layout: &Layout, rows: &[RunningRow]) -> Result<(), OperatorError> {
+    pub(super) fn follow(&mut self, layout: &Layout, rows: &[Running]) -> Result<(), OperatorError> {
         let mut before = std::mem::take(&mut self.voices);
         for row in rows {
             let Some(folder) = folder(layout, row) else { continue };
@@ -102,7 +102,7 @@ impl Voice {
     }
 }
 
-fn folder(layout: &Layout, row: &RunningRow) -> Option<PathBuf> {
+fn folder(layout: &Layout, row: &Running) -> Option<PathBuf> {
     let record = &row.seen.task.as_ref().ok()?.record;
     Some(layout.run(&record.run_id?).attempt(record.attempts.last()?.number))
 }

@@ -18,11 +18,11 @@ fn lines(model: &Model) -> Vec<Shown> {
     if model.scene.detail.of == model.subject() { model.scene.detail.lines.clone() } else { Vec::new() }
 }
 
-fn of_worker(told: &[super::super::super::status::rows::Told]) -> Vec<Shown> {
+fn of_worker(told: &[super::super::super::worker::Condition]) -> Vec<Shown> {
     if told.is_empty() {
         return vec![Shown { text: "all is well".to_owned(), tone: Tone::Good }];
     }
-    let of_one = |it: &super::super::super::status::rows::Told| {
+    let of_one = |it: &super::super::super::worker::Condition| {
         let tone = if it.is_yours { Tone::Bad } else { Tone::Warn };
         let until = it.until.map(|until| format!("until {until:.0}"));
         let remedy = it.remedy.as_ref().map(|remedy| format!("remedy: {remedy}"));

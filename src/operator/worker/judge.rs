@@ -8,24 +8,24 @@ use crate::telemetry::vital::Vital;
 
 use super::super::remarks::Word;
 use super::super::report::Tone;
-use super::survey::WorkerView;
+use super::WorkerView;
 
 /// For how many seconds a crash is told.
 const CRASH_IS_NEWS: f64 = 86_400.0;
 
 /// Something that a person should know about a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Condition {
+pub(in crate::operator) struct Condition {
     /// In a word, for programs.
-    pub(super) word: &'static str,
+    pub(in crate::operator) word: &'static str,
     /// In a sentence that begins with the worker's name.
-    pub(super) what: String,
+    pub(in crate::operator) what: String,
     /// When it passes, or is tried again.
-    pub(super) until: Option<Timestamp>,
+    pub(in crate::operator) until: Option<Timestamp>,
     /// What to do.
-    pub(super) remedy: Option<String>,
+    pub(in crate::operator) remedy: Option<String>,
     /// Whether it lasts until a person acts.
-    pub(super) is_yours: bool,
+    pub(in crate::operator) is_yours: bool,
 }
 
 impl Condition {
@@ -36,7 +36,7 @@ impl Condition {
 
 impl WorkerView {
     /// What it is doing, in a word: a file that says `running` while nobody holds the lock is a crash.
-    pub(super) fn word(&self) -> (&'static str, Tone) {
+    pub(in crate::operator) fn word(&self) -> (&'static str, Tone) {
         match (self.held_by, self.state.as_ref().map(|state| state.status)) {
             (None, None) => ("never started", Tone::Faint),
             _ if self.set_aside().is_some() => ("set aside", Tone::Bad),
@@ -59,20 +59,20 @@ impl WorkerView {
         }
     }
 
-    pub(super) const fn is_alive(&self) -> bool {
+    pub(in crate::operator) const fn is_alive(&self) -> bool {
         matches!(self.held_by, Some(Role::Watcher))
     }
 
     /// Since when nobody restarts it any more.
-    pub(super) fn set_aside(&self) -> Option<Timestamp> {
+    pub(in crate::operator) fn set_aside(&self) -> Option<Timestamp> {
         self.state.as_ref().filter(|_| !self.is_alive())?.set_aside
     }
 
     /// All that a person should know about it, the worst first.
-    pub(super) fn conditions(&self, supervised: bool) -> Vec<Condition> {
+    pub(in crate::operator) fn conditions(&self) -> Vec<Condition> {
         let all = [
             self.is_set_aside(),
-            self.is_dead(supervised),
+            self.is_dead(),
             self.shows_no_life(),
             self.is_unreadable(),
             self.holds(),
@@ -93,11 +93,11 @@ impl WorkerView {
         })
     }
 
-    fn is_dead(&self, supervised: bool) -> Option<Condition> {
+    fn is_dead(&self) -> Option<Condition> {
         if !self.has_died() || self.set_aside().is_some() {
             return None;
         }
-        if supervised {
+        if self.supervised {
             let what = "is dead: its supervisor recovers and restarts it".to_owned();
             return Some(Condition { is_yours: false, ..Condition::yours("dead", what) });
         }
@@ -125,10 +125,9 @@ impl WorkerView {
     fn holds(&self) -> Option<Condition> {
         let hold = self.state.as_ref()?.hold.as_ref().filter(|_| self.is_alive())?;
         let code = hold.error_code.map(|code| format!("{code} ")).unwrap_or_default();
-        let until = hold.until.map(|until| format!(" (tries again at {until:.0})")).unwrap_or_default();
         Some(Condition {
             word: hold.cause.as_str(),
-            what: format!("takes no tasks: {code}{}: {}{until}", hold.cause.as_str(), hold.reason),
+            what: format!("takes no tasks: {code}{}: {}", hold.cause.as_str(), hold.reason),
             until: hold.until,
             remedy: hold.remedy.clone(),
             is_yours: !hold.cause.passes_by_itself(),
@@ -168,13 +167,13 @@ impl WorkerView {
     }
 
     /// Whether it left without a word.
-    pub(super) fn has_died(&self) -> bool {
+    pub(in crate::operator) fn has_died(&self) -> bool {
         let said = self.state.as_ref().map(|state| state.status);
         self.held_by.is_none() && said.is_some_and(|status| status != WorkerStatus::Stopped)
     }
 
     /// Why its watcher last died, while that is news.
-    pub(super) fn crash(&self, now: f64) -> Option<(u64, String)> {
+    pub(in crate::operator) fn crash(&self, now: f64) -> Option<(u64, String)> {
         let state = self.state.as_ref()?;
         let age = state.last_crash.map(|at| now - at).filter(|age| (0.0..CRASH_IS_NEWS).contains(age))?;
         let (word, text) = (state.last_crash_reason.as_ref()?, state.last_crash_detail.as_deref());
@@ -182,7 +181,7 @@ impl WorkerView {
         Some((age as u64, format!("{word}: {}", text.unwrap_or_default())))
     }
 
-    pub(super) fn crashes(&self) -> u64 {
+    pub(in crate::operator) fn crashes(&self) -> u64 {
         self.state.as_ref().map_or(0, |state| state.recovery_count)
     }
 }
