@@ -84,12 +84,6 @@ pub enum OperatorError {
         /// What was asked for.
         verb: String,
     },
-    /// Nobody answered.
-    #[error("the worker did not answer on `{}`", .pipe.display())]
-    Unanswered {
-        /// Where it was asked.
-        pipe: PathBuf,
-    },
     /// It cannot be done as things are.
     #[error("{why}")]
     NotPossible {
@@ -106,14 +100,9 @@ pub enum OperatorError {
         /// The worker.
         worker: WorkerName,
     },
-    /// The worker could not be asked, or did not answer.
-    #[error("could not ask the watcher of {worker}")]
-    Ask {
-        /// The worker.
-        worker: WorkerName,
-        /// Why.
-        source: AskError,
-    },
+    /// A worker was asked, and did not answer.
+    #[error(transparent)]
+    Ask(#[from] AskError),
     /// It is not where it was.
     #[error("{what} moved on while it was looked at")]
     Moved {
@@ -126,7 +115,7 @@ pub enum OperatorError {
         /// Under whose lock.
         worker: WorkerName,
         /// Why.
-        source: WaitingError,
+        source: Box<WaitingError>,
     },
     /// A task could not be moved.
     #[error("could not move {what}")]
@@ -134,7 +123,7 @@ pub enum OperatorError {
         /// What.
         what: String,
         /// Why.
-        source: StepError,
+        source: Box<StepError>,
     },
     /// The settings.
     #[error(transparent)]
@@ -174,11 +163,10 @@ impl OperatorError {
             | Self::Taken { .. } => Exit::Data,
             Self::NotLaidOut { .. } | Self::NotBuiltIn { .. } | Self::NoTerminal => Exit::Unavailable,
             Self::Wish { .. } => Exit::Usage,
-            Self::Busy { .. } | Self::Unanswered { .. } => Exit::TryAgain,
+            Self::Ask(error) => exit_of_ask(error),
             Self::Inside { .. } => Exit::Denied,
             Self::NotPossible { exit, .. } => *exit,
-            Self::Held { .. } | Self::Moved { .. } => Exit::TryAgain,
-            Self::Ask { source, .. } => of_ask(source),
+            Self::Busy { .. } | Self::Held { .. } | Self::Moved { .. } => Exit::TryAgain,
             Self::Waiting { source, .. } => of_waiting(source),
             Self::Spool { source, .. } => Exit::of_io(&source.source),
             Self::Config(error) => error.exit(),
@@ -217,19 +205,15 @@ impl OperatorError {
                 "what an agent can do: `agentctl submit PROMPT` hands a task on, `agentctl status`, `agentctl progress TEXT`"
                     .to_owned(),
             ),
-            Self::Unanswered { .. } => Some(
-                "its watcher is away, or busy; it may have been done all the same: look before you ask again".to_owned(),
-            ),
             Self::NotPossible { hint, .. } => hint.clone(),
             Self::Held { worker } => Some(format!(
                 "its watcher starts, or somebody recovers it; try again, or look with `agentctl status {worker}`"
             )),
-            Self::Moved { .. } => Some("look again: `agentctl show`".to_owned()),
-            Self::Ask { source, .. } => Some(ask_hint(source).to_owned()),
-            Self::Waiting { source: WaitingError::Unfinished { .. }, worker } => {
+            Self::Ask(error) => Some(hint_of_ask(error).to_owned()),
+            Self::Waiting { source, worker } if matches!(**source, WaitingError::Unfinished { .. }) => {
                 Some(format!("`supervisor recover {worker}` brings it home, and so does its watcher's next start"))
             }
-            Self::Waiting { .. } => Some("look again: `agentctl show`".to_owned()),
+            Self::Moved { .. } | Self::Waiting { .. } => Some("look again: `agentctl show`".to_owned()),
             Self::Spool { source, .. } if source.source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("are you in the group that may work on this root?".to_owned())
             }
@@ -240,21 +224,21 @@ impl OperatorError {
     }
 }
 
-fn of_ask(error: &AskError) -> Exit {
+fn exit_of_ask(error: &AskError) -> Exit {
     match error {
-        AskError::Nobody { .. } | AskError::Unanswered { .. } => Exit::TryAgain,
+        AskError::Nobody { .. } | AskError::Unanswered { .. } | AskError::Died { .. } => Exit::TryAgain,
         AskError::NoPipe { .. } => Exit::Unavailable,
-        AskError::TooLong { .. } => Exit::Data,
+        AskError::TooLong { .. } => Exit::Usage,
         AskError::Io { source, .. } => Exit::of_io(source),
     }
 }
 
-const fn ask_hint(error: &AskError) -> &'static str {
+const fn hint_of_ask(error: &AskError) -> &'static str {
     match error {
         AskError::Nobody { .. } => {
             "it starts, stops, or somebody recovers it at this moment: nothing was done, so say it again in some seconds"
         }
-        AskError::Unanswered { .. } => {
+        AskError::Unanswered { .. } | AskError::Died { .. } => {
             "it may have been done all the same: look with `agentctl show` or `agentctl status` before you say it again"
         }
         AskError::NoPipe { .. } => {

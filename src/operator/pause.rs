@@ -213,12 +213,12 @@ fn one(
     if of_worker(desk, worker) {
         let reason = if let Wish::Pause(reason) = wish { reason.cloned() } else { None };
         let request = Request { by: Some(who(desk)), reason, ..Request::new(wish.op()) };
-        match ask(desk, worker, request) {
+        match ask(desk, worker, &request) {
             Ok(reply) if reply.ok => return Ok(Ok(reply.message)),
             Ok(reply) => return Ok(Err((said(&reply), reply.message, reply.hint))),
             // It ended since we looked.
             Err(AskError::Nobody { .. }) if !of_worker(desk, worker) => {}
-            Err(source) => return Err(OperatorError::Ask { worker: worker.clone(), source }),
+            Err(error) => return Err(OperatorError::Ask(error)),
         }
     }
     let wanted = match wish {

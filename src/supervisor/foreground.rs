@@ -104,6 +104,7 @@ impl Foreground {
             Event::Recovered => (format!("recovered{why}"), Weight::Warning),
             Event::Told => (format!("was told{why}"), Weight::Plain),
             Event::Interrupted => (format!("was interrupted{why}"), Weight::Plain),
+            Event::HandedOn => (format!("handed a task on{why}"), Weight::Plain),
             Event::Concluded => self.concluded(line, answer),
             Event::Turn
             | Event::Held
@@ -213,6 +214,7 @@ const fn remark_weight(event: Event) -> Option<Weight> {
         | Event::Turn
         | Event::Told
         | Event::Interrupted
+        | Event::HandedOn
         | Event::Requeued
         | Event::Retried
         | Event::Amended

@@ -7,6 +7,7 @@
 //!
 //! It deliberately does not know who listens.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
@@ -96,23 +97,33 @@ impl Herald {
 
     /// Whoever asked this, to be answered.
     pub(super) fn asker(&self, request: &Request) -> Asker {
+        self.asker_in(request, self.layout.pipes())
+    }
+
+    /// The same where the caller's pipe stands in `dir`.
+    pub(super) fn asker_in(&self, request: &Request, dir: PathBuf) -> Asker {
         let (id, reply_to) = (request.id.clone(), request.reply_to.clone());
-        Asker { herald: self.clone(), op: Some(request.op), id, reply_to, is_answered: false }
+        Asker { herald: self.clone(), op: Some(request.op), id, reply_to, dir, is_answered: false }
     }
 
     /// Answers a line that was not understood.
     pub(super) fn refuse(&self, refusal: &Refusal) {
+        self.refuse_in(refusal, self.layout.pipes());
+    }
+
+    /// The same where the caller's pipe stands in `dir`.
+    pub(super) fn refuse_in(&self, refusal: &Refusal, dir: PathBuf) {
         let (id, reply_to) = (refusal.id.clone(), refusal.reply_to.clone());
-        let asker = Asker { herald: self.clone(), op: refusal.op, id, reply_to, is_answered: false };
+        let asker = Asker { herald: self.clone(), op: refusal.op, id, reply_to, dir, is_answered: false };
         asker.answer(Reply::not_understood(refusal));
     }
 
     /// Says that a line was passed over: nobody knows whose it was.
     pub(super) fn pass_over(&self, unfit: Unfit) {
-        self.reply(&Reply::refused(64, unfit.to_string()), None);
+        self.reply(&Reply::refused(64, unfit.to_string()), (&self.layout.pipes(), None));
     }
 
-    fn reply(&self, reply: &Reply, reply_to: Option<&str>) {
+    fn reply(&self, reply: &Reply, (dir, reply_to): (&Path, Option<&str>)) {
         self.metrics.pipe_command();
         let data = serde_json::to_value(reply).unwrap_or_default();
         let event = || Event::new(Kind::Reply, None, self.clock.wall(), data);
@@ -121,7 +132,7 @@ impl Herald {
             return;
         };
         let line = self.outlet().tell_all(event());
-        if let Err(error) = outlet::answer(self.layout.root(), &self.layout.pipes(), name, &line) {
+        if let Err(error) = outlet::answer(self.layout.root(), dir, name, &line) {
             tracing::debug!(reply_to = %crate::task::text::shown(name, 100), error = %error, "could not answer the caller; the command was carried out");
         }
     }
@@ -138,6 +149,8 @@ pub(super) struct Asker {
     op: Option<Op>,
     id: Option<String>,
     reply_to: Option<String>,
+    /// Where that pipe stands.
+    dir: PathBuf,
     is_answered: bool,
 }
 
@@ -150,7 +163,8 @@ impl Asker {
     fn send(&mut self, reply: Reply) {
         self.is_answered = true;
         let op = self.op.map(|op| op.as_str().to_owned());
-        self.herald.reply(&Reply { op, id: self.id.take(), ..reply }, self.reply_to.as_deref());
+        let to = (self.dir.as_path(), self.reply_to.as_deref());
+        self.herald.reply(&Reply { op, id: self.id.take(), ..reply }, to);
     }
 }
 
@@ -173,7 +187,7 @@ fn kind_of(event: Noted) -> Option<Kind> {
         Noted::Requeued => Some(Kind::Requeued),
         Noted::Concluded => Some(Kind::Concluded),
         // Each answer of an agent is told as it comes, also of a run to which nothing was said.
-        Noted::Turn | Noted::Told | Noted::Interrupted => None,
+        Noted::Turn | Noted::Told | Noted::Interrupted | Noted::HandedOn => None,
         // The status says so.
         Noted::Held | Noted::Released | Noted::WorkerStatus => None,
         Noted::Retried

@@ -141,6 +141,7 @@ fn work(starting: Starting, living: Vec<FileName>, log: LogHandle) -> Exit {
     let Starting { ctx, runtime, signals, sending, face, mirrors, .. } = starting;
     ctx.board.turned(ctx.clock.ticks());
     let folder = ctx.layout().worker(&ctx.config.worker);
+    super::attend::sweep_pipes(ctx.layout(), &ctx.config.worker);
     let watchdog = watchdog::start(Arc::clone(&ctx.board), Arc::clone(&ctx.clock), folder);
     let keeping = keeping::start(&ctx)
         .inspect_err(|error| tracing::error!(error = %error, "no thread for retention: nothing is pruned"));

@@ -91,6 +91,8 @@ struct Agent {
     process: usize,
     prompt: String,
     queued: Vec<Said>,
+    /// Whether the input has ended.
+    is_told_all: bool,
     /// The messages of this turn whose end is to be told.
     taken: Vec<String>,
 }
@@ -101,8 +103,14 @@ impl Agent {
             |flag: &str| args.iter().position(|arg| arg == flag).and_then(|at| args.get(at + 1)).cloned();
         let resumed = value("--resume").or_else(|| value("-r"));
         let session = resumed.clone().or_else(|| value("--session-id")).unwrap_or_else(fresh);
-        let mut voice =
-            Voice { session: session.clone(), cost_usd: 0.0, usd_a_turn: 0.01, results: 0, is_error: false };
+        let mut voice = Voice {
+            session: session.clone(),
+            is_mute: false,
+            cost_usd: 0.0,
+            usd_a_turn: 0.01,
+            results: 0,
+            is_error: false,
+        };
         let transcript = match (&resumed, Transcript::find(&session)) {
             (Some(_), Some(found)) => found,
             (Some(_), None) => {
@@ -146,6 +154,7 @@ impl Agent {
             prompt,
             queued: Vec::new(),
             taken: Vec::new(),
+            is_told_all: false,
         }
     }
 
@@ -254,6 +263,8 @@ impl Agent {
             "cost" => self.voice.usd_a_turn = step.or("usd", "0.01").parse().expect("a price"),
             "listen" => return self.hear(),
             "steer" => return self.steered(),
+            "mute" => self.voice.is_mute = true,
+            "drain" => return self.wait(Ear::Deaf, |agent| agent.is_told_all),
             "run" => self.run_command(step.or("text", "true")),
             "gate" => return self.wait(Ear::Open, |_| Path::new(step.or("gate", "/")).exists()),
             "hang" => return self.wait(if step.has("stubborn") { Ear::Deaf } else { Ear::Open }, |_| false),
@@ -356,6 +367,7 @@ impl Agent {
                 Ok(Input::Interrupt(_) | Input::Garbage) => {}
                 Err(RecvTimeoutError::Timeout) => left = left.saturating_sub(LOOK),
                 Err(RecvTimeoutError::Disconnected) => {
+                    self.is_told_all = true;
                     // The input has ended; as with the real one, the turn goes on.
                     std::thread::sleep(LOOK);
                     left = left.saturating_sub(LOOK);

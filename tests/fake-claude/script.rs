@@ -35,6 +35,7 @@
 //! | `grandchild [setsid] [double] [noterm] [stdout [flood]] [noenv]` | leaves a process behind that sleeps, or prints without end; its pid is logged |
 //! | `listen` | waits for the next message and says `heard: <it>` |
 //! | `steer` | waits for a message and goes on with it in the same turn: says `steered: <it>` |
+//! | `mute`, `drain` | says nothing of what becomes of messages; waits until the input ends |
 //! | `run text=C` | a tool that runs the shell command C; its output and status are logged |
 //! | `refuse [code=C] [text=T]` | as the first step: ends before it prints anything, like a bad flag |
 

@@ -14,6 +14,8 @@ pub(crate) struct Voice {
     pub(crate) usd_a_turn: f64,
     /// The turns that ended in this process.
     pub(crate) results: u32,
+    /// Whether nothing is said of what becomes of a message.
+    pub(crate) is_mute: bool,
     /// Whether the last of them ended badly.
     pub(crate) is_error: bool,
 }
@@ -50,6 +52,9 @@ impl Voice {
 
     /// What became of a message that carried an identifier.
     pub(crate) fn lifecycle(&self, uuid: &str, state: &str) {
+        if self.is_mute {
+            return;
+        }
         print(&json!({
             "type": "command_lifecycle", "command_uuid": uuid, "state": state, "session_id": self.session,
         }));

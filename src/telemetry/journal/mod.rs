@@ -49,6 +49,8 @@ pub enum Event {
     Told,
     /// Somebody ended what the agent was doing.
     Interrupted,
+    /// The agent hands a task on to a colleague.
+    HandedOn,
     /// The task went back to the queue.
     Requeued,
     /// The task ended.
@@ -191,6 +193,7 @@ impl Line {
             | Event::Turn
             | Event::Told
             | Event::Interrupted
+            | Event::HandedOn
             | Event::Recovered
             | Event::Held
             | Event::Released

@@ -7,6 +7,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
 use super::Run;
+use super::ears::Ears;
 use super::listen::Live;
 use super::prepare::{Prepared, deferred};
 use crate::agent::SessionStart;
@@ -41,7 +42,12 @@ impl Run {
             number,
             first: &prepared.first,
         };
-        let agent = child::launch(&self.ctx.reaper, &launch).map_err(|error| self.not_started(&error))?;
+        let mut ears = Ears::of(self);
+        ears.open_own(self.ctx.clock.ticks());
+        let agent = child::launch(&self.ctx.reaper, &launch).map_err(|error| {
+            ears.close();
+            self.not_started(&error)
+        })?;
         let mut live = Live {
             process: Some(agent.child.id.clone()),
             exit: Box::pin(async move { agent.child.exit.await.ok() }),
@@ -50,6 +56,8 @@ impl Run {
             stdin: sender(agent.stdin),
             outbox: prepared.first[agent.sent..].to_vec(),
             course: Course::new(self.limits(), self.ctx.clock.ticks()),
+            ears,
+            is_replay: false,
         };
         self.record_start(&agent.child.id, &prepared.cwd.path);
         let event = match prepared.begins {
@@ -77,6 +85,8 @@ impl Run {
             stdin: None,
             outbox: Vec::new(),
             course,
+            ears: Ears::of(self),
+            is_replay: true,
         };
         self.ctx.metrics.adopted();
         self.ctx.note_owed(&self.lease);

@@ -6,19 +6,24 @@ use std::time::Duration;
 
 use tokio::net::unix::pipe;
 
+use super::ears::Ears;
 use super::{Order, Run};
 use crate::agent::course::{Course, Order as Act};
 use crate::agent::disposition::Holding;
 use crate::agent::message;
-use crate::agent::stream::StreamEvent;
+use crate::agent::stream::{Assistant, StreamEvent};
 use crate::agent::tail::Tail;
 use crate::agent::verdict::{EndedBy, Exit};
 use crate::os::process::{ProcessId, signal};
+use crate::pipe::event::Kind;
+use crate::spool::Lease;
 use crate::task::TaskState;
 use crate::watcher::core::Event;
 use crate::watcher::ctx::WORKING;
 use crate::watcher::effects::Told;
+use crate::watcher::herald::Herald;
 use rustix::process::Signal;
+use serde_json::json;
 
 /// How often a stream is looked at without a hint.
 const LOOK: Duration = Duration::from_secs(2);
@@ -32,6 +37,9 @@ pub(super) struct Live {
     pub(super) stdin: Option<pipe::Sender>,
     pub(super) outbox: Vec<u8>,
     pub(super) course: Course,
+    pub(super) ears: Ears,
+    /// What was said before it was taken up is read, and was told already.
+    pub(super) is_replay: bool,
 }
 
 impl Live {
@@ -64,6 +72,7 @@ impl Run {
                 Woken::Writable => flush(live),
                 Woken::Time => {}
             }
+            self.heed(live).await;
             self.guard().await;
             if self.lost {
                 let acts = live.course.kill(EndedBy::Stop, self.ctx.clock.ticks());
@@ -85,6 +94,7 @@ impl Run {
             let acts = live.course.tick(heard_until);
             self.act(acts, live);
         };
+        live.ears.close();
         self.hear_the_rest(live).await?;
         live.stdin = None;
         Some((exit, live.course.ended_by()))
@@ -147,12 +157,13 @@ impl Run {
             exit = &mut live.exit => Woken::Ended(exit),
             order = self.orders.recv() => Woken::Told(order),
             () = writable => Woken::Writable,
+            () = live.ears.readable() => Woken::Time,
             () = tokio::time::sleep(wait) => Woken::Time,
         }
     }
 
     fn next_look(&self, live: &Live) -> Duration {
-        live.course.next_moment().since(self.ctx.clock.ticks()).min(LOOK)
+        live.course.next_moment().min(live.ears.due()).since(self.ctx.clock.ticks()).min(LOOK)
     }
 
     /// Reads what is new; whether there is more.
@@ -161,6 +172,7 @@ impl Run {
         let mut acts = Vec::new();
         let (mut began, mut turns) = (false, Vec::new());
         let course = &mut live.course;
+        let (herald, lease, is_replay) = (&self.ctx.herald, &self.lease, live.is_replay);
         let looked = live.tail.look(|event| match event {
             StreamEvent::Init(_) => {
                 began = true;
@@ -171,6 +183,7 @@ impl Run {
                 acts.extend(course.answered(now));
             }
             StreamEvent::TakenUp(message) => course.took_up(*message),
+            StreamEvent::Assistant(said) if !is_replay => tell_said(herald, lease, said),
             StreamEvent::Assistant(_)
             | StreamEvent::ToolResults(_)
             | StreamEvent::Retry(_)
@@ -199,6 +212,7 @@ impl Run {
             acts.extend(live.course.end(EndedBy::HopelessWait, now));
         }
         self.act(acts, live);
+        live.is_replay &= looked.as_ref().is_ok_and(|it| it.more);
         looked.map(|looked| looked.more)
     }
 
@@ -234,7 +248,7 @@ impl Run {
         self.act(acts, live);
     }
 
-    fn act(&self, acts: Vec<Act>, live: &mut Live) {
+    pub(super) fn act(&self, acts: Vec<Act>, live: &mut Live) {
         for act in acts {
             if matches!(act, Act::Interrupt | Act::Terminate | Act::Kill) {
                 live.tail.evidence.ask_to_end();
@@ -265,6 +279,19 @@ impl Run {
         if let Err(error) = signal(process, number) {
             tracing::debug!(task = %self.lease.name, pid = process.pid, error = %error, "the agent is gone already");
         }
+    }
+}
+
+/// Tells whoever listens to the worker what the agent says and does; what its subagents say is theirs.
+fn tell_said(herald: &Herald, lease: &Lease, said: &Assistant) {
+    if said.is_subagent || said.error.is_some() {
+        return;
+    }
+    if !said.text.is_empty() {
+        herald.tell_of(Kind::Turn, lease, || json!({"text": said.text}));
+    }
+    for tool in &said.tools {
+        herald.tell_of(Kind::Tool, lease, || json!({"tool": tool.name, "input": tool.brief}));
     }
 }
 

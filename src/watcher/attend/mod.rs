@@ -3,11 +3,14 @@
 //! prepare → launch → listen → sweep → judge → settle. Others send it [`Order`]s and hear one
 //! [`crate::watcher::core::Event::RunEnded`].
 
+mod ears;
 mod guard;
+mod hand_on;
 mod launch;
 mod listen;
 mod order;
 mod prepare;
+mod said;
 mod settle;
 mod steer;
 mod sweep;
@@ -27,6 +30,7 @@ use crate::clock::Ticks;
 use crate::os::process::ProcessId;
 use crate::spool::Lease;
 
+pub(super) use ears::sweep as sweep_pipes;
 pub(super) use order::{Answer, Order};
 
 /// How a run begins here.
@@ -52,6 +56,8 @@ pub(super) struct Run {
     adopted: bool,
     /// Something was said to its agent.
     steered: bool,
+    /// How many tasks its agent has handed on, once that was counted.
+    handed: Option<u32>,
     /// Who waits for its end, and for which.
     closing: Vec<(steer::Closing, Answer)>,
     /// Another worker has it now.
@@ -84,6 +90,7 @@ impl Run {
             answered: false,
             adopted: false,
             steered: false,
+            handed: None,
             closing: Vec::new(),
             lost: false,
             began,
@@ -164,7 +171,11 @@ impl Run {
         self.report(&over, agent.as_ref());
         let judgement = &over.judgement;
         self.answered = judgement.tokens.output > 0 || matches!(judgement.verdict, Verdict::Done { .. });
-        Some(self.dispose(&over.judgement, took))
+        let disposition = self.dispose(&over.judgement, took);
+        if ended_by == Some(EndedBy::Hold) && matches!(disposition, Disposition::Requeue { .. }) {
+            self.hold();
+        }
+        Some(disposition)
     }
 
     fn judge(

@@ -16,9 +16,9 @@ use crate::agent::message;
 use crate::agent::stream::{BRIEF, ResultLine};
 use crate::agent::verdict::{EndedBy, Judgement, Verdict};
 use crate::pipe::reply::Reply;
-use crate::task::TaskState;
 use crate::task::outcome::head;
 use crate::task::text::shown;
+use crate::task::{Held, TaskState};
 use crate::telemetry::journal::Event as Noted;
 
 /// How much may wait to be said to an agent that does not read, in bytes.
@@ -132,6 +132,13 @@ impl Run {
     /// The beginning of a text, on one line and without secrets.
     pub(super) fn brief(&self, text: &str) -> String {
         shown(head(&self.ctx.redactor.redact(text), BRIEF), BRIEF)
+    }
+
+    /// Its task waits until it is released.
+    pub(super) fn hold(&mut self) {
+        let reason = "its agent was interrupted".to_owned();
+        let since = Some(self.ctx.clock.wall());
+        self.lease.task.hold(Held { since, by: None, reason: Some(reason) });
     }
 
     /// The verdict with the reason of whoever cancelled.
