@@ -6,7 +6,7 @@ if [ "$1" = --version ]; then echo '2.1.330 (Claude Code)'; exit; fi
 line() { printf '%s\n' "$1"; }
 say() { line "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"$1\"}]}}"; }
 tool() { line "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"$1\",\"input\":{\"command\":\"$2\"}}]}}"; }
-tool_done() { line '{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"t","content":"ok"}]}}'; }
+tool_done() { line "{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"t\",\"content\":\"$1\"}]}}"; }
 result() { line "{\"type\":\"result\",\"session_id\":\"$session\",$1}"; }
 good() { result "\"subtype\":\"success\",\"is_error\":false,\"result\":\"$1\",\"num_turns\":4,\"total_cost_usd\":$2"; }
 
@@ -21,10 +21,10 @@ case $prompt in
   *'three ledgers'*)
     say 'I have read the three ledgers. The March total is off by 1,204.50, so I look for the entry.'
     tool Bash 'grep -n 1204.50 ledgers/*.csv'
-    tool_done
+    tool_done 'ledgers/march.csv:118: 7718 1204.50'
     say 'It is invoice 7718, booked twice: once by hand on the 3rd, once by the import on the 4th.'
     tool Edit ledgers/march.csv
-    tool_done
+    tool_done 'one line was removed'
     say 'The totals agree now. I write the summary.' ;;
   *'Match the invoices'*)
     say '14 of 40 invoices are matched, two of them only by their amount.'
