@@ -9,7 +9,7 @@ use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
 use crate::operator::{
     Desk, OperatorError, attach, cancel, doctor, edit, fsck, hold, inside, list, logs, pause, prune, retry,
-    show, status, submit, tell, wait, watch, why,
+    show, status, submit, tell, top, wait, watch, why,
 };
 use crate::os::inherited;
 
@@ -43,6 +43,8 @@ pub enum Verb {
     Submit(Box<submit::SubmitArgs>),
     /// One screen that tells everything
     Status(status::StatusArgs),
+    /// The same as it changes, and the keys to change it
+    Top(top::TopArgs),
     /// The tasks of all workers
     List(list::ListArgs),
     /// Everything about one task
@@ -122,6 +124,7 @@ fn outside(desk: &Desk, verb: &Verb, program: &OsStr) -> Result<Exit, OperatorEr
     match verb {
         Verb::Submit(args) => submit::run(desk, args),
         Verb::Status(args) => status::run(desk, args),
+        Verb::Top(args) => top::run(desk, *args),
         Verb::List(args) => list::run(desk, args),
         Verb::Show(args) => show::run(desk, args),
         Verb::Why(args) => why::run(desk, args),

@@ -67,6 +67,17 @@ pub enum OperatorError {
         /// What is locked.
         path: PathBuf,
     },
+    /// This program was built without it.
+    #[error("this agentctl was built without `{verb}`")]
+    NotBuiltIn {
+        /// What was asked for.
+        verb: &'static str,
+        /// The cargo feature that has it.
+        feature: &'static str,
+    },
+    /// It is for a person at a terminal.
+    #[error("there is no terminal to draw on")]
+    NoTerminal,
     /// Not inside of an agent.
     #[error("inside of an agent `agentctl {verb}` is not allowed")]
     Inside {
@@ -150,7 +161,7 @@ impl OperatorError {
             | Self::UnknownWorker { .. }
             | Self::NotATask { .. }
             | Self::Taken { .. } => Exit::Data,
-            Self::NotLaidOut { .. } => Exit::Unavailable,
+            Self::NotLaidOut { .. } | Self::NotBuiltIn { .. } | Self::NoTerminal => Exit::Unavailable,
             Self::Wish { .. } => Exit::Usage,
             Self::Ask(error) => exit_of_ask(error),
             Self::Inside { .. } => Exit::Denied,
@@ -183,6 +194,13 @@ impl OperatorError {
                 Some("are you in the group that may work on this root?".to_owned())
             }
             Self::Busy { .. } => Some("a worker's own round, most likely; it is over in minutes".to_owned()),
+            Self::NotBuiltIn { feature, .. } => Some(format!(
+                "`cargo build --release --features {feature}` builds it in; `agentctl status` shows the same, once"
+            )),
+            Self::NoTerminal => Some(
+                "it needs standard input and output at a terminal, and TERM; `agentctl status` goes through a pipe"
+                    .to_owned(),
+            ),
             Self::Inside { .. } => Some(
                 "what an agent can do: `agentctl submit PROMPT` hands a task on, `agentctl status`, `agentctl progress TEXT`"
                     .to_owned(),

@@ -37,6 +37,7 @@ pub mod submit;
 mod tail;
 pub mod tell;
 mod telling;
+pub mod top;
 mod user_view;
 mod vigil;
 pub mod wait;

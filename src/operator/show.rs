@@ -51,19 +51,20 @@ pub fn run(desk: &Desk, args: &ShowArgs) -> Result<Exit, OperatorError> {
     if args.history {
         return history(desk, &seen);
     }
-    desk.report.data(&heading(desk, &seen));
-    match &seen.task {
-        Ok(task) => {
-            desk.report.data(&spec(desk, task, remarks::held(&seen)));
-            desk.report.data(&attempts(desk, task));
-            desk.report.data(&result(desk, task));
-            desk.report.data(&paths(desk, task));
-        }
-        Err(error) => {
-            desk.report.data(&format!("cannot be read: {}", printable(&error.to_string())));
-        }
-    }
+    desk.report.data(&whole(desk, &seen));
     Ok(Exit::Done)
+}
+
+/// All of it, for a person.
+pub(super) fn whole(desk: &Desk, seen: &Seen) -> String {
+    let rest = match &seen.task {
+        Ok(task) => {
+            let spec = spec(desk, task, remarks::held(seen));
+            [spec, attempts(desk, task), result(desk, task), paths(desk, task)].concat()
+        }
+        Err(error) => format!("cannot be read: {}\n", printable(&error.to_string())),
+    };
+    heading(desk, seen) + &rest
 }
 
 /// The run's history in words.

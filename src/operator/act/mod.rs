@@ -89,6 +89,20 @@ pub(super) fn run(desk: &Desk, deed: &Deed, seen: &[Seen], manner: Manner) -> Re
     Ok(tell(desk, &done, manner))
 }
 
+/// Does `deed` to one task, asking nothing: for whoever has asked already. What was done, or why it was not.
+#[cfg(feature = "top")]
+pub(super) fn one(desk: &Desk, deed: &Deed, seen: &Seen) -> Result<String, String> {
+    let done = plan(desk, deed, seen).and_then(|act| perform(desk, &mut Ground::new(desk), &act));
+    let done = done.unwrap_or_else(|error| refused(seen.full_name(), &error));
+    if done.exit == Exit::Done { Ok(done.message) } else { Err(hinted(&done.message, done.hint.as_deref())) }
+}
+
+/// What was said and what to do, on one line.
+#[cfg(feature = "top")]
+pub(super) fn hinted(message: &str, hint: Option<&str>) -> String {
+    hint.map_or_else(|| message.to_owned(), |hint| format!("{message} ({hint})"))
+}
+
 /// What is to be done to one task.
 pub(super) fn plan(desk: &Desk, deed: &Deed, seen: &Seen) -> Result<Act, OperatorError> {
     plan::decide(deed, &Target::of(seen), way(desk, seen)?)
