@@ -44,15 +44,15 @@ pub struct Outlet {
     open: Option<(Arc<Sender>, Inode)>,
     opened: Option<Opened>,
     /// How many went lost since the last one that was read.
-    lost: u64,
+    unannounced: u64,
     /// How many went lost since the start.
-    all_lost: u64,
+    lost: u64,
 }
 
 impl Outlet {
     /// At a place; nothing is opened before the first [`Self::look`].
     pub const fn new(place: Place, teller: Teller) -> Self {
-        Self { place, teller, open: None, opened: None, lost: 0, all_lost: 0 }
+        Self { place, teller, open: None, opened: None, unannounced: 0, lost: 0 }
     }
 
     /// Sees that the pipe stands there, and whether somebody reads; to be asked every second.
@@ -94,7 +94,7 @@ impl Outlet {
 
     /// How many events nobody read, since the start.
     pub const fn lost(&self) -> u64 {
-        self.all_lost
+        self.lost
     }
 
     /// Tells; `event` is made only if somebody listens. The line, if it was made.
@@ -128,25 +128,26 @@ impl Outlet {
 
     /// Says how many went lost before this one. If it cannot be said, the next one is lost too, and it is said later.
     fn announce(&mut self, time: Timestamp) {
-        if self.lost == 0 {
+        if self.unannounced == 0 {
             return;
         }
-        let line = self.teller.line(Event::new(Kind::Dropped, None, time, json!({ "count": self.lost })));
+        let line =
+            self.teller.line(Event::new(Kind::Dropped, None, time, json!({ "count": self.unannounced })));
         if self.write(&line) {
-            self.lost = 0;
+            self.unannounced = 0;
         }
     }
 
     fn put(&mut self, line: &str) {
         // One that comes through where its announcement did not would hide what went lost before it.
-        if self.lost > 0 || !self.write(line) {
+        if self.unannounced > 0 || !self.write(line) {
             self.lose();
         }
     }
 
     const fn lose(&mut self) {
+        self.unannounced += 1;
         self.lost += 1;
-        self.all_lost += 1;
     }
 
     fn write(&mut self, line: &str) -> bool {

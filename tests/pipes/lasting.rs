@@ -65,6 +65,8 @@ fn a_stop_is_like_a_sigterm() {
 #[test]
 fn a_worker_that_was_drained_under_a_supervisor_stays_stopped() {
     let world = World::new();
+    // It starts the one beside it.
+    world.program("watcher");
     let mut command = world.command("supervisor");
     command
         .args(["up", "--workers", "marie=none", "--metrics-addr", "none", "--agent", "echo", "--log-dir"])

@@ -52,10 +52,10 @@ pub(super) struct Run {
     tell: mpsc::UnboundedSender<Told>,
     hurry: bool,
     answered: bool,
-    /// Its watcher had died, and its agent cannot hear.
-    adopted: bool,
-    /// Something was said to its agent.
-    steered: bool,
+    /// How it began here: an agent that was adopted cannot hear.
+    begin: Begin,
+    /// How often something was said to its agent.
+    said: u32,
     /// How many tasks its agent has handed on, once that was counted.
     handed: Option<u32>,
     /// Who waits for its end, and for which.
@@ -88,8 +88,8 @@ impl Run {
             tell,
             hurry: false,
             answered: false,
-            adopted: false,
-            steered: false,
+            begin: Begin::Start,
+            said: 0,
             handed: None,
             closing: Vec::new(),
             lost: false,
@@ -99,6 +99,7 @@ impl Run {
 
     /// Follows the run to its end.
     pub(super) async fn follow(mut self, begin: Begin) {
+        self.begin = begin;
         let disposition = match begin {
             Begin::Start => self.start().await,
             Begin::Adopt => self.adopt().await,
@@ -111,7 +112,6 @@ impl Run {
             Some(disposition) if !self.lost => self.settle(disposition).await,
             Some(_) | None => None,
         };
-        self.answer_closing();
         let after = match hold {
             Some(holding) => After::Hold(holding),
             None if self.answered => After::Answered,
@@ -121,6 +121,8 @@ impl Run {
         self.ctx.board.show().running.remove(&file);
         // The loop has left only if the whole program ends.
         self.tell.send(Told::Core(Event::RunEnded(Ended { file, after }))).ok();
+        // After that: whoever hears that the task waits may have another word for it at once.
+        self.answer_closing();
     }
 
     /// Starts the agent and follows it; what becomes of its task.
@@ -138,7 +140,6 @@ impl Run {
 
     /// Takes up a run whose agent lives.
     async fn adopt(&mut self) -> Option<Disposition> {
-        self.adopted = true;
         match self.take_up() {
             Ok(live) => self.through(live).await,
             Err(error) => {
