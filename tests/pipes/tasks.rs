@@ -6,6 +6,11 @@ use super::{Listener, done, gated, open_gate, refused, say};
 use crate::sight::{agent, journal, state};
 use crate::world::World;
 
+/// Waits until the worker knows that nothing runs any more: a task is filed before its run is over.
+fn at_rest(world: &World) {
+    state(world, "marie", |it| it["queues"]["active"] == 0 && it["queues"]["completed"] != 0);
+}
+
 #[test]
 fn a_task_that_is_submitted_by_pipe_is_a_file_like_any_other() {
     let world = World::new();
@@ -51,6 +56,7 @@ fn a_waiting_task_is_held_released_cancelled_and_retried() {
     let again = world.filed("marie/completed", "t");
     assert_ne!(again["run_id"], task["run_id"], "a new life");
     assert_eq!(world.homes("t"), ["marie/completed"]);
+    at_rest(&world);
     refused(&world, json!({"op": "retry", "task": "t"}), 69);
     let words: Vec<_> = journal(&world, "marie")
         .into_iter()
@@ -108,6 +114,7 @@ fn who_names_no_task_of_this_worker_is_told_so() {
     refused(&world, json!({"op": "tell", "task": "t", "text": "hello"}), 69);
     done(&world, json!({"op": "resume"}));
     world.filed("marie/completed", "t");
+    at_rest(&world);
     let why = refused(&world, json!({"op": "cancel", "task": "t"}), 69);
     assert!(why.contains("completed"), "{why}");
 }
