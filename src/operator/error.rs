@@ -104,7 +104,7 @@ pub enum OperatorError {
         /// Under whose lock.
         worker: WorkerName,
         /// Why.
-        source: WaitingError,
+        source: Box<WaitingError>,
     },
     /// A task could not be moved.
     #[error("could not move {what}")]
@@ -112,7 +112,7 @@ pub enum OperatorError {
         /// What.
         what: String,
         /// Why.
-        source: StepError,
+        source: Box<StepError>,
     },
     /// The settings.
     #[error(transparent)]
@@ -152,11 +152,10 @@ impl OperatorError {
             | Self::Taken { .. } => Exit::Data,
             Self::NotLaidOut { .. } => Exit::Unavailable,
             Self::Wish { .. } => Exit::Usage,
-            Self::Busy { .. } => Exit::TryAgain,
             Self::Ask(error) => exit_of_ask(error),
             Self::Inside { .. } => Exit::Denied,
             Self::NotPossible { exit, .. } => *exit,
-            Self::Held { .. } | Self::Moved { .. } => Exit::TryAgain,
+            Self::Busy { .. } | Self::Held { .. } | Self::Moved { .. } => Exit::TryAgain,
             Self::Waiting { source, .. } => of_waiting(source),
             Self::Spool { source, .. } => Exit::of_io(&source.source),
             Self::Config(error) => error.exit(),
@@ -192,12 +191,11 @@ impl OperatorError {
             Self::Held { worker } => Some(format!(
                 "its watcher starts, or somebody recovers it; try again, or look with `agentctl status {worker}`"
             )),
-            Self::Moved { .. } => Some("look again: `agentctl show`".to_owned()),
             Self::Ask(error) => Some(hint_of_ask(error).to_owned()),
-            Self::Waiting { source: WaitingError::Unfinished { .. }, worker } => {
+            Self::Waiting { source, worker } if matches!(**source, WaitingError::Unfinished { .. }) => {
                 Some(format!("`supervisor recover {worker}` brings it home, and so does its watcher's next start"))
             }
-            Self::Waiting { .. } => Some("look again: `agentctl show`".to_owned()),
+            Self::Moved { .. } | Self::Waiting { .. } => Some("look again: `agentctl show`".to_owned()),
             Self::Spool { source, .. } if source.source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("are you in the group that may work on this root?".to_owned())
             }

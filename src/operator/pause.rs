@@ -192,7 +192,7 @@ fn one(
     if of_worker(desk, worker) {
         let reason = if let Wish::Pause(reason) = wish { reason.cloned() } else { None };
         let request = Request { by: Some(who(desk)), reason, ..Request::new(wish.op()) };
-        match ask(desk, worker, request) {
+        match ask(desk, worker, &request) {
             Ok(reply) if reply.ok => return Ok(Ok(reply.message)),
             Ok(reply) => return Ok(Err((said(&reply), reply.message, reply.hint))),
             // It ended since we looked.

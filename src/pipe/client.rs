@@ -118,7 +118,7 @@ fn exchange(
     }
     let dir = pipe.parent().unwrap_or(root).to_owned();
     let folder = Folder::open(root, &dir).map_err(AskError::io("open the folder", &dir))?;
-    let answers = Answers::make(&folder, &dir, name)?;
+    let answers = Answers::make(&folder, &dir, &name)?;
     write(&folder, &pipe, &line)?;
     match answers.wait(&mark, patience, lives).map_err(AskError::io("read", &answers.path()))? {
         Heard::Answer(reply) => Ok(*reply),
@@ -130,17 +130,23 @@ fn exchange(
 fn write(folder: &Folder, path: &Path, line: &str) -> Result<(), AskError> {
     let name = path.file_name().unwrap_or_default();
     let pipe = || path.to_owned();
-    let opened = folder.fifo(name, End::Write);
-    let (mut file, _) = opened.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => AskError::Nobody { pipe: pipe() },
-        io::ErrorKind::InvalidInput => AskError::NoPipe { pipe: pipe() },
-        _ if error.raw_os_error() == Some(nix::libc::ENXIO) => AskError::Nobody { pipe: pipe() },
-        _ => AskError::io("open", path)(error),
+    let is = |error: &io::Error, kind| error.kind() == kind;
+    let (mut file, _) = folder.fifo(name, End::Write).map_err(|error| {
+        if is(&error, io::ErrorKind::NotFound) || error.raw_os_error() == Some(nix::libc::ENXIO) {
+            AskError::Nobody { pipe: pipe() }
+        } else if is(&error, io::ErrorKind::InvalidInput) {
+            AskError::NoPipe { pipe: pipe() }
+        } else {
+            AskError::io("open", path)(error)
+        }
     })?;
     // All of it or nothing, since it is no longer than PIPE_BUF (pipe(7)).
-    file.write_all(line.as_bytes()).map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => AskError::Nobody { pipe: pipe() },
-        _ => AskError::io("write into", path)(error),
+    file.write_all(line.as_bytes()).map_err(|error| {
+        if is(&error, io::ErrorKind::BrokenPipe) {
+            AskError::Nobody { pipe: pipe() }
+        } else {
+            AskError::io("write into", path)(error)
+        }
     })
 }
 
@@ -164,8 +170,8 @@ struct Answers<'a> {
 
 impl<'a> Answers<'a> {
     /// Makes it, for us and for the group of the folder: the worker may be another user.
-    fn make(folder: &'a Folder, dir: &'a Path, name: String) -> Result<Self, AskError> {
-        let (name, path) = (OsString::from(&name), dir.join(&name));
+    fn make(folder: &'a Folder, dir: &'a Path, name: &str) -> Result<Self, AskError> {
+        let (name, path) = (OsString::from(name), dir.join(name));
         let made = folder.make_fifo(&name).and_then(|()| {
             let held = folder.hold(&name)?;
             let group = folder.look_at_itself()?.group;
@@ -200,9 +206,9 @@ impl<'a> Answers<'a> {
             // Asked before the last look: what it said before it died is still in the pipe.
             let is_alive = lives();
             if self.is_readable(if is_alive { left.min(LOOK) } else { Duration::ZERO })? {
-                let mut lines = Vec::new();
-                self.read(&mut framer, clock.ticks(), &mut lines)?;
-                if let Some(reply) = lines.into_iter().flatten().find_map(|line| understood(&line, mark)) {
+                let mut heard = Vec::new();
+                self.read(&mut framer, clock.ticks(), &mut heard)?;
+                if let Some(reply) = heard.into_iter().flatten().find_map(|line| understood(&line, mark)) {
                     return Ok(Heard::Answer(Box::new(reply)));
                 }
             } else if !is_alive {

@@ -37,16 +37,15 @@ impl<'a> Ground<'a> {
     /// Takes the place of a worker, once, and says so.
     pub(in crate::operator) fn enter(&mut self, worker: &WorkerName) -> Result<Spool<Disk>, OperatorError> {
         let desk = self.desk;
-        match self.tenures.get(worker) {
-            Some(tenure) => tenure.check(desk, worker)?,
-            None => {
-                let tenure = Tenure::take(desk, worker)?;
-                desk.report.talk(&format!("no watcher of {worker} lives: acting on the files"));
-                self.tenures.insert(worker.clone(), tenure);
-            }
+        if let Some(tenure) = self.tenures.get(worker) {
+            tenure.check(desk, worker)?;
+        } else {
+            let tenure = Tenure::take(desk, worker)?;
+            desk.report.talk(&format!("no watcher of {worker} lives: acting on the files"));
+            self.tenures.insert(worker.clone(), tenure);
         }
-        let disk = Disk::new(desk.layout.root(), Durability::Full);
-        Ok(Spool::new(desk.layout.clone(), worker.clone(), disk, Arc::clone(&desk.clock)))
+        let store = Disk::new(desk.layout.root(), Durability::Full);
+        Ok(Spool::new(desk.layout.clone(), worker.clone(), store, Arc::clone(&desk.clock)))
     }
 
     /// Does it; what was done, in words.
@@ -109,7 +108,7 @@ impl<'a> Ground<'a> {
             if source.is_gone() {
                 return OperatorError::Moved { what: act.target.full.clone() };
             }
-            OperatorError::Spool { what: act.target.full.clone(), source }
+            OperatorError::Spool { what: act.target.full.clone(), source: Box::new(source) }
         })?;
         Ok(format!("begins a new life: {}", spool.path(Place::Pending, &name).display()))
     }
@@ -174,5 +173,5 @@ impl<'a> Ground<'a> {
 }
 
 fn waiting(spool: &Spool<Disk>, source: WaitingError) -> OperatorError {
-    OperatorError::Waiting { worker: spool.worker().clone(), source }
+    OperatorError::Waiting { worker: spool.worker().clone(), source: Box::new(source) }
 }

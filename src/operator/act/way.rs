@@ -56,7 +56,7 @@ pub(in crate::operator) fn of_worker(desk: &Desk, worker: &WorkerName) -> bool {
 pub(in crate::operator) fn ask(
     desk: &Desk,
     worker: &WorkerName,
-    request: Request,
+    request: &Request,
 ) -> Result<Reply, AskError> {
     // One that is started again meanwhile did not hear us.
     let who = || Holder::read(&desk.layout.watcher_lock(worker)).map(|holder| holder.process);
