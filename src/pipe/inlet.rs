@@ -144,7 +144,7 @@ mod tests {
         }
 
         async fn turn(&mut self) {
-            tokio::time::timeout(Duration::from_secs(60), self.inlet.readable()).await.unwrap();
+            tokio::time::timeout(Duration::from_mins(1), self.inlet.readable()).await.unwrap();
             self.inlet.read(Ticks::default(), &mut self.lines);
         }
 

@@ -296,7 +296,7 @@ mod tests {
         rig.look();
         drop(reader);
         let pipe = rig.outlet.pipe();
-        tokio::time::timeout(Duration::from_secs(60), left(pipe.as_deref())).await.unwrap();
+        tokio::time::timeout(Duration::from_mins(1), left(pipe.as_deref())).await.unwrap();
         rig.outlet.close(pipe.as_ref());
         assert!(!rig.outlet.is_heard());
         let reader = rig.reader();

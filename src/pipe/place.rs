@@ -283,7 +283,8 @@ mod tests {
         let root = Root::new();
         let outside = root.0.path().join("outside");
         std::fs::create_dir(&outside).unwrap();
-        let put: [(&str, &dyn Fn(&Path)); 4] = [
+        type Put<'a> = (&'a str, &'a dyn Fn(&Path));
+        let put: [Put<'_>; 4] = [
             ("a regular file", &|path| drop(File::create(path).unwrap())),
             ("a link", &|path| symlink(&outside, path).unwrap()),
             ("a folder", &|path| std::fs::create_dir(path).unwrap()),
