@@ -167,13 +167,16 @@ impl Clerk {
         (place, file): (Place, &FileName),
         request: &Request,
     ) -> Done {
-        let (mut waited, by) = (false, self.said(request.by.as_deref()));
-        let told =
-            self.amend(spool, (place, file), ("to be tried now", by), |task| waited = task.try_now())?;
+        let (mut waited, mut has_moment, by) = (false, false, self.said(request.by.as_deref()));
+        let told = self.amend(spool, (place, file), ("to be tried now", by), |task| {
+            (waited, has_moment) = (task.try_now(), task.spec.not_before.is_some());
+        })?;
         let said = if waited {
             "it is tried as soon as there is a free slot"
-        } else {
+        } else if has_moment {
             "it waited for its own `not_before`, and still does"
+        } else {
+            "it waits for its turn, and for nothing else"
         };
         Ok((if waited { Reply::done(said) } else { Reply::refused(Exit::Unavailable.code(), said) }, told))
     }
