@@ -27,7 +27,6 @@ mod look;
 pub mod moment;
 pub mod pause;
 pub mod prune;
-mod remarks;
 pub mod report;
 pub mod retry;
 pub mod show;
@@ -43,6 +42,7 @@ mod vigil;
 pub mod wait;
 pub mod watch;
 pub mod why;
+mod word;
 mod worker;
 
 pub use desk::Desk;

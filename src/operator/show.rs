@@ -18,9 +18,9 @@ use super::error::OperatorError;
 use super::find;
 use super::list::{as_json, state_cell};
 use super::look::Seen;
-use super::remarks::{self, Word};
 use super::report::{Cell, Tone, printable};
 use super::telling::Told;
+use super::word::Word;
 
 /// Which task to show.
 #[derive(Clone, Debug, Args)]
@@ -59,7 +59,7 @@ pub fn run(desk: &Desk, args: &ShowArgs) -> Result<Exit, OperatorError> {
 pub(super) fn whole(desk: &Desk, seen: &Seen) -> String {
     let rest = match &seen.task {
         Ok(task) => {
-            let spec = spec(desk, task, remarks::held(seen));
+            let spec = spec(desk, task, seen.held());
             [spec, attempts(desk, task), result(desk, task), paths(desk, task)].concat()
         }
         Err(error) => format!("cannot be read: {}\n", printable(&error.to_string())),

@@ -109,8 +109,8 @@ fn exchange(
     request: Request,
     (patience, lives): ((&dyn Clock, Duration), &dyn Fn() -> bool),
 ) -> Result<Reply, AskError> {
-    let mark = Uuid::new_v4().to_string();
-    let name = format!("reply-{mark}");
+    let mark = Uuid::new_v4();
+    let (name, mark) = (super::leftover::name_of(&mark), mark.to_string());
     let request = Request { reply_to: Some(name.clone()), id: Some(mark.clone()), ..request };
     let line = request.to_line();
     if line.len() > LINE_MAX {

@@ -9,6 +9,7 @@
 //! | [`place`] | a pipe stands where it should, and nothing else |
 //! | [`inlet`] | the end on which we listen |
 //! | [`outlet`] | the end on which we speak, and answers to callers |
+//! | [`leftover`] | pipes of callers that died |
 //! | [`client`] | the caller's end: a command, and its answer |
 //!
 //! Invariants:
@@ -22,6 +23,7 @@ pub mod client;
 pub mod event;
 pub mod framing;
 pub mod inlet;
+pub mod leftover;
 pub mod outlet;
 pub mod place;
 pub mod reply;

@@ -280,10 +280,10 @@ mod tests {
 
     #[test]
     fn what_is_no_pipe_is_moved_aside_unread_and_told() {
+        type Put<'a> = (&'a str, &'a dyn Fn(&Path));
         let root = Root::new();
         let outside = root.0.path().join("outside");
         std::fs::create_dir(&outside).unwrap();
-        type Put<'a> = (&'a str, &'a dyn Fn(&Path));
         let put: [Put<'_>; 4] = [
             ("a regular file", &|path| drop(File::create(path).unwrap())),
             ("a link", &|path| symlink(&outside, path).unwrap()),

@@ -140,8 +140,13 @@ impl Ctx {
 
     /// Notes what concerns the worker itself.
     pub(super) fn note_worker(&self, event: Event, reason: &str) {
+        self.note_asked(event, reason.to_owned(), None);
+    }
+
+    /// The same, with who asked for it.
+    pub(super) fn note_asked(&self, event: Event, reason: String, by: Option<String>) {
         let mut line = Line::new(self.clock.wall(), self.config.worker.clone(), event);
-        line.reason = Some(reason.to_owned());
+        (line.reason, line.by) = (Some(reason), by);
         self.write_note(&line);
     }
 

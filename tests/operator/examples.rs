@@ -16,6 +16,7 @@ const ENDLESS: &[&str] = &[
     "agentctl logs -f marie",
     "agentctl progress",
     "agentctl top",
+    "NO_COLOR=1 agentctl top",
     "agentctl watch",
     "supervisor monitor",
     "supervisor run",

@@ -124,7 +124,7 @@ fn the_page_tells_every_field_of_a_line_of_the_journal() {
     let full = json!({
         "time": "2026-01-01T00:00:00Z", "worker": "marie", "task": "t", "file": "t.json", "run_id": run,
         "event": "concluded", "id": "x", "from": "RUNNING", "to": "COMPLETED", "attempt": 1, "session_id": run,
-        "pid": 7, "error_code": "E001", "reason": "r", "charged": true, "cost_usd": 0.5, "correlation_id": "c",
+        "pid": 7, "error_code": "E001", "reason": "r", "by": "ann", "charged": true, "cost_usd": 0.5, "correlation_id": "c",
     });
     // What the type does not know does not come back, and what it knows stands in `full`: it has no field more.
     let line: Line = serde_json::from_value(full).unwrap();

@@ -55,6 +55,32 @@ fn who_listens_hears_a_task_s_life_as_the_journal_has_it() {
 }
 
 #[test]
+fn who_listens_hears_what_the_agent_says_and_which_tools_it_takes() {
+    let world = World::new();
+    let _watcher = world.up("marie");
+    let mut marie = Listener::to_marie(&world);
+    let prompt = "fake: say text=first the figures; run text=echo counted; succeed text=fine";
+    world.submit("", "t", &json!({"prompt": prompt}));
+    let turn = marie.next(&world, |event| kind(event) == "task.turn");
+    assert_eq!(
+        (&turn["subject"], &turn["data"]["text"]),
+        (&json!("t"), &json!("first the figures")),
+        "{turn}"
+    );
+    let tool = marie.next(&world, |event| kind(event) == "task.tool");
+    assert!(tool["data"]["tool"].is_string(), "{tool}");
+    assert!(tool["data"]["input"].to_string().contains("echo counted"), "{tool}");
+    let task = world.filed("marie/completed", "t");
+    for event in [turn, tool] {
+        assert_eq!(
+            (&event["data"]["run_id"], &event["data"]["attempt"]),
+            (&task["run_id"], &json!(1)),
+            "{event}"
+        );
+    }
+}
+
+#[test]
 fn without_a_reader_it_works_and_the_first_reader_is_told_what_was_missed_and_how_it_is() {
     let world = World::new();
     let _watcher = world.up("marie");

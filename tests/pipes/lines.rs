@@ -59,6 +59,7 @@ fn what_is_no_whole_line_of_text_is_passed_over_told_and_never_carried_out() {
 fn four_mebibytes_without_an_end_cost_one_line() {
     let world = World::new();
     let watcher = world.up("marie");
+    drop(writer(&world, &commands(&world)));
     let before = memory(watcher.pid());
     let mut pipe = std::fs::OpenOptions::new().write(true).open(commands(&world)).unwrap();
     pipe.write_all(&vec![b'x'; 4 << 20]).unwrap();
@@ -98,7 +99,9 @@ fn a_hundred_callers_at_once_are_answered_each() {
                 })
             })
             .collect();
-        calls.into_iter().for_each(|call| call.join().unwrap());
+        for call in calls {
+            call.join().unwrap();
+        }
     });
 }
 
@@ -117,7 +120,7 @@ fn a_flood_of_lines_stops_neither_the_beat_nor_the_work() {
                 let mut wait = [PollFd::new(&pipe, PollFlags::OUT)];
                 poll(&mut wait, Some(&Timespec { tv_sec: 0, tv_nsec: 100_000_000 })).ok();
                 // Torn as the pipe likes: that is what a flood is.
-                pipe.write(&lines).ok();
+                let _torn = pipe.write(&lines);
             }
         });
         let from = world.until("it beats", seq);

@@ -82,7 +82,7 @@ impl Listener {
 
     /// A line that is there, if one is.
     fn line(&mut self) -> Option<Value> {
-        let mut bytes = [0; 65536];
+        let mut bytes = [0; 16384];
         let n = self.pipe.read(&mut bytes).unwrap_or(0);
         self.text.extend_from_slice(&bytes[..n]);
         let end = self.text.iter().position(|byte| *byte == b'\n')?;

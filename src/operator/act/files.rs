@@ -101,8 +101,7 @@ impl<'a> Ground<'a> {
         let note = |task: Option<&TaskFile>| {
             let line = self.line(spool, Event::Retried, task, file);
             let from = task.and_then(|task| task.record.state);
-            let reason = Some(format!("by {}", who(self.desk)));
-            self.note(spool, Line { from, to: Some(TaskState::Pending), reason, ..line }.identified())
+            self.note(spool, Line { from, to: Some(TaskState::Pending), ..line }.identified())
         };
         let name = spool.renew(place, file, note).map_err(|source| {
             if source.is_gone() {
@@ -139,7 +138,7 @@ impl<'a> Ground<'a> {
         });
         let name = done.map_err(|source| waiting(spool, source))?;
         let line = self.line(spool, Event::Amended, after.as_ref(), &name);
-        let line = Line { reason: Some(format!("{what} (by {})", who(self.desk))), ..line };
+        let line = Line { reason: Some(what.to_owned()), ..line };
         if let Err(error) = self.note(spool, line) {
             self.desk.report.warn(&format!("the journal does not tell of it: {error}"));
         }
@@ -149,6 +148,7 @@ impl<'a> Ground<'a> {
     fn line(&self, spool: &Spool<Disk>, event: Event, task: Option<&TaskFile>, file: &FileName) -> Line {
         let mut line = Line::new(self.desk.clock.wall(), spool.worker().clone(), event);
         line.file = Some(file.as_str().to_owned());
+        line.by = Some(who(self.desk));
         if let Some(task) = task {
             line = line.about(task.name(file), file, task.record.run_id);
             line.attempt = task.record.attempts.last().map(|it| it.number);

@@ -297,9 +297,12 @@ mod tests {
         }
     }
 
-    fn marie(lives: bool) -> Via {
-        let marie = "marie".parse().unwrap();
-        if lives { Via::Worker(marie) } else { Via::Files(marie) }
+    fn watched() -> Via {
+        Via::Worker("marie".parse().unwrap())
+    }
+
+    fn alone() -> Via {
+        Via::Files("marie".parse().unwrap())
     }
 
     #[test]
@@ -333,7 +336,7 @@ mod tests {
             (tell(), target(Place::Active), false, None),
             (tell(), target(Place::Pending), true, None),
         ] {
-            let decided = decide(&deed, &target, marie(lives));
+            let decided = decide(&deed, &target, if lives { watched() } else { alone() });
             let what = format!("{deed} in {} with a watcher: {lives}", target.place);
             assert_eq!(decided.as_ref().ok().map(|it| it.change), expected, "{what}");
             if let Err(error) = decided {
@@ -344,8 +347,8 @@ mod tests {
 
     #[test]
     fn a_plan_reads_as_what_is_done() {
-        let act = decide(&Deed::Release, &Target { is_held: true, ..target(Place::Pending) }, marie(false))
-            .unwrap();
+        let act =
+            decide(&Deed::Release, &Target { is_held: true, ..target(Place::Pending) }, alone()).unwrap();
         assert_eq!(act.to_string(), "release marie/x (pending) on the files, under the lock of marie");
         let line = act.request("ana").to_line();
         assert_eq!(line, "{\"op\":\"release\",\"by\":\"ana\",\"task\":\"x.json\"}\n");

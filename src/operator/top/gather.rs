@@ -14,7 +14,6 @@ use super::super::desk::Desk;
 use super::super::error::OperatorError;
 use super::super::list::about;
 use super::super::look::{self, Entry, Seen};
-use super::super::remarks;
 use super::super::report::{Report, Tone};
 use super::super::show;
 use super::super::stream_view::Shown;
@@ -170,6 +169,7 @@ impl Gather {
 fn task(desk: &Desk, seen: &Seen) -> Task {
     let file = seen.task.as_ref().ok();
     let record = file.map(|file| &file.record);
+    let held = seen.held();
     Task {
         full_name: seen.full_name(),
         name: seen.name(),
@@ -182,8 +182,8 @@ fn task(desk: &Desk, seen: &Seen) -> Task {
         cost_usd: record.map_or(0.0, crate::task::Record::cost_usd),
         charges: record.map_or(0, crate::task::Record::charges),
         priority: file.and_then(|file| file.spec.priority).unwrap_or(0),
-        is_held: remarks::held(seen).is_some(),
-        says: about(seen),
+        is_held: held.is_some(),
+        says: held.map_or_else(|| about(seen), |word| format!("held{}; {}", word.tail(), about(seen))),
     }
 }
 

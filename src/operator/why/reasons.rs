@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::task::{ErrorCode, Place, TaskState, WorkerName};
 
 use super::super::desk::spoken;
-use super::super::remarks::Word;
+use super::super::word::Word;
 use super::super::worker::Condition;
 
 /// What there is to know.

@@ -52,7 +52,7 @@ impl Run {
         if ![self.lease.name.as_str(), self.lease.file.as_str(), &full].contains(&task) {
             return caller.answer(Reply::refused(65, format!("this is the pipe of `{full}`")));
         }
-        let answer = Answer::to(move |reply| caller.answer(reply));
+        let answer = Answer::to(request.by.clone(), move |reply| caller.answer(reply));
         if request.op == Op::Tell {
             self.tell(request.text.as_deref().unwrap_or_default(), answer, live);
         } else if request.op == Op::Interrupt {

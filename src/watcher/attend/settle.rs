@@ -58,8 +58,10 @@ impl Run {
                 let (spool, mut lease) = (Arc::clone(&run.ctx.spool), run.lease.clone());
                 let (outcome, answer) = (outcome.clone(), answer.clone());
                 let (code, reason) = (outcome.error_code, outcome.failure_reason.clone());
+                let by = run.ended_by().filter(|_| outcome.state == TaskState::Cancelled);
                 let note = run.ctx.noter(Noted::Concluded, move |line| {
                     line.from = Some(TaskState::Completing);
+                    line.by = by;
                     (line.error_code, line.reason, line.cost_usd) = (code, reason, usage.cost_usd);
                 });
                 move || {

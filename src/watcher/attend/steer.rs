@@ -8,6 +8,7 @@
 
 use uuid::Uuid;
 
+use super::super::command::cancelled;
 use super::listen::{Live, flush};
 use super::order::Answer;
 use super::{Begin, Run};
@@ -37,7 +38,7 @@ impl Run {
     /// Says `text` to the agent.
     pub(super) fn tell(&mut self, text: &str, answer: Answer, live: &mut Live) {
         let reply = self.deaf(text, live).unwrap_or_else(|| {
-            self.say(text, Noted::Told, live);
+            self.say(text, (Noted::Told, answer.by()), live);
             Reply::done("told: it is heard with the next answer of a tool, or as the next turn")
         });
         answer.with(reply);
@@ -50,12 +51,12 @@ impl Run {
             return Vec::new();
         }
         let Some(text) = text else {
+            self.note_said((Noted::Interrupted, answer.by()), "");
             self.closing.push((Closing::Hold, answer));
-            self.note_said(Noted::Interrupted, "");
             return live.course.end(EndedBy::Hold, self.ctx.clock.ticks());
         };
         live.outbox.extend(message::interrupt("steer").into_bytes());
-        self.say(text, Noted::Interrupted, live);
+        self.say(text, (Noted::Interrupted, answer.by()), live);
         answer.with(Reply::done("interrupted: it goes on with that"));
         Vec::new()
     }
@@ -102,7 +103,7 @@ impl Run {
         })
     }
 
-    fn say(&mut self, text: &str, event: Noted, live: &mut Live) {
+    fn say(&mut self, text: &str, event: (Noted, Option<&str>), live: &mut Live) {
         let id = Uuid::new_v4();
         live.course.told(id, self.ctx.clock.ticks());
         live.outbox.extend(message::told(text, id).into_bytes());
@@ -111,15 +112,18 @@ impl Run {
         self.note_said(event, text);
     }
 
-    fn note_said(&self, event: Noted, text: &str) {
-        let said = self.brief(text);
+    fn note_said(&self, (event, by): (Noted, Option<&str>), text: &str) {
+        let (said, by) = (self.brief(text), by.map(|by| self.brief(by)));
         let what = if event == Noted::Interrupted {
             "the agent is interrupted"
         } else {
             "the agent is told something"
         };
-        tracing::info!(task = %self.lease.name, run_id = %self.lease.run, text = %said, "{what}");
-        self.ctx.note(event, &self.lease, |line| line.reason = Some(said).filter(|said| !said.is_empty()));
+        tracing::info!(task = %self.lease.name, run_id = %self.lease.run, by, text = %said, "{what}");
+        self.ctx.note(event, &self.lease, |line| {
+            line.reason = Some(said).filter(|said| !said.is_empty());
+            line.by = by;
+        });
     }
 
     /// A turn ended: where something was said to the run there may be several.
@@ -140,17 +144,24 @@ impl Run {
     pub(super) fn hold(&mut self) {
         let reason = "its agent was interrupted".to_owned();
         let since = Some(self.ctx.clock.wall());
-        self.lease.task.hold(Held { since, by: None, reason: Some(reason) });
+        self.lease.task.hold(Held { since, by: self.ended_by(), reason: Some(reason) });
+    }
+
+    /// Who wanted the run to end, as they say.
+    pub(super) fn ended_by(&self) -> Option<String> {
+        self.closing.iter().find_map(|(_, answer)| answer.by()).map(|by| self.brief(by))
     }
 
     /// The verdict with the reason of whoever cancelled.
     pub(super) fn explain(&self, judgement: &mut Judgement) {
         let reason = self.closing.iter().find_map(|(closing, _)| match closing {
-            Closing::Cancel(reason) => reason.as_deref(),
+            Closing::Cancel(reason) => reason.as_deref().map(|it| self.brief(it)),
             Closing::Hold => None,
         });
-        if let (Verdict::Cancelled { reason: said }, Some(reason)) = (&mut judgement.verdict, reason) {
-            *said = format!("cancelled by an operator: {}", self.brief(reason));
+        if let Verdict::Cancelled { reason: said } = &mut judgement.verdict
+            && !self.closing.is_empty()
+        {
+            *said = cancelled(self.ended_by().as_deref(), reason.as_deref());
         }
     }
 

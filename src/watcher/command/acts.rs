@@ -121,20 +121,18 @@ impl Clerk {
             Act::Submit => submit(spool, request),
             Act::Cancel(place, file) => self.cancel(spool, (*place, file), request),
             Act::Hold(place, file) => self.hold(spool, (*place, file), request),
-            Act::Release(place, file) => self.release(spool, (*place, file)),
-            Act::TryNow(place, file) => self.try_now(spool, (*place, file)),
-            Act::Renew(place, file) => self.renew(spool, (*place, file)),
+            Act::Release(place, file) => self.release(spool, (*place, file), request),
+            Act::TryNow(place, file) => self.try_now(spool, (*place, file), request),
+            Act::Renew(place, file) => self.renew(spool, (*place, file), request),
         };
         done.unwrap_or_else(|reply| (*reply, Vec::new()))
     }
 
     fn cancel(&self, spool: &Arc<Spool<Disk>>, (place, file): (Place, &FileName), request: &Request) -> Done {
-        let reason = match self.said(request.reason.as_deref()) {
-            Some(reason) => format!("cancelled by an operator: {reason}"),
-            None => "cancelled by an operator".to_owned(),
-        };
+        let (by, why) = (self.said(request.by.as_deref()), self.said(request.reason.as_deref()));
+        let reason = cancelled(by.as_deref(), why.as_deref());
         let note = |file: &FileName, task: &TaskFile| {
-            self.note(spool, (Noted::Concluded, Some(&reason)), file, Some(task))
+            self.note(spool, (Noted::Concluded, Some(&reason), by), file, Some(task))
         };
         let filed = spool.cancel(place, file, &reason, note).map_err(|error| waiting(&error))?;
         self.board.filed(Place::Cancelled);
@@ -143,30 +141,42 @@ impl Clerk {
     }
 
     fn hold(&self, spool: &Arc<Spool<Disk>>, (place, file): (Place, &FileName), request: &Request) -> Done {
-        let held = Held {
-            since: Some(self.clock.wall()),
-            by: self.said(request.by.as_deref()),
-            reason: self.said(request.reason.as_deref()),
-        };
+        let (by, reason) = (self.said(request.by.as_deref()), self.said(request.reason.as_deref()));
+        let held = Held { since: Some(self.clock.wall()), by: by.clone(), reason };
         let why = held.reason.as_ref().map_or_else(|| "held".to_owned(), |why| format!("held: {why}"));
-        let told = self.amend(spool, (place, file), &why, |task| task.hold(held))?;
+        let told = self.amend(spool, (place, file), (&why, by), |task| task.hold(held))?;
         Ok((Reply::done("held: it is not taken until `release`"), told))
     }
 
-    fn release(&self, spool: &Arc<Spool<Disk>>, (place, file): (Place, &FileName)) -> Done {
-        let told = self.amend(spool, (place, file), "released", |task| {
+    fn release(
+        &self,
+        spool: &Arc<Spool<Disk>>,
+        (place, file): (Place, &FileName),
+        request: &Request,
+    ) -> Done {
+        let by = self.said(request.by.as_deref());
+        let told = self.amend(spool, (place, file), ("released", by), |task| {
             task.release();
         })?;
         Ok((Reply::done("released: it waits for its turn"), told))
     }
 
-    fn try_now(&self, spool: &Arc<Spool<Disk>>, (place, file): (Place, &FileName)) -> Done {
-        let mut waited = false;
-        let told = self.amend(spool, (place, file), "to be tried now", |task| waited = task.try_now())?;
+    fn try_now(
+        &self,
+        spool: &Arc<Spool<Disk>>,
+        (place, file): (Place, &FileName),
+        request: &Request,
+    ) -> Done {
+        let (mut waited, mut has_moment, by) = (false, false, self.said(request.by.as_deref()));
+        let told = self.amend(spool, (place, file), ("to be tried now", by), |task| {
+            (waited, has_moment) = (task.try_now(), task.spec.not_before.is_some());
+        })?;
         let said = if waited {
             "it is tried as soon as there is a free slot"
-        } else {
+        } else if has_moment {
             "it waited for its own `not_before`, and still does"
+        } else {
+            "it waits for its turn, and for nothing else"
         };
         Ok((if waited { Reply::done(said) } else { Reply::refused(Exit::Unavailable.code(), said) }, told))
     }
@@ -175,7 +185,7 @@ impl Clerk {
         &self,
         spool: &Arc<Spool<Disk>>,
         (place, file): (Place, &FileName),
-        why: &str,
+        (why, by): (&str, Option<String>),
         change: impl FnOnce(&mut TaskFile),
     ) -> Result<Vec<Told>, Box<Reply>> {
         let mut changed = None;
@@ -186,13 +196,14 @@ impl Clerk {
             })
             .map_err(|error| waiting(&error))?;
         // Nothing is lost with this line: the file says the same.
-        self.note(spool, (Noted::Amended, Some(why)), &name, changed.as_ref()).ok();
+        self.note(spool, (Noted::Amended, Some(why), by), &name, changed.as_ref()).ok();
         tracing::info!(file = %name, "{why}");
         Ok(vec![Told::Looked(look::look_at(spool, vec![(place, name)]))])
     }
 
-    fn renew(&self, spool: &Arc<Spool<Disk>>, (place, file): (Place, &FileName)) -> Done {
-        let note = |task: Option<&TaskFile>| self.note(spool, (Noted::Retried, None), file, task);
+    fn renew(&self, spool: &Arc<Spool<Disk>>, (place, file): (Place, &FileName), request: &Request) -> Done {
+        let by = self.said(request.by.as_deref());
+        let note = |task: Option<&TaskFile>| self.note(spool, (Noted::Retried, None, by), file, task);
         let name = spool.renew(place, file, note).map_err(|error| disk(&error))?;
         self.board.left(place);
         tracing::info!(file = %file, from = %place, "queued again, for a new life");
@@ -205,13 +216,13 @@ impl Clerk {
     fn note(
         &self,
         spool: &Arc<Spool<Disk>>,
-        (event, reason): (Noted, Option<&str>),
+        (event, reason, by): (Noted, Option<&str>, Option<String>),
         file: &FileName,
         task: Option<&TaskFile>,
     ) -> io::Result<()> {
         let mut line = Line::new(self.clock.wall(), spool.worker().clone(), event);
         line.file = Some(file.as_str().to_owned());
-        line.reason = reason.map(str::to_owned);
+        (line.reason, line.by) = (reason.map(str::to_owned), by);
         if let Some(task) = task {
             line = line.about(task.name(file), file, task.record.run_id);
             line.attempt = task.record.attempts.last().map(|it| it.number);
@@ -228,6 +239,12 @@ impl Clerk {
     fn said(&self, text: Option<&str>) -> Option<String> {
         text.map(|it| head(&self.redactor.redact(it), REASON_MAX).to_owned())
     }
+}
+
+/// Why a task ended that somebody cancelled.
+pub(in crate::watcher) fn cancelled(by: Option<&str>, why: Option<&str>) -> String {
+    let by = by.unwrap_or("an operator");
+    why.map_or_else(|| format!("cancelled by {by}"), |why| format!("cancelled by {by}: {why}"))
 }
 
 /// Drops a new task, as `agentctl submit --worker` does.

@@ -152,7 +152,7 @@ impl Looping {
         if ![Op::Cancel, Op::Tell, Op::Interrupt].contains(&op) {
             return asker.answer(busy(op));
         }
-        let answer = Answer::to(move |reply| asker.answer(reply));
+        let answer = Answer::to(request.by, move |reply| asker.answer(reply));
         let order = if op == Op::Cancel {
             Order::Cancel { reason: request.reason, answer }
         } else if op == Op::Tell {

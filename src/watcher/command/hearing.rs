@@ -3,6 +3,7 @@
 use crate::clock::Ticks;
 use crate::pipe::framing::Framed;
 use crate::pipe::inlet::Inlet;
+use crate::pipe::leftover::Leftovers;
 use crate::pipe::outlet::Listener;
 use crate::pipe::place::{Notice, Place, PlaceError};
 use crate::telemetry::health::Check;
@@ -15,13 +16,14 @@ pub(in crate::watcher) struct Hearing {
     inlet: Inlet,
     /// What is wrong with the pipes, so that it is said once.
     trouble: Option<String>,
+    leftovers: Leftovers,
 }
 
 impl Hearing {
     pub(in crate::watcher) fn new(ctx: &Ctx) -> Self {
         let layout = ctx.layout();
         let place = Place::new(layout.root(), &layout.commands(&ctx.config.worker), ctx.config.pipes);
-        Self { inlet: Inlet::new(place), trouble: None }
+        Self { inlet: Inlet::new(place), trouble: None, leftovers: Leftovers::default() }
     }
 
     /// Sees that both pipes stand where they should: what came in meanwhile, and whether somebody new reads.
@@ -32,6 +34,11 @@ impl Hearing {
         for Notice { message, remedy } in &notices {
             tracing::warn!(remedy, "{message}");
             ctx.herald.warn(message, Some(remedy));
+        }
+        let layout = ctx.layout();
+        let swept = self.leftovers.look(layout.root(), &layout.pipes(), now);
+        if swept > 0 {
+            tracing::info!(count = swept, "removed pipes for answers that nobody reads any more");
         }
         self.show(ctx, heard.as_ref().err().or(told.as_ref().err()));
         (lines, told.unwrap_or(Listener::Nobody))
