@@ -8,7 +8,8 @@
 //! | [`framing`] | bytes, as lines (pure) |
 //! | [`place`] | a pipe stands where it should, and nothing else |
 //! | [`inlet`] | the end on which we listen |
-//! | [`outlet`] | the end on which we speak, and answers to callers |
+//! | [`outlet`] | the end on which we speak |
+//! | [`answer`] | the way of an answer to its caller |
 //! | [`client`] | the caller's end: a command, and its answer |
 //!
 //! Invariants:
@@ -18,6 +19,7 @@
 //!
 //! It deliberately does not know who carries a command out, or whether that is possible.
 
+pub mod answer;
 pub mod client;
 pub mod event;
 pub mod framing;
