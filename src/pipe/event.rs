@@ -7,6 +7,8 @@
 //!
 //! It deliberately does not know whether anybody listens.
 
+use std::fmt::{self, Write};
+
 use serde_json::{Map, Value};
 
 use super::LINE_MAX;
@@ -17,6 +19,10 @@ use crate::text::redact::Redactor;
 
 /// How much of a text is looked at: what is cut off of it later may be longer than a line in no case.
 const LOOKED_AT: usize = 2 * LINE_MAX;
+/// What most lines have room in.
+const USUAL: usize = 512;
+/// How each line ends, after its data.
+const END: &str = "}\n";
 
 macro_rules! kinds {
     ($($name:ident, $word:literal, $doc:literal;)+) => {
@@ -107,30 +113,39 @@ impl Teller {
         for value in data.values_mut() {
             clean(value, &self.redactor);
         }
-        let quoted = |text: &str| ascii_controls(&serde_json::to_string(text).unwrap_or_default());
-        let subject =
-            subject.map(|it| format!(r#""subject":{},"#, quoted(&cut(&it, 256)))).unwrap_or_default();
-        let head = format!(
-            r#"{{"specversion":"1.0","id":"{}-{}","source":"{}","type":"{}",{subject}"time":"{time}","datacontenttype":"application/json","data":"#,
-            self.start,
-            self.count,
-            self.source,
-            kind.as_str(),
-        );
-        let room = LINE_MAX.saturating_sub(head.len() + "}\n".len());
-        head + &fitted(data, room) + "}\n"
+        let mut line = String::with_capacity(USUAL);
+        let text = &mut line;
+        text.push_str(r#"{"specversion":"1.0","id":""#);
+        push(text, format_args!("{}-{}", self.start, self.count));
+        text.extend([r#"","source":""#, &self.source, r#"","type":""#, kind.as_str(), r#"","#]);
+        if let Some(subject) = subject {
+            let quoted = serde_json::to_string(&cut(&subject, 256)).unwrap_or_default();
+            text.extend([r#""subject":"#, &safe(quoted), ","]);
+        }
+        text.push_str(r#""time":""#);
+        push(text, format_args!("{time}"));
+        text.push_str(r#"","datacontenttype":"application/json","data":"#);
+        let room = LINE_MAX.saturating_sub(text.len() + END.len());
+        text.push_str(&fitted(data, room));
+        text.push_str(END);
+        line
     }
+}
+
+fn push(line: &mut String, text: fmt::Arguments<'_>) {
+    // A string takes all that is written to it.
+    line.write_fmt(text).ok();
 }
 
 /// As it is written; every hidden character is `\uXXXX`.
 fn written(fields: &Map<String, Value>) -> String {
-    let json = serde_json::to_string(fields).unwrap_or_default();
-    // Most have none, and are asked by the byte.
-    if json.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control()) {
-        json
-    } else {
-        ascii_controls(&json)
-    }
+    safe(serde_json::to_string(fields).unwrap_or_default())
+}
+
+fn safe(json: String) -> String {
+    // Most have none, and are asked by the byte: all of them, since that is done by the dozen.
+    let is_plain = json.bytes().fold(true, |is_plain, byte| is_plain & matches!(byte, b' '..=b'~'));
+    if is_plain { json } else { ascii_controls(&json) }
 }
 
 /// Takes the secrets out of all texts in `value`, and what is far too long.

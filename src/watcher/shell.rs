@@ -127,7 +127,7 @@ impl Shell {
                 break left;
             }
             looping.on_time(&mut self);
-            let wait = looping.wait();
+            let (now, until) = looping.until();
             tokio::select! {
                 biased;
                 Some(signal) = self.signals.recv() => looping.on_signal(signal, &self.log),
@@ -137,12 +137,13 @@ impl Shell {
                     looping.on_hints(std::iter::once(hint).chain(more));
                 }
                 () = looping.hearing.readable() => {
-                    looping.hear(&self.log);
                     // Whoever floods the pipe does not keep the runs from their turns.
-                    tokio::task::yield_now().await;
+                    if looping.hear(&self.log) {
+                        tokio::task::yield_now().await;
+                    }
                 }
                 () = self.ctx.herald.left() => {}
-                () = alarm::pause(alarm.as_ref(), wait) => {}
+                () = alarm::pause(alarm.as_ref(), now, until) => {}
             }
             looping.ctx.board.turned(looping.ctx.clock.ticks());
         };
@@ -158,13 +159,14 @@ impl Looping {
         Now { wall: self.ctx.clock.wall(), ticks: self.ctx.clock.ticks() }
     }
 
-    fn wait(&mut self) -> Duration {
+    /// What time it is, and until when there is nothing to do.
+    fn until(&mut self) -> (Ticks, Ticks) {
         let now = self.now();
         self.own = self.core.next_moment(now);
         let scan = self.scanner.is_some().then_some(self.next_scan);
         let half = self.hearing.due();
         let next = [Some(self.next_beat), scan, self.own, self.kill_at, half].into_iter().flatten().min();
-        next.map_or(BEAT, |at| at.since(now.ticks)).max(Duration::from_millis(1))
+        (now.ticks, next.unwrap_or_else(|| now.ticks.plus(BEAT)))
     }
 
     fn on_time(&mut self, shell: &mut Shell) {
@@ -208,9 +210,11 @@ impl Looping {
         self.on_lines(lines, log);
     }
 
-    fn hear(&mut self, log: &LogHandle) {
-        let lines = self.hearing.read(self.ctx.clock.ticks());
+    /// Carries out what was said; whether more may have been.
+    fn hear(&mut self, log: &LogHandle) -> bool {
+        let (lines, may_be_more) = self.hearing.read(self.ctx.clock.ticks());
         self.on_lines(lines, log);
+        may_be_more
     }
 
     /// What changed is to be seen at once.

@@ -63,11 +63,11 @@ impl Hearing {
         self.inlet.readable().await;
     }
 
-    /// Reads what is there, as far as one turn goes.
-    pub(in crate::watcher) fn read(&mut self, now: Ticks) -> Vec<Framed> {
+    /// Reads what is there, as far as one turn goes; and whether there may be more.
+    pub(in crate::watcher) fn read(&mut self, now: Ticks) -> (Vec<Framed>, bool) {
         let mut lines = Vec::new();
-        self.inlet.read(now, &mut lines);
-        lines
+        let may_be_more = self.inlet.read(now, &mut lines);
+        (lines, may_be_more)
     }
 
     /// When half a line is to be given up.
