@@ -91,7 +91,7 @@ fn inside(desk: &Desk, pipe: &Path, verb: &Verb) -> Result<Exit, OperatorError> 
     let refused = |verb: &str| Err(OperatorError::Inside { verb: verb.to_owned() });
     match verb {
         Verb::Submit(args) => inside::submit(desk, pipe, args),
-        Verb::Status(args) => inside::status(desk, pipe, args.json),
+        Verb::Status(args) => inside::status(desk, pipe, args),
         Verb::Progress(args) => inside::progress(desk, args),
         Verb::List(_) => refused("list"),
         Verb::Show(_) => refused("show"),

@@ -368,15 +368,15 @@ fn troubles(desk: &Desk, workers: &[WorkerView]) -> String {
 fn running_table(desk: &Desk, workers: &[WorkerView]) -> String {
     let rows: Vec<Vec<Cell>> = workers
         .iter()
-        .flat_map(|worker| &worker.running)
-        .map(|running| {
+        .flat_map(|worker| worker.running.iter().map(move |running| (worker, running)))
+        .map(|(worker, running)| {
             let sign = running.silent_s.map_or_else(|| "-".to_owned(), |s| format!("{} ago", spoken(s)));
             vec![
                 Cell::plain(running.seen.full_name()),
                 state_cell(running.seen.state()),
                 Cell::plain(spoken(running.elapsed_s)),
                 Cell::plain(sign),
-                Cell::toned(about(&running.seen), Tone::Faint),
+                Cell::toned(progress(worker, running).unwrap_or_else(|| about(&running.seen)), Tone::Faint),
             ]
         })
         .collect();
@@ -384,6 +384,13 @@ fn running_table(desk: &Desk, workers: &[WorkerView]) -> String {
         return String::new();
     }
     format!("\n{}", desk.report.table(&["RUNNING", "STATE", "FOR", "LAST SIGN", "ABOUT"], &rows))
+}
+
+/// What its agent reports.
+fn progress(worker: &WorkerView, running: &Running) -> Option<String> {
+    let name = running.seen.name();
+    let tasks = worker.state.iter().flat_map(|state| &state.running);
+    tasks.filter(|it| it.task.as_str() == name).find_map(|it| it.progress.clone())
 }
 
 fn failure_table(desk: &Desk, failures: &[Seen]) -> String {

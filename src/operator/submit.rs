@@ -12,10 +12,11 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use crate::config::{Exit, parse_duration};
-use crate::os::durable;
+use crate::os::durable::Durability;
+use crate::spool::Disk;
+use crate::spool::fresh::{Fresh, FreshError, file_name};
 use crate::task::{FileName, ParseError, Place, Spec, TaskFile, TaskName, WorkerName};
 
 use super::conclusion::{answer, exit_of, mourn, wait_for, warn_if_nobody_works};
@@ -23,9 +24,6 @@ use super::desk::Desk;
 use super::error::OperatorError;
 use super::vigil::Vigil;
 use super::{find, look};
-
-/// How many names are tried for a file whose own is taken.
-const NAMES: u32 = 1000;
 
 /// What to hand in.
 #[derive(Clone, Debug, Args)]
@@ -231,31 +229,6 @@ fn or_keep<T>(field: &mut Option<T>, flag: Option<T>) {
     }
 }
 
-/// The name of the file: that of the one handed in, else the task's, else one made from the prompt.
-fn file_name(spec: &Spec, from: &Path) -> FileName {
-    let given = from.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
-    let named = || format!("{}.json", spec.id.as_ref()?).parse().ok();
-    given.or_else(named).unwrap_or_else(|| made_up(spec.prompt.as_deref().unwrap_or("task"), Uuid::new_v4()))
-}
-
-/// `say-hello-3f9a2c.json`: the first words of the prompt, and something to tell two of them apart.
-fn made_up(prompt: &str, salt: Uuid) -> FileName {
-    let plain: String = prompt
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' })
-        .collect();
-    let mut slug = String::new();
-    for word in plain.split_whitespace().take(4).filter(|word| word.len() <= 20) {
-        slug += word;
-        slug.push('-');
-    }
-    let slug = if slug.is_empty() { "task-" } else { &slug };
-    let salt = salt.simple().to_string();
-    let name = format!("{slug}{}.json", &salt[..6]);
-    #[expect(clippy::expect_used, reason = "letters, digits and hyphens with .json at the end")]
-    name.parse().expect("a file name")
-}
-
 /// A name that was given is not given twice among what waits and runs.
 fn refuse_taken(desk: &Desk, worker: Option<&WorkerName>, id: &TaskName) -> Result<(), OperatorError> {
     let Ok(file) = format!("{id}.json").parse::<FileName>() else { return Ok(()) };
@@ -278,46 +251,21 @@ fn show(desk: &Desk, ready: &Ready) {
     desk.report.raw(&ready.task.to_bytes());
 }
 
-/// Writes a task so that it appears whole, and returns the name it got.
+/// Writes a task, under a name that no task has, ended ones included, as far as it may be renamed.
 fn write(desk: &Desk, ready: &Ready) -> Result<FileName, OperatorError> {
-    let temp = durable::beside(&ready.dir.join(ready.file.as_str()));
-    let written = durable::write_new(&temp, &ready.task.to_bytes(), None)
-        .and_then(|()| durable::sync_file(&temp))
-        .map_err(OperatorError::io("write", &temp))
-        .and_then(|()| publish(desk, ready, &temp));
-    if written.is_err() {
-        drop(durable::remove_if_there(&temp));
-    }
-    let file = written?;
-    durable::sync_dir(&ready.dir).map_err(OperatorError::io("sync", &ready.dir))?;
-    Ok(file)
-}
-
-/// Gives the file the first name that no task has, ended ones included, as far as it may be renamed.
-fn publish(desk: &Desk, ready: &Ready, temp: &Path) -> Result<FileName, OperatorError> {
     let places = look::all_places(&look::workers(&desk.layout)?);
     let is_known = |file: &FileName| {
         places
             .iter()
             .any(|(worker, place)| look::entry(&desk.layout, worker.as_ref(), *place, file).is_some())
     };
-    let numbered = (2..NAMES).map(|n| ready.file.numbered(n));
-    for file in std::iter::once(ready.file.clone()).chain(numbered) {
-        if ready.can_be_renamed && is_known(&file) {
-            continue;
-        }
-        let target = ready.dir.join(file.as_str());
-        match durable::rename_noreplace(temp, &target) {
-            Ok(()) => return Ok(file),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && ready.can_be_renamed => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(OperatorError::Taken { name: file.stem().to_owned(), path: target });
-            }
-            Err(error) => return Err(OperatorError::io("write", &target)(error)),
-        }
-    }
-    let path = ready.dir.join(ready.file.as_str());
-    Err(OperatorError::Taken { name: ready.file.stem().to_owned(), path })
+    let Ready { task, file, can_be_renamed, dir, .. } = ready;
+    let fresh = Fresh { dir, file: file.clone(), can_be_renamed: *can_be_renamed, task };
+    let disk = Disk::new(desk.layout.root(), Durability::Full);
+    fresh.drop_into(&disk, is_known).map_err(|error| match error {
+        FreshError::Taken { name, path } => OperatorError::Taken { name, path },
+        FreshError::Disk(error) => OperatorError::io("write", &dir.join(file.as_str()))(error.source),
+    })
 }
 
 fn wait_for_all(desk: &Desk, called: &[TaskName]) -> Result<Exit, OperatorError> {
@@ -339,27 +287,6 @@ fn wait_for_all(desk: &Desk, called: &[TaskName]) -> Result<Exit, OperatorError>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_is_made_from_the_first_words() {
-        for (prompt, expected) in [
-            ("Say hello!", "say-hello-000000.json"),
-            ("../../etc/passwd", "etc-passwd-000000.json"),
-            ("漢字", "task-000000.json"),
-            ("one two three four five six", "one-two-three-four-000000.json"),
-        ] {
-            assert_eq!(made_up(prompt, Uuid::nil()).as_str(), expected);
-        }
-    }
-
-    #[test]
-    fn a_file_keeps_its_name_and_a_prompt_gets_its_id() {
-        let id = Spec { id: Some("t1".parse().unwrap()), ..Spec::default() };
-        assert_eq!(file_name(&id, Path::new("/x/nightly.json")).as_str(), "nightly.json");
-        assert_eq!(file_name(&id, Path::new("")).as_str(), "t1.json");
-        assert_eq!(file_name(&id, Path::new("-")).as_str(), "t1.json");
-        assert_eq!(file_name(&id, Path::new("/x/.hidden.json")).as_str(), "t1.json");
-    }
 
     #[test]
     fn moments_are_read_with_and_without_an_offset() {

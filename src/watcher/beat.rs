@@ -80,6 +80,7 @@ impl Beat {
         if found.tenure == Verdict::Held {
             self.show(core, &found, now);
             self.ctx.board.show().status = WorkerStatus::Stopped;
+            self.ctx.tell_status();
             self.written = None;
             if let Err(error) = self.ctx.journal.flush() {
                 let (lines, _) = self.ctx.journal.behind();
@@ -115,13 +116,16 @@ impl Beat {
 
     fn show(&self, core: &Core, found: &Found, now: Now) {
         let mut shown = self.ctx.board.show();
-        let before = shown.hold.clone();
+        let (before, was) = (shown.hold.clone(), shown.status);
         shown.hold = core.hold().map(|holding| hold_of(holding, core.held_until(now)));
         shown.status = status(core);
         shown.lock_held = found.tenure == Verdict::Held;
         shown.queue = match found.folders.iter().find(|it| it.forbids()) {
             Some(finding) => Check::Failing(finding.what.clone()),
-            None => self.ctx.board.queue(),
+            None => match self.ctx.board.queue() {
+                Check::Ok => shown.pipes.clone(),
+                worse => worse,
+            },
         };
         let queue = core.queue();
         shown.queues.inbox = queue.depth(Place::Inbox) as u64;
@@ -138,7 +142,11 @@ impl Beat {
             None => Check::Ok,
         };
         let (hold, queues, oldest) = (shown.hold.clone(), shown.queues, shown.oldest);
+        let is_news = was != shown.status || kind(before.as_ref()) != kind(hold.as_ref());
         drop(shown);
+        if is_news {
+            self.ctx.tell_status();
+        }
         self.measure(core, hold.as_ref(), &queues, oldest);
         self.tell_change(before.as_ref(), hold.as_ref());
     }
@@ -160,10 +168,8 @@ impl Beat {
 
     /// A hold that begins or ends is said once, where people look.
     fn tell_change(&self, before: Option<&Hold>, hold: Option<&Hold>) {
-        // One cause may have several remedies; its reason may change with every look at the disk.
-        let kind = |hold: &Hold| (hold.cause, hold.remedy.clone());
         match (before, hold) {
-            (was, Some(hold)) if was.map(kind) != Some(kind(hold)) => {
+            (was, Some(hold)) if kind(was) != kind(Some(hold)) => {
                 tracing::error!(
                     error_code = hold.error_code.map(ErrorCode::as_str),
                     cause = hold.cause.as_str(),
@@ -173,6 +179,7 @@ impl Beat {
                     hold.reason
                 );
                 self.ctx.note_worker(Noted::Held, &hold.reason);
+                self.ctx.herald.warn(&format!("claiming nothing: {}", hold.reason), hold.remedy.as_deref());
             }
             (Some(_), None) => {
                 tracing::info!("claiming again");
@@ -274,6 +281,11 @@ fn status(core: &Core) -> WorkerStatus {
         Wanted::Run if core.hold().is_some() => WorkerStatus::Degraded,
         Wanted::Run => WorkerStatus::Running,
     }
+}
+
+/// One cause may have several remedies; its reason may change with every look at the disk.
+fn kind(hold: Option<&Hold>) -> Option<(HoldCause, Option<String>)> {
+    hold.map(|hold| (hold.cause, hold.remedy.clone()))
 }
 
 pub(super) fn hold_of(holding: &Holding, until: Option<Timestamp>) -> Hold {

@@ -30,6 +30,7 @@ pub(super) struct Shown {
     pub(super) queue: Check,
     pub(super) artifacts: Check,
     pub(super) registry: Check,
+    pub(super) pipes: Check,
     pub(super) served: Option<SocketAddr>,
     pub(super) last_crash: Option<LastCrash>,
     /// When a disk was last so full that writes fail, and which.
@@ -66,6 +67,7 @@ impl Board {
             queue: Check::Ok,
             artifacts: Check::Ok,
             registry: Check::Ok,
+            pipes: Check::Ok,
             served: None,
             last_crash: None,
             out: None,

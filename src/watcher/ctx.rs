@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::board::Board;
+use super::command::said;
 use super::disks::{Disks, Seen};
 use super::herald::Herald;
 use crate::agent::disposition::Holding;
@@ -17,6 +18,7 @@ use crate::os::durable::Durability;
 use crate::os::lock::Lock;
 use crate::os::process::Reaper;
 use crate::os::trouble::Trouble;
+use crate::pipe::event::Kind;
 use crate::spool::{Disk, Lease, Spool};
 use crate::task::{HoldCause, TaskState};
 use crate::telemetry::journal::{self, Event, Journal, Line, owed};
@@ -143,6 +145,11 @@ impl Ctx {
         self.write_note(&line);
     }
 
+    /// Says how the worker is, on the pipe for events. To be called by nobody who looks at the board.
+    pub(super) fn tell_status(&self) {
+        self.herald.tell(Kind::Status, None, || said::event(&self.board.show()));
+    }
+
     fn write_note(&self, line: &Line) {
         if let Err(error) = self.journal.append(line) {
             tracing::warn!(error = %error, "could not write the journal; the line waits in memory");
@@ -175,7 +182,7 @@ impl Ctx {
 }
 
 /// A disk that refuses is an error; whatever else is wrong with the journal costs a warning.
-fn append_durably(journal: &Journal, line: &Line, durability: Durability) -> std::io::Result<()> {
+pub(super) fn append_durably(journal: &Journal, line: &Line, durability: Durability) -> std::io::Result<()> {
     match journal.append_durably(std::slice::from_ref(line), durability) {
         Err(error) if Trouble::of(&error).is_some_and(Trouble::is_of_the_disk) => Err(error),
         Err(error) => {

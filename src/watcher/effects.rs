@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::command::{Errand, Found};
 use super::core::Event;
 use super::ctx::Ctx;
 use super::look::{self, Slot};
@@ -41,6 +42,10 @@ pub(super) enum Told {
     LookedThrough,
     /// A round of verdicts is over.
     Judged,
+    /// A task that a command is about was looked for.
+    Found(Box<Errand>, Found),
+    /// A command about a task was carried out.
+    Served,
 }
 
 /// How a file came to stand in `active/` with nobody at work on it.

@@ -16,6 +16,7 @@ use crate::clock::{SharedClock, Timestamp};
 use crate::config::WatcherConfig;
 use crate::layout::Layout;
 use crate::pipe::event::{Event, Kind, Teller};
+use crate::pipe::framing::Unfit;
 use crate::pipe::outlet::{self, Listener, Outlet};
 use crate::pipe::place::{Notice, Place, PlaceError};
 use crate::pipe::reply::Reply;
@@ -115,6 +116,11 @@ impl Herald {
         let (id, reply_to) = (refusal.id.clone(), refusal.reply_to.clone());
         let asker = Asker { herald: self.clone(), op: refusal.op, id, reply_to, dir, is_answered: false };
         asker.answer(Reply::not_understood(refusal));
+    }
+
+    /// Says that a line was passed over: nobody knows whose it was.
+    pub(super) fn pass_over(&self, unfit: Unfit) {
+        self.reply(&Reply::refused(64, unfit.to_string()), (&self.layout.pipes(), None));
     }
 
     fn reply(&self, reply: &Reply, (dir, reply_to): (&Path, Option<&str>)) {

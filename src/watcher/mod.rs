@@ -16,6 +16,7 @@
 //! | `verdicts` | filing what is no task |
 //! | `keeping` | its own rounds of retention, on a thread of its own |
 //! | `board` | what the face and `state.json` show |
+//! | `command` | carries out what is asked on the pipe for commands |
 //! | `herald` | tells on the pipe for events what happens, and answers commands |
 //! | `ground` | what it stands on: its lock, its folders, room, its agent |
 //! | `tenure` | how long it may go on when its lock is in doubt (pure) |
@@ -31,6 +32,7 @@
 mod attend;
 mod beat;
 mod board;
+mod command;
 pub mod core;
 mod ctx;
 mod disks;

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::attend::{Begin, Order, Run};
 use super::beat::{Beat, Beaten};
+use super::command::{Desk, Hearing};
 use super::core::{Core, Effect, Event, Now, REFUSED, Wanted};
 use super::ctx::Ctx;
 use super::effects::{Errands, Left, Told};
@@ -20,6 +21,7 @@ use crate::clock::Ticks;
 use crate::os::alarm::{self, Alarm};
 use crate::os::signals::Signal;
 use crate::os::watch::{Hint, Hints};
+use crate::pipe::outlet::Listener;
 use crate::spool::found::FILE_LIMIT;
 use crate::spool::{Examined, Lease, Store};
 use crate::task::{FileName, Place, RunId, TaskFile};
@@ -53,10 +55,13 @@ pub(super) struct Shell {
     pub(super) living: Vec<FileName>,
 }
 
-struct Looping {
-    ctx: Rc<Ctx>,
-    core: Core,
-    errands: Errands,
+/// What the loop knows.
+pub(super) struct Looping {
+    pub(super) ctx: Rc<Ctx>,
+    pub(super) core: Core,
+    pub(super) errands: Errands,
+    pub(super) desk: Desk,
+    hearing: Hearing,
     looks: Looks,
     verdicts: Verdicts,
     runs: HashMap<FileName, Following>,
@@ -92,6 +97,8 @@ impl Shell {
         let mut looping = Looping {
             core: Core::new(config.worker.clone(), config.concurrency),
             errands: Errands { ctx: Rc::clone(&self.ctx), tell },
+            desk: Desk::default(),
+            hearing: Hearing::new(&self.ctx),
             looks: Looks::default(),
             verdicts: Verdicts::default(),
             runs: HashMap::new(),
@@ -108,6 +115,10 @@ impl Shell {
             leaving: None,
             ctx: Rc::clone(&self.ctx),
         };
+        if self.ctx.board.show().wanted.is_some() {
+            tracing::info!("paused before it was started: taking no new tasks until `resume`");
+            looping.on_event(Event::Asked(Wanted::Pause));
+        }
         for file in std::mem::take(&mut self.living) {
             looping.recover(file);
         }
@@ -125,6 +136,12 @@ impl Shell {
                     let more = drain(&mut self.hints);
                     looping.on_hints(std::iter::once(hint).chain(more));
                 }
+                () = looping.hearing.readable() => {
+                    looping.hear(&self.log);
+                    // Whoever floods the pipe does not keep the runs from their turns.
+                    tokio::task::yield_now().await;
+                }
+                () = self.ctx.herald.left() => {}
                 () = alarm::pause(alarm.as_ref(), wait) => {}
             }
             looping.ctx.board.turned(looping.ctx.clock.ticks());
@@ -145,7 +162,8 @@ impl Looping {
         let now = self.now();
         self.own = self.core.next_moment(now);
         let scan = self.scanner.is_some().then_some(self.next_scan);
-        let next = [Some(self.next_beat), scan, self.own, self.kill_at].into_iter().flatten().min();
+        let half = self.hearing.due();
+        let next = [Some(self.next_beat), scan, self.own, self.kill_at, half].into_iter().flatten().min();
         next.map_or(BEAT, |at| at.since(now.ticks)).max(Duration::from_millis(1))
     }
 
@@ -158,6 +176,10 @@ impl Looping {
             let takes = self.ramp.look(&self.ctx, now.ticks);
             self.on_event(Event::Takes(takes));
             self.beat(shell, now);
+            self.tend_pipes(&shell.log);
+        }
+        if self.hearing.due().is_some_and(|at| at <= now.ticks) {
+            self.hear(&shell.log);
         }
         if soon >= self.next_scan
             && let Some(scanner) = self.scanner.take()
@@ -175,6 +197,25 @@ impl Looping {
             self.kill_at = None;
             self.on_event(Event::Asked(Wanted::StopNow));
         }
+    }
+
+    /// Both pipes stand where they should, and who begins to read is told how the worker is.
+    fn tend_pipes(&mut self, log: &LogHandle) {
+        let (lines, listener) = self.hearing.look(&self.ctx, self.ctx.clock.ticks());
+        if listener == Listener::New {
+            self.ctx.tell_status();
+        }
+        self.on_lines(lines, log);
+    }
+
+    fn hear(&mut self, log: &LogHandle) {
+        let lines = self.hearing.read(self.ctx.clock.ticks());
+        self.on_lines(lines, log);
+    }
+
+    /// What changed is to be seen at once.
+    pub(super) fn beat_now(&mut self) {
+        self.next_beat = Ticks::default();
     }
 
     fn beat(&mut self, shell: &mut Shell, now: Now) {
@@ -209,20 +250,12 @@ impl Looping {
     fn on_signal(&mut self, signal: Signal, log: &LogHandle) {
         match signal {
             Signal::Child => self.ctx.reaper.reap(),
-            Signal::Reload => {
-                log.reopen();
-                tracing::info!("log reopened");
-                self.on_event(Event::TryNow);
-            }
-            Signal::Stop => {
-                let word = if self.core.wanted().is_stop() { "stopping at once" } else { "stopping" };
-                tracing::info!(running = self.runs.len(), "{word}");
-                self.on_event(Event::Asked(Wanted::Stop));
-            }
+            Signal::Reload => self.reload(log),
+            Signal::Stop => drop(self.stop()),
         }
     }
 
-    fn on_event(&mut self, event: Event) {
+    pub(super) fn on_event(&mut self, event: Event) {
         if let Event::RunEnded(ended) = &event {
             self.runs.remove(&ended.file);
         }
@@ -233,6 +266,7 @@ impl Looping {
         }
         self.looks.go(&self.errands);
         self.verdicts.go(&self.errands);
+        self.serve();
     }
 
     fn perform(&mut self, effect: Effect) {
@@ -282,6 +316,8 @@ impl Looping {
             Told::Scanned(scanner, finds) => self.on_scanned(scanner, finds),
             Told::LookedThrough => self.looks.done(&self.errands),
             Told::Judged => self.verdicts.done(&self.errands),
+            Told::Found(errand, found) => self.on_found(*errand, found),
+            Told::Served => self.on_served(),
         }
     }
 
@@ -380,7 +416,7 @@ impl Looping {
         }
     }
 
-    fn tell_run(&self, file: &FileName, order: Order) {
+    pub(super) fn tell_run(&self, file: &FileName, order: Order) {
         if let Some(following) = self.runs.get(file) {
             following.orders.send(order).ok();
         }

@@ -19,6 +19,7 @@ mod answers;
 mod deaths;
 mod limits;
 mod refusals;
+mod steering;
 
 use std::fs;
 use std::path::PathBuf;

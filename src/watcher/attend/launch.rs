@@ -42,7 +42,12 @@ impl Run {
             number,
             first: &prepared.first,
         };
-        let agent = child::launch(&self.ctx.reaper, &launch).map_err(|error| self.not_started(&error))?;
+        let mut ears = Ears::of(self);
+        ears.open_own(self.ctx.clock.ticks());
+        let agent = child::launch(&self.ctx.reaper, &launch).map_err(|error| {
+            ears.close();
+            self.not_started(&error)
+        })?;
         let mut live = Live {
             process: Some(agent.child.id.clone()),
             exit: Box::pin(async move { agent.child.exit.await.ok() }),
@@ -51,7 +56,7 @@ impl Run {
             stdin: sender(agent.stdin),
             outbox: prepared.first[agent.sent..].to_vec(),
             course: Course::new(self.limits(), self.ctx.clock.ticks()),
-            ears: Ears::of(self),
+            ears,
             is_replay: false,
         };
         self.record_start(&agent.child.id, &prepared.cwd.path);

@@ -52,14 +52,14 @@ pub(super) struct Run {
     tell: mpsc::UnboundedSender<Told>,
     hurry: bool,
     answered: bool,
-    /// Its watcher had died, and its agent cannot hear.
-    adopted: bool,
-    /// Something was said to its agent.
-    steered: bool,
+    /// How it began here: an agent that was adopted cannot hear.
+    begin: Begin,
+    /// How often something was said to its agent.
+    said: u32,
     /// How many tasks its agent has handed on, once that was counted.
     handed: Option<u32>,
     /// Who waits for its end, and for which.
-    closing: Vec<(steer::Closing, order::Answer)>,
+    closing: Vec<(steer::Closing, Answer)>,
     /// Another worker has it now.
     lost: bool,
     /// When it was begun to be listened to.
@@ -88,8 +88,8 @@ impl Run {
             tell,
             hurry: false,
             answered: false,
-            adopted: false,
-            steered: false,
+            begin: Begin::Start,
+            said: 0,
             handed: None,
             closing: Vec::new(),
             lost: false,
@@ -99,6 +99,7 @@ impl Run {
 
     /// Follows the run to its end.
     pub(super) async fn follow(mut self, begin: Begin) {
+        self.begin = begin;
         let disposition = match begin {
             Begin::Start => self.start().await,
             Begin::Adopt => self.adopt().await,
@@ -138,7 +139,6 @@ impl Run {
 
     /// Takes up a run whose agent lives.
     async fn adopt(&mut self) -> Option<Disposition> {
-        self.adopted = true;
         match self.take_up() {
             Ok(live) => self.through(live).await,
             Err(error) => {

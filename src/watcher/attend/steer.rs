@@ -8,9 +8,9 @@
 
 use uuid::Uuid;
 
-use super::Run;
 use super::listen::{Live, flush};
 use super::order::Answer;
+use super::{Begin, Run};
 use crate::agent::course::Order as Act;
 use crate::agent::message;
 use crate::agent::stream::{BRIEF, ResultLine};
@@ -80,7 +80,7 @@ impl Run {
         if text.trim().is_empty() {
             return Some(Reply::refused(64, "there is nothing in the message"));
         }
-        if self.adopted {
+        if self.begin == Begin::Adopt {
             let why = "its agent was adopted when its watcher had died: it works, and cannot hear";
             return Some(
                 Reply::refused(69, why).hinting("wait for its end, or `cancel` it; `retry` begins again"),
@@ -107,22 +107,24 @@ impl Run {
         live.course.told(id, self.ctx.clock.ticks());
         live.outbox.extend(message::told(text, id).into_bytes());
         flush(live);
-        self.steered = true;
+        self.said += 1;
         self.note_said(event, text);
     }
 
     fn note_said(&self, event: Noted, text: &str) {
         let said = self.brief(text);
-        tracing::info!(task = %self.lease.name, run_id = %self.lease.run, text = %said, "{}", match event {
-            Noted::Interrupted => "the agent is interrupted",
-            _ => "the agent is told something",
-        });
+        let what = if event == Noted::Interrupted {
+            "the agent is interrupted"
+        } else {
+            "the agent is told something"
+        };
+        tracing::info!(task = %self.lease.name, run_id = %self.lease.run, text = %said, "{what}");
         self.ctx.note(event, &self.lease, |line| line.reason = Some(said).filter(|said| !said.is_empty()));
     }
 
     /// A turn ended: where something was said to the run there may be several.
     pub(super) fn note_turn(&self, result: &ResultLine) {
-        if self.steered {
+        if self.said > 0 {
             let said = result.answer.as_deref().or(result.terminal_reason.as_deref()).unwrap_or_default();
             let said = self.brief(said);
             self.ctx.note(Noted::Turn, &self.lease, |line| line.reason = Some(said));

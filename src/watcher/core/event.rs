@@ -38,7 +38,7 @@ impl Wanted {
     }
 
     /// Whether it leaves when nothing runs any more.
-    pub(super) const fn leaves(self) -> bool {
+    pub const fn leaves(self) -> bool {
         matches!(self, Self::Drain | Self::Stop | Self::StopNow)
     }
 }
