@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
-use crate::operator::{Desk, OperatorError, inside, list, logs, prune, show, status, submit, wait};
+use crate::operator::{Desk, OperatorError, inside, list, logs, packs, prune, show, status, submit, wait};
 use crate::os::inherited;
 
 use super::parse;
@@ -48,6 +48,10 @@ pub enum Verb {
     Logs(logs::LogsArgs),
     /// Wait until tasks have ended
     Wait(wait::WaitArgs),
+    /// The packs: which there are, and what is wrong with them
+    Packs(packs::PacksArgs),
+    /// Take a pack back, or give it free
+    Pack(packs::switch::PackArgs),
     /// Remove what is done with and past its time
     Prune(prune::PruneArgs),
     /// What an agent reports about itself
@@ -81,6 +85,8 @@ fn outside(desk: &Desk, verb: &Verb) -> Result<Exit, OperatorError> {
         Verb::Show(args) => show::run(desk, args),
         Verb::Logs(args) => logs::run(desk, args),
         Verb::Wait(args) => wait::run(desk, args),
+        Verb::Packs(args) => packs::run(desk, args),
+        Verb::Pack(args) => packs::switch::run(desk, args),
         Verb::Prune(args) => prune::run(desk, args),
         Verb::Progress(args) => inside::progress(desk, args),
     }
@@ -97,6 +103,8 @@ fn inside(desk: &Desk, pipe: &Path, verb: &Verb) -> Result<Exit, OperatorError> 
         Verb::Show(_) => refused("show"),
         Verb::Logs(_) => refused("logs"),
         Verb::Wait(_) => refused("wait"),
+        Verb::Packs(_) => refused("packs"),
+        Verb::Pack(_) => refused("pack"),
         Verb::Prune(_) => refused("prune"),
     }
 }

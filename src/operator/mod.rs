@@ -15,6 +15,7 @@ pub mod inside;
 pub mod list;
 pub mod logs;
 mod look;
+pub mod packs;
 pub mod prune;
 pub mod report;
 pub mod show;

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 
 use crate::config::Exit;
 use crate::task::outcome::head;
-use crate::task::{Attempt, AttemptOutcome, TaskFile};
+use crate::task::{Attempt, AttemptOutcome, Place, TaskFile};
 
 use super::desk::{Desk, spoken};
 use super::error::OperatorError;
 use super::find;
 use super::list::{as_json, state_cell};
 use super::look::Seen;
+use super::packs;
 use super::report::{Cell, Tone, printable};
 
 /// Which task to show.
@@ -75,7 +76,16 @@ fn heading(desk: &Desk, seen: &Seen) -> String {
         state_cell(seen.state()),
         Cell::toned(age, Tone::Faint),
     ]);
-    format!("{first}\n{}", fields(desk, &[("file", seen.entry.path.display().to_string())]))
+    let file = seen.entry.path.display().to_string();
+    format!("{first}\n{}", fields(desk, &[("file", file), ("waits, since", barred(desk, seen))]))
+}
+
+/// Why it is not started, as far as its pack goes; empty where nothing bars it.
+fn barred(desk: &Desk, seen: &Seen) -> String {
+    let waits = Place::QUEUES.contains(&seen.entry.place);
+    let kind = seen.task.as_ref().ok().filter(|_| waits).map(|task| task.spec.kind.as_deref());
+    let bar = kind.and_then(|kind| packs::bar(desk, kind));
+    bar.map(|(why, remedy)| format!("{why}; {remedy}")).unwrap_or_default()
 }
 
 /// `name  value` lines; what is empty is left out.

@@ -18,6 +18,7 @@ use super::desk::{Desk, spoken};
 use super::error::OperatorError;
 use super::list::{about, as_json, state_cell};
 use super::look::{self, Seen};
+use super::packs;
 use super::report::{Cell, Tone};
 
 /// How many failures are shown.
@@ -94,6 +95,8 @@ pub fn run(desk: &Desk, args: &StatusArgs) -> Result<Exit, OperatorError> {
     desk.report.data(&worker_table(desk, &screen.workers));
     desk.report.data(&resumes(desk, &screen.workers));
     desk.report.data(&troubles(desk, &screen.workers));
+    let barred = screen.workers.iter().filter_map(|it| it.state.as_ref()).flat_map(|it| &it.packs);
+    desk.report.data(&packs::waiting(desk, barred));
     desk.report.data(&running_table(desk, &screen.workers));
     desk.report.data(&failure_table(desk, &screen.failures));
     desk.report.data(&next_steps(desk, &screen));
@@ -477,6 +480,7 @@ fn worker_json(desk: &Desk, worker: &WorkerView) -> Value {
             "reason": record.reason,
         })),
         "hold": worker.state.as_ref().and_then(|state| state.hold.as_ref()),
+        "packs": worker.state.as_ref().map_or(&[][..], |state| &state.packs),
         "last_crash": worker.state.as_ref().and_then(|state| state.last_crash),
         "last_crash_reason": worker.state.as_ref().and_then(|state| state.last_crash_reason.as_ref()),
         "last_crash_detail": worker.state.as_ref().and_then(|state| state.last_crash_detail.as_ref()),

@@ -16,6 +16,7 @@ mod model;
 mod name;
 mod shelf;
 mod show;
+mod stamp;
 mod template;
 mod trust;
 
@@ -26,6 +27,7 @@ pub use model::{AfterTimeout, DeniedTools, Pack, PermissionMode, WorkdirRule};
 pub use name::{DEFAULT, PackName};
 pub use shelf::{Bar, Bars, Found, Shelf, Sighting, What};
 pub use show::{Line, describe};
+pub use stamp::Stamp;
 pub use template::{Missing, fill};
 
 /// The largest pack file that is read, in bytes: the whole of it has to fit into the arguments of one program.

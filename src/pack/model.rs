@@ -174,6 +174,11 @@ impl Pack {
         narrower(wish, self.max_turns)
     }
 
+    /// Whether it chooses something that a CLI may not know.
+    pub const fn chooses(&self) -> bool {
+        self.model.is_some() || self.fallback_model.is_some() || self.permission_mode.is_some()
+    }
+
     /// The most dollars.
     pub fn cost_usd(&self, wish: Option<f64>) -> Option<f64> {
         narrower(wish, self.max_cost_usd)

@@ -227,6 +227,10 @@ impl Shelf {
         let rights = folder.look_at_itself().map(|it| Rights { owner: it.owner, mode: it.permissions() });
         let rights = rights.map_err(|error| Closed::Unfit(error.to_string(), String::new()))?;
         match distrust(&path, rights, &self.trusted) {
+            // Where nobody ever put a pack there is nothing to be believed or not.
+            Some(_) if self.seen().is_empty() && names(&folder).is_ok_and(|it| it.is_empty()) => {
+                Err(Closed::Missing)
+            }
             Some((why, remedy)) => Err(Closed::Unfit(why, remedy)),
             None => Ok(folder),
         }

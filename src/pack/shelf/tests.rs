@@ -140,6 +140,14 @@ fn in_a_folder_that_others_can_write_nothing_is_believed() {
 }
 
 #[test]
+fn a_folder_that_others_can_write_and_nobody_uses_changes_nothing() {
+    let root = Root::new();
+    chmod(&root.path(""), 0o2770);
+    assert!(root.shelf.bars().is_empty());
+    assert_eq!(root.shelf.find(Some("a")), Found::Unknown { near: None });
+}
+
+#[test]
 fn a_link_in_the_folders_place_is_not_followed() {
     let root = Root::new();
     root.write("a.toml", "model = 'x'");

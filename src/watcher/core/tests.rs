@@ -26,6 +26,8 @@ fn head(place: Place, name: &str) -> Head {
         not_before: None,
         pinned: None,
         is_held: false,
+        pack: None,
+        is_barred: false,
         run: None,
     }
 }
