@@ -84,7 +84,8 @@ pub fn fill(template: &str, spec: &Spec, name: &TaskName, worker: &WorkerName) -
         match part {
             Part::Text(text) => out.push_str(text),
             Part::Field(field) => {
-                out.push_str(&value(field, spec, name, worker).ok_or_else(|| Missing(field.to_owned()))?)
+                let value = value(field, spec, name, worker);
+                out.push_str(&value.ok_or_else(|| Missing(field.to_owned()))?);
             }
         }
     }

@@ -57,10 +57,10 @@ pub enum PacksVerb {
 /// Shows packs.
 pub fn run(desk: &Desk, args: &PacksArgs) -> Result<Exit, OperatorError> {
     match &args.verb {
-        Some(PacksVerb::Check { file: Some(file) }) => check_file(desk, file, args.json),
-        Some(PacksVerb::Check { file: None }) => check_all(desk, args.json),
-        Some(PacksVerb::Show { name }) => show(desk, name, args.json),
-        None => list(desk, args.json),
+        Some(PacksVerb::Check { file: Some(file) }) => check_file(desk, file, args),
+        Some(PacksVerb::Check { file: None }) => check_all(desk, args),
+        Some(PacksVerb::Show { name }) => show(desk, name, args),
+        None => list(desk, args),
     }
 }
 
@@ -82,9 +82,9 @@ fn sightings(desk: &Desk) -> Result<Vec<Sighting>, OperatorError> {
     Ok(all)
 }
 
-fn list(desk: &Desk, as_json: bool) -> Result<Exit, OperatorError> {
+fn list(desk: &Desk, args: &PacksArgs) -> Result<Exit, OperatorError> {
     let all = sightings(desk)?;
-    if as_json {
+    if args.json {
         desk.report.json(&Value::Array(all.iter().map(|it| sighting_json(desk, it)).collect()));
         return Ok(Exit::Done);
     }
@@ -141,7 +141,7 @@ fn sighting_json(desk: &Desk, seen: &Sighting) -> Value {
     })
 }
 
-fn check_all(desk: &Desk, as_json: bool) -> Result<Exit, OperatorError> {
+fn check_all(desk: &Desk, args: &PacksArgs) -> Result<Exit, OperatorError> {
     let all = sightings(desk)?;
     let checked = all.iter().filter_map(|seen| {
         let faults = seen.read.as_ref()?.as_ref().err().cloned().unwrap_or_default();
@@ -149,7 +149,7 @@ fn check_all(desk: &Desk, as_json: bool) -> Result<Exit, OperatorError> {
     });
     let mut checked: Vec<(PathBuf, Vec<Fault>)> = checked.collect();
     checked.extend(strays(&desk.layout.packs()));
-    Ok(told(desk, &checked, as_json))
+    Ok(told(desk, &checked, args))
 }
 
 /// Files that were meant for packs and cannot be any by their names.
@@ -165,7 +165,7 @@ fn strays(dir: &Path) -> Vec<(PathBuf, Vec<Fault>)> {
     entries.filter(is_stray).map(|path| (path, vec![fault()])).collect()
 }
 
-fn check_file(desk: &Desk, file: &Path, as_json: bool) -> Result<Exit, OperatorError> {
+fn check_file(desk: &Desk, file: &Path, args: &PacksArgs) -> Result<Exit, OperatorError> {
     let meta = std::fs::metadata(file).map_err(OperatorError::io("read", file))?;
     let faults = if meta.len() > pack::FILE_LIMIT {
         vec![Fault::of_file("it is larger than 64 KiB", "put long texts into files of the working directory")]
@@ -176,12 +176,12 @@ fn check_file(desk: &Desk, file: &Path, as_json: bool) -> Result<Exit, OperatorE
             Err(_) => vec![Fault::of_file("it is not UTF-8", "save it as UTF-8")],
         }
     };
-    Ok(told(desk, &[(file.to_owned(), faults)], as_json))
+    Ok(told(desk, &[(file.to_owned(), faults)], args))
 }
 
 /// Says what is wrong, in the form that editors jump by.
-fn told(desk: &Desk, checked: &[(PathBuf, Vec<Fault>)], as_json: bool) -> Exit {
-    if as_json {
+fn told(desk: &Desk, checked: &[(PathBuf, Vec<Fault>)], args: &PacksArgs) -> Exit {
+    if args.json {
         let one = |(path, faults): &(PathBuf, Vec<Fault>)| json!({"file": path, "faults": faults});
         desk.report.json(&Value::Array(checked.iter().map(one).collect()));
     } else {
@@ -204,16 +204,16 @@ fn told(desk: &Desk, checked: &[(PathBuf, Vec<Fault>)], as_json: bool) -> Exit {
     if checked.iter().all(|(_, faults)| faults.is_empty()) { Exit::Done } else { Exit::Data }
 }
 
-fn show(desk: &Desk, called: &str, as_json: bool) -> Result<Exit, OperatorError> {
+fn show(desk: &Desk, called: &str, args: &PacksArgs) -> Result<Exit, OperatorError> {
     let seen = find(desk, called)?;
     let file = desk.layout.packs().join(seen.name.file());
     let loaded = match &seen.read {
-        Some(Err(faults)) => return Ok(told(desk, &[(file, faults.clone())], as_json)),
+        Some(Err(faults)) => return Ok(told(desk, &[(file, faults.clone())], args)),
         Some(Ok(loaded)) => Loaded::clone(loaded),
         None => Loaded::default(),
     };
     let lines = pack::describe(&loaded);
-    if as_json {
+    if args.json {
         let values: Vec<Value> = lines.iter().map(|line| json!(line)).collect();
         let mut body = sighting_json(desk, &seen);
         body["values"] = Value::Array(values);

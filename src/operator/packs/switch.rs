@@ -51,18 +51,15 @@ pub enum PackVerb {
 pub fn run(desk: &Desk, args: &PackArgs) -> Result<Exit, OperatorError> {
     match &args.verb {
         PackVerb::Disable { name, end_running, reason } => {
-            disable(desk, name, *end_running, reason.as_deref())
+            let wish = Mark { end_running: *end_running, reason: reason.clone(), ..Mark::default() };
+            disable(desk, name, wish)
         }
+
         PackVerb::Enable { name } => enable(desk, name),
     }
 }
 
-fn disable(
-    desk: &Desk,
-    called: &str,
-    end_running: bool,
-    reason: Option<&str>,
-) -> Result<Exit, OperatorError> {
+fn disable(desk: &Desk, called: &str, wish: Mark) -> Result<Exit, OperatorError> {
     let seen = find(desk, called)?;
     let dir = desk.layout.packs();
     durable::make_dir(&dir, DIR_MODE).map_err(OperatorError::io("make", &dir))?;
@@ -70,14 +67,14 @@ fn disable(
     let mark = Mark {
         since: before.since.or_else(|| Some(desk.clock.wall())),
         by: desk.env.text("SUDO_USER").or_else(|| desk.env.text("USER")).map(str::to_owned).or(before.by),
-        reason: reason.map(str::to_owned).or(before.reason),
-        end_running,
+        reason: wish.reason.or(before.reason),
+        end_running: wish.end_running,
     };
     let path = dir.join(seen.name.mark());
     durable::write_atomic(&path, &mark.to_bytes(), Durability::Full)
         .map_err(OperatorError::io("write", &path))?;
     desk.report.data(&format!("{called}: disabled"));
-    let running = if end_running { "what runs with it is ended" } else { "what runs with it goes on" };
+    let running = if mark.end_running { "what runs with it is ended" } else { "what runs with it goes on" };
     desk.report.talk(&format!(
         "no worker starts anything with it from now on; {running}; `{} pack enable {called}` ends that",
         desk.agentctl()

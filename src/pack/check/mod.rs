@@ -98,19 +98,16 @@ impl<'a> Reader<'a> {
     fn keys(&mut self) {
         for key in self.table.keys() {
             let name = key.get_ref().as_ref();
-            match KEYS.iter().find(|it| **it == name) {
-                Some(known) => {
-                    let line = Fault::at(self.text, key.span().start, String::new(), None).line;
-                    self.lines.insert(known, line);
-                }
-                None => {
-                    let hint = nearest(name, KEYS).map_or_else(
-                        || format!("there are {}", KEYS.join(", ")),
-                        |near| format!("did you mean `{near}`?"),
-                    );
-                    self.fault(&key.span(), format!("unknown key `{name}`"), Some(hint));
-                }
+            if let Some(known) = KEYS.iter().find(|it| **it == name) {
+                let line = Fault::at(self.text, key.span().start, String::new(), None).line;
+                self.lines.insert(known, line);
+                continue;
             }
+            let hint = nearest(name, KEYS).map_or_else(
+                || format!("there are {}", KEYS.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            self.fault(&key.span(), format!("unknown key `{name}`"), Some(hint));
         }
     }
 
@@ -184,7 +181,7 @@ impl<'a> Reader<'a> {
             return None;
         };
         let mut texts = Vec::new();
-        for item in items.iter() {
+        for item in items {
             match item.get_ref().as_str() {
                 Some(text) => texts.push((text.to_owned(), item.span())),
                 None => self.wrong_kind(key, item, "texts in its list"),

@@ -153,7 +153,7 @@ impl Shelf {
         let Some(name) = PackName::of(kind) else { return Found::Unknown { near: None } };
         match self.open() {
             Ok(folder) => self.find_in(&folder, name),
-            Err(Closed::Missing) => self.absent(name, || Vec::new()),
+            Err(Closed::Missing) => self.absent(name, Vec::new),
             Err(Closed::Unfit(..)) if name.is_default() && !self.default_stands_there() => built_in(name),
             Err(Closed::Unfit(why, remedy)) => Found::Barred(broken(why, remedy)),
         }
@@ -213,17 +213,7 @@ impl Shelf {
 
     fn open(&self) -> Result<Folder, Closed> {
         let path = self.layout.packs();
-        let folder = Folder::open_to_read(self.layout.root(), &path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Closed::Missing,
-            _ if is_no_folder(&error) => Closed::Unfit(
-                format!("`{}` is a link or no folder", path.display()),
-                format!("`mv {0} {0}.aside`, and put the folder itself there", path.display()),
-            ),
-            _ => {
-                let Fault { what, hint, .. } = self.unread(&error);
-                Closed::Unfit(what, hint.unwrap_or_default())
-            }
-        })?;
+        let folder = Folder::open_to_read(self.layout.root(), &path).map_err(|error| self.closed(&error))?;
         let rights = folder.look_at_itself().map(|it| Rights { owner: it.owner, mode: it.permissions() });
         let rights = rights.map_err(|error| Closed::Unfit(error.to_string(), String::new()))?;
         match distrust(&path, rights, &self.trusted) {
@@ -234,6 +224,21 @@ impl Shelf {
             Some((why, remedy)) => Err(Closed::Unfit(why, remedy)),
             None => Ok(folder),
         }
+    }
+
+    fn closed(&self, error: &io::Error) -> Closed {
+        let path = self.layout.packs();
+        if error.kind() == io::ErrorKind::NotFound {
+            return Closed::Missing;
+        }
+        if is_no_folder(error) {
+            return Closed::Unfit(
+                format!("`{}` is a link or no folder", path.display()),
+                format!("`mv {0} {0}.aside`, and put the folder itself there", path.display()),
+            );
+        }
+        let Fault { what, hint, .. } = self.unread(error);
+        Closed::Unfit(what, hint.unwrap_or_default())
     }
 
     fn unread(&self, error: &io::Error) -> Fault {
