@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_task_narrows_a_pack_and_never_widens_it() {
-        let usual = Duration::from_secs(1800);
+        let usual = Duration::from_mins(30);
         for (most, wish, seconds) in [
             (None, None, 1800),
             (None, Some(5000), 5000),

@@ -131,13 +131,15 @@ mod tests {
     use super::*;
 
     fn filled(template: &str) -> Result<String, Missing> {
+        let Ok(name) = "t1".parse() else { panic!("no name") };
+        let Ok(worker) = "marie".parse() else { panic!("no name") };
         let spec = Spec {
             prompt: Some("look at {{input}}".to_owned()),
             input: Some(json!({"branch": "main", "files": ["a", {"n": 2}], "n": 3})),
             correlation_id: Some("board-42".to_owned()),
             ..Spec::default()
         };
-        fill(template, &spec, &"t1".parse().unwrap(), &"marie".parse().unwrap())
+        fill(template, &spec, &name, &worker)
     }
 
     #[test]

@@ -85,10 +85,9 @@ impl Errands {
             if !ours() {
                 return vec![Told::Core(Event::Refused(not_ours())), Told::Core(Event::NotClaimed { file })];
             }
-            match spool.claim(place, &file, |task, _| {
-                let afresh = starts_over(&packs, task);
-                plan_attempt(task, afresh, &clock, config_dir.as_deref())
-            }) {
+            match spool
+                .claim(place, &file, |task, _| plan_attempt(task, &packs, &clock, config_dir.as_deref()))
+            {
                 Ok(Claimed::Lease(lease)) => vec![Told::Claimed(lease)],
                 Ok(Claimed::Open(file)) => vec![Told::Open(file)],
                 Err(error) => not_claimed(&file, &error),
@@ -190,14 +189,15 @@ fn starts_over(packs: &Shelf, task: &TaskFile) -> bool {
 /// The attempt that is stamped into a task before its agent is started: the session goes on while the run does.
 fn plan_attempt(
     task: &TaskFile,
-    afresh: bool,
+    packs: &Shelf,
     clock: &crate::clock::SharedClock,
     config_dir: Option<&std::path::Path>,
 ) -> Attempt {
     let last = task.record.attempts.last();
     let number = last.map_or(1, |it| it.number.saturating_add(1));
     // A session whose transcript is gone is begun again under the same id; one that was refused, under a new one.
-    let goes_on = last.filter(|it| it.outcome != Some(AttemptOutcome::SessionLost) && !afresh);
+    let goes_on =
+        last.filter(|it| it.outcome != Some(AttemptOutcome::SessionLost) && !starts_over(packs, task));
     let session = goes_on.map_or_else(SessionId::mint, |it| it.session_id);
     let mut attempt = Attempt::open(number, session, clock.wall());
     attempt.config_dir = config_dir.map(|dir| dir.display().to_string());

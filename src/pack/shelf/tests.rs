@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::*;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::os::durable::{make_dir, remove_if_there, rename_noreplace, set_mtime, write_new};
 
 struct Root {
@@ -31,7 +31,7 @@ impl Root {
     fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         remove_if_there(&path).unwrap();
-        write_new(&path, text.as_bytes(), Some(SystemTime::now() - Duration::from_secs(60))).unwrap();
+        write_new(&path, text.as_bytes(), Some(long_ago())).unwrap();
         path
     }
 
@@ -45,9 +45,13 @@ impl Root {
     fn why(&self, kind: &str) -> String {
         match self.shelf.find(Some(kind)) {
             Found::Barred(bar) => format!("{:?} {}; {}", bar.what, bar.why, bar.remedy),
-            other => panic!("{other:?}"),
+            found @ (Found::Ready { .. } | Found::Unknown { .. }) => panic!("{found:?}"),
         }
     }
+}
+
+fn long_ago() -> SystemTime {
+    SystemTime::from(SystemClock.wall()) - Duration::from_mins(1)
 }
 
 fn chmod(path: &Path, mode: u32) {
@@ -95,7 +99,7 @@ fn what_was_just_written_and_what_just_vanished_has_a_moment() {
     let path = root.path("a.toml");
     write_new(&path, b"model = 'half'", None).unwrap();
     assert!(root.why("a").starts_with("Changing"), "it may be half of it");
-    set_mtime(&path, SystemTime::now() - Duration::from_secs(60)).unwrap();
+    set_mtime(&path, long_ago()).unwrap();
     assert_eq!(root.model("a").as_deref(), Some("half"));
     remove_if_there(&path).unwrap();
     assert!(root.why("a").starts_with("Changing"), "an editor may be putting it back");
