@@ -66,6 +66,7 @@ mod tests {
         let two = denied(&["WebFetch", "mcp__q__ping"], Some("/s/packs/a.toml"));
         assert!(two.starts_with("the tools WebFetch, mcp__q__ping were denied"), "{two}");
         assert!(two.contains(r#""WebFetch","mcp__q__ping" to `allowed_tools` in /s/packs/a.toml"#), "{two}");
+        let two = denied(&["WebFetch", "mcp__q__ping"], None);
         assert!(two.contains(r#"["WebFetch","mcp__q__ping"]"#), "{two}");
     }
 

@@ -1,7 +1,8 @@
 //! What came of a run.
 //!
 //! Invariants:
-//! - a good result is the verdict, whoever ended the process afterwards and however;
+//! - a good result is the verdict, whoever ended the process afterwards and however; unless one of us asked it to end in the
+//!   middle of a later turn, whose answer somebody waits for;
 //! - an end without a result line is never a success, whatever the exit status;
 //! - an API failure is told by status and kind, and comes as a `success` with `is_error`;
 //! - what is not the task's fault is a [`Verdict::Wait`], and is never charged.
@@ -200,13 +201,15 @@ pub fn judge(evidence: &Evidence, ending: &Ending<'_>) -> Judgement {
 }
 
 fn verdict(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
-    if let Some(answer) = evidence.answer() {
+    let was_asked = matches!(ending.ended_by, Some(EndedBy::Stop | EndedBy::Hold | EndedBy::Cancel));
+    if let Some(answer) = evidence.answer().filter(|_| !(was_asked && evidence.is_in_turn)) {
         return answered(evidence, answer, ending.denied);
     }
     if ending.ended_by == Some(EndedBy::Cancel) {
         return Verdict::Cancelled { reason: "cancelled by an operator".to_owned() };
     }
     match &evidence.last_result {
+        Some(_) if was_asked && evidence.is_in_turn => unfinished(evidence, ending),
         Some(result) if result.is_aborted() => unfinished(evidence, ending),
         Some(result) => refused(evidence, result, ending),
         None => unfinished(evidence, ending),

@@ -7,7 +7,10 @@ use clap::{Parser, Subcommand};
 
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
-use crate::operator::{Desk, OperatorError, inside, list, logs, packs, prune, show, status, submit, wait};
+use crate::operator::{
+    Desk, OperatorError, attach, cancel, edit, hold, inside, list, logs, packs, pause, prune, retry, show,
+    status, submit, tell, wait,
+};
 use crate::os::inherited;
 
 use super::parse;
@@ -52,6 +55,28 @@ pub enum Verb {
     Packs(packs::PacksArgs),
     /// Take a pack back, or give it free
     Pack(packs::switch::PackArgs),
+    /// End tasks for good
+    Cancel(cancel::CancelArgs),
+    /// Begin a new life of tasks that ended, or try one now that waits for its retry
+    Retry(retry::RetryArgs),
+    /// Keep waiting tasks from being taken
+    Hold(hold::HoldArgs),
+    /// Let held tasks be taken
+    Release(hold::ReleaseArgs),
+    /// Edit a waiting task in your editor
+    Edit(edit::EditArgs),
+    /// Go on with the session of a task, at the terminal
+    Attach(attach::AttachArgs),
+    /// Have workers take no new tasks
+    Pause(pause::PauseArgs),
+    /// Have workers take tasks again
+    Resume(pause::ResumeArgs),
+    /// Have workers finish what runs, and stop
+    Drain(pause::DrainArgs),
+    /// Say something to an agent at work
+    Tell(tell::TellArgs),
+    /// End what an agent is doing right now
+    Interrupt(tell::InterruptArgs),
     /// Remove what is done with and past its time
     Prune(prune::PruneArgs),
     /// What an agent reports about itself
@@ -87,6 +112,17 @@ fn outside(desk: &Desk, verb: &Verb) -> Result<Exit, OperatorError> {
         Verb::Wait(args) => wait::run(desk, args),
         Verb::Packs(args) => packs::run(desk, args),
         Verb::Pack(args) => packs::switch::run(desk, args),
+        Verb::Cancel(args) => cancel::run(desk, args),
+        Verb::Retry(args) => retry::run(desk, args),
+        Verb::Hold(args) => hold::hold(desk, args),
+        Verb::Release(args) => hold::release(desk, args),
+        Verb::Edit(args) => edit::run(desk, args),
+        Verb::Attach(args) => attach::run(desk, args),
+        Verb::Pause(args) => pause::pause(desk, args),
+        Verb::Resume(args) => pause::resume(desk, args),
+        Verb::Drain(args) => pause::drain(desk, args),
+        Verb::Tell(args) => tell::tell(desk, args),
+        Verb::Interrupt(args) => tell::interrupt(desk, args),
         Verb::Prune(args) => prune::run(desk, args),
         Verb::Progress(args) => inside::progress(desk, args),
     }
@@ -105,6 +141,17 @@ fn inside(desk: &Desk, pipe: &Path, verb: &Verb) -> Result<Exit, OperatorError> 
         Verb::Wait(_) => refused("wait"),
         Verb::Packs(_) => refused("packs"),
         Verb::Pack(_) => refused("pack"),
+        Verb::Cancel(_) => refused("cancel"),
+        Verb::Retry(_) => refused("retry"),
+        Verb::Hold(_) => refused("hold"),
+        Verb::Release(_) => refused("release"),
+        Verb::Edit(_) => refused("edit"),
+        Verb::Attach(_) => refused("attach"),
+        Verb::Pause(_) => refused("pause"),
+        Verb::Resume(_) => refused("resume"),
+        Verb::Drain(_) => refused("drain"),
+        Verb::Tell(_) => refused("tell"),
+        Verb::Interrupt(_) => refused("interrupt"),
         Verb::Prune(_) => refused("prune"),
     }
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::config::{ConfigError, Exit};
 use crate::pack::Fault;
 use crate::pipe::client::AskError;
-use crate::task::ParseError;
+use crate::spool::{ClaimError, StepError, WaitingError};
+use crate::task::{ParseError, WorkerName};
 
 /// The error of a verb.
 #[derive(Debug, thiserror::Error)]
@@ -89,9 +90,47 @@ pub enum OperatorError {
         /// What was asked for.
         verb: String,
     },
+    /// It cannot be done as things are.
+    #[error("{why}")]
+    NotPossible {
+        /// Why not.
+        why: String,
+        /// What to do.
+        hint: Option<String>,
+        /// With which code that ends.
+        exit: Exit,
+    },
+    /// Somebody else has the worker.
+    #[error("somebody else holds the lock of {worker}")]
+    Held {
+        /// The worker.
+        worker: WorkerName,
+    },
     /// A worker was asked, and did not answer.
     #[error(transparent)]
     Ask(#[from] AskError),
+    /// It is not where it was.
+    #[error("{what} moved on while it was looked at")]
+    Moved {
+        /// What.
+        what: String,
+    },
+    /// A task that waits could not be changed.
+    #[error("could not change a task of {worker}")]
+    Waiting {
+        /// Under whose lock.
+        worker: WorkerName,
+        /// Why.
+        source: Box<WaitingError>,
+    },
+    /// A task could not be moved.
+    #[error("could not move {what}")]
+    Spool {
+        /// What.
+        what: String,
+        /// Why.
+        source: Box<StepError>,
+    },
     /// The settings.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -132,9 +171,12 @@ impl OperatorError {
             Self::NotLaidOut { .. } => Exit::Unavailable,
             Self::Packs { .. } => Exit::Configuration,
             Self::Wish { .. } => Exit::Usage,
-            Self::Busy { .. } => Exit::TryAgain,
             Self::Ask(error) => exit_of_ask(error),
             Self::Inside { .. } => Exit::Denied,
+            Self::NotPossible { exit, .. } => *exit,
+            Self::Busy { .. } | Self::Held { .. } | Self::Moved { .. } => Exit::TryAgain,
+            Self::Waiting { source, .. } => of_waiting(source),
+            Self::Spool { source, .. } => Exit::of_io(&source.source),
             Self::Config(error) => error.exit(),
             Self::Io { source, .. } => Exit::of_io(source),
         }
@@ -168,7 +210,19 @@ impl OperatorError {
                 "what an agent can do: `agentctl submit PROMPT` hands a task on, `agentctl status`, `agentctl progress TEXT`"
                     .to_owned(),
             ),
+            Self::NotPossible { hint, .. } => hint.clone(),
+            Self::Held { worker } => Some(format!(
+                "its watcher starts, or somebody recovers it; try again, or look with `agentctl status {worker}`"
+            )),
             Self::Ask(error) => Some(hint_of_ask(error).to_owned()),
+            Self::Waiting { source, worker } if matches!(**source, WaitingError::Unfinished { .. }) => {
+                Some(format!("`supervisor recover {worker}` brings it home, and so does its watcher's next start"))
+            }
+            Self::Moved { .. } | Self::Waiting { .. } => Some("look again: `agentctl show`".to_owned()),
+            Self::Spool { source, .. } if source.source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("are you in the group that may work on this root?".to_owned())
+            }
+            Self::Spool { .. } => Some("nothing is lost; mend the cause and say it again".to_owned()),
             Self::Config(error) => error.hint(),
             Self::NotATask { .. } | Self::Wish { .. } | Self::Io { .. } => None,
         }
@@ -177,20 +231,39 @@ impl OperatorError {
 
 fn exit_of_ask(error: &AskError) -> Exit {
     match error {
-        AskError::Nobody { .. } | AskError::NoPipe { .. } => Exit::Unavailable,
+        AskError::Nobody { .. } | AskError::Unanswered { .. } | AskError::Died { .. } => Exit::TryAgain,
+        AskError::NoPipe { .. } => Exit::Unavailable,
         AskError::TooLong { .. } => Exit::Usage,
-        AskError::Unanswered { .. } => Exit::TryAgain,
         AskError::Io { source, .. } => Exit::of_io(source),
     }
 }
 
 const fn hint_of_ask(error: &AskError) -> &'static str {
     match error {
-        AskError::Nobody { .. } => "its watcher does not run, or is just being started; try again",
-        AskError::NoPipe { .. } | AskError::Io { .. } => {
-            "the worker's log tells what is wrong with its pipes"
+        AskError::Nobody { .. } => {
+            "it starts, stops, or somebody recovers it at this moment: nothing was done, so say it again in some seconds"
         }
-        AskError::TooLong { .. } => "write the rest into a file, and name that in the prompt",
-        AskError::Unanswered { .. } => "it may have been done all the same: look before you ask again",
+        AskError::Unanswered { .. } | AskError::Died { .. } => {
+            "it may have been done all the same: look with `agentctl show` or `agentctl status` before you say it again"
+        }
+        AskError::NoPipe { .. } => {
+            "its watcher moves aside what stands there, within a second, and makes the pipe anew"
+        }
+        AskError::TooLong { .. } => "put the rest into a file, and name that",
+        AskError::Io { .. } => "are you in the group that may write into its pipe?",
+    }
+}
+
+fn of_waiting(error: &WaitingError) -> Exit {
+    match error {
+        WaitingError::NotATask { .. } => Exit::Data,
+        WaitingError::Open(_) | WaitingError::Elsewhere { .. } => Exit::Unavailable,
+        WaitingError::Unfinished { source, .. } | WaitingError::Claim(ClaimError::Disk { source, .. }) => {
+            Exit::of_io(&source.source)
+        }
+        WaitingError::Claim(ClaimError::Unreadable { source, .. }) => Exit::of_io(source),
+        WaitingError::Claim(ClaimError::Gone(_) | ClaimError::Live(_) | ClaimError::Changed(_)) => {
+            Exit::TryAgain
+        }
     }
 }

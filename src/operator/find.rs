@@ -23,6 +23,18 @@ pub(super) fn find(desk: &Desk, called: &str) -> Result<Seen, OperatorError> {
     }
 }
 
+/// The tasks that `called` mean, each once.
+pub(super) fn all(desk: &Desk, called: &[String]) -> Result<Vec<Seen>, OperatorError> {
+    let mut found: Vec<Seen> = Vec::new();
+    for called in called {
+        let seen = find(desk, called)?;
+        if !found.iter().any(|it| it.entry.path == seen.entry.path) {
+            found.push(seen);
+        }
+    }
+    Ok(found)
+}
+
 /// A task that is looked at again and again while it moves. Once it was seen it is called by its file, so that
 /// the backlog is not read each time.
 #[derive(Debug)]

@@ -52,6 +52,14 @@ pub struct LogsArgs {
     pub log_dir: PathBuf,
 }
 
+impl LogsArgs {
+    /// What the agent of a task says, until it has ended.
+    pub(super) fn following(task: &str) -> Self {
+        let log_dir = PathBuf::from("/var/log/agents");
+        Self { what: task.to_owned(), follow: true, raw: false, lines: 0, log_dir }
+    }
+}
+
 /// Shows a log.
 pub fn run(desk: &Desk, args: &LogsArgs) -> Result<Exit, OperatorError> {
     look::check_root(&desk.layout)?;

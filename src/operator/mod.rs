@@ -7,22 +7,30 @@
 //!
 //! It deliberately does not know how a task is run: it sees files, locks and streams as anybody could.
 
+mod act;
+pub mod attach;
+pub mod cancel;
 mod conclusion;
 mod desk;
+pub mod edit;
 mod error;
 mod find;
+pub mod hold;
 pub mod inside;
 pub mod list;
 pub mod logs;
 mod look;
 pub mod packs;
+pub mod pause;
 pub mod prune;
 pub mod report;
+pub mod retry;
 pub mod show;
 pub mod status;
 mod stream_view;
 pub mod submit;
 mod tail;
+pub mod tell;
 mod vigil;
 pub mod wait;
 

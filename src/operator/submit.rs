@@ -23,7 +23,7 @@ use super::conclusion::{answer, exit_of, mourn, wait_for, warn_if_nobody_works};
 use super::desk::Desk;
 use super::error::OperatorError;
 use super::vigil::Vigil;
-use super::{find, look};
+use super::{find, logs, look};
 
 /// What to hand in.
 #[derive(Clone, Debug, Args)]
@@ -33,14 +33,16 @@ Prints the task's name.
 Examples:
   agentctl submit 'say hello'
   agentctl submit 'say hello' --worker marie --wait
+  agentctl submit 'say hello' --follow
   git diff | agentctl submit - --priority 5
   agentctl submit --file nightly.json --in 2h
+  jq -c '.[]' tasks.json | agentctl submit --file -
   agentctl submit 'summarise the input' --input '{\"rows\":[1,2,3]}'")]
 pub struct SubmitArgs {
     /// What the agent is asked to do; `-` reads it from stdin
     #[arg(value_name = "PROMPT", required_unless_present_any = ["file", "input"])]
     pub prompt: Option<String>,
-    /// A task file; `-` reads one from stdin; can be repeated
+    /// A task file, or one with a task on each line; `-` reads stdin; can be repeated
     #[arg(long, short, value_name = "FILE", conflicts_with = "prompt")]
     pub file: Vec<PathBuf>,
     /// Only this worker may take it
@@ -67,12 +69,18 @@ pub struct SubmitArgs {
     /// Not before this time has passed
     #[arg(long = "in", id = "after", value_name = "TIME", value_parser = parse_duration)]
     pub after: Option<Duration>,
+    /// The pack that says how the agent is run
+    #[arg(long, value_name = "NAME")]
+    pub pack: Option<String>,
     /// Any JSON, handed to the prompt
     #[arg(long, value_name = "JSON")]
     pub input: Option<String>,
     /// Wait until it has ended, print its answer, and end like `agentctl wait`
     #[arg(long)]
     pub wait: bool,
+    /// Show what its agent says as it happens, and end like `agentctl wait`
+    #[arg(long, short = 'F', conflicts_with = "wait")]
+    pub follow: bool,
     /// Show what would be written, and where
     #[arg(long)]
     pub dry_run: bool,
@@ -102,10 +110,13 @@ struct Ready {
 /// Hands in tasks.
 pub fn run(desk: &Desk, args: &SubmitArgs) -> Result<Exit, OperatorError> {
     look::check_root(&desk.layout)?;
-    if args.file.len() > 1 && args.id.is_some() {
-        return Err(OperatorError::Wish { why: "one --id cannot name several files" });
-    }
     let tasks = read_tasks(args)?;
+    if tasks.len() > 1 && args.id.is_some() {
+        return Err(OperatorError::Wish { why: "one --id cannot name several tasks" });
+    }
+    if tasks.len() > 1 && args.follow {
+        return Err(OperatorError::Wish { why: "one task at a time can be followed: leave out --follow" });
+    }
     // All are checked before the first is written.
     let ready: Vec<Ready> =
         tasks.into_iter().map(|(task, from)| prepare(desk, args, task, &from)).collect::<Result<_, _>>()?;
@@ -125,7 +136,23 @@ pub fn run(desk: &Desk, args: &SubmitArgs) -> Result<Exit, OperatorError> {
         warn_if_nobody_works(desk, ready.worker.as_ref().or(ready.task.spec.worker.as_ref()));
         called.push(name);
     }
-    if args.wait { wait_for_all(desk, &called) } else { Ok(Exit::Done) }
+    match called.first() {
+        Some(name) if args.follow => follow(desk, name),
+        _ if args.wait => wait_for_all(desk, &called),
+        _ => Ok(Exit::Done),
+    }
+}
+
+/// Shows what the agent of a task says until it has ended.
+fn follow(desk: &Desk, name: &TaskName) -> Result<Exit, OperatorError> {
+    logs::run(desk, &logs::LogsArgs::following(name.as_str()))?;
+    let mut vigil = Vigil::start()?;
+    let Some(seen) = wait_for(desk, &mut vigil, name.as_str(), None)? else { return Ok(Exit::TryAgain) };
+    let exit = exit_of(seen.state()).unwrap_or(Exit::Internal);
+    if exit != Exit::Done {
+        mourn(desk, &seen);
+    }
+    Ok(exit)
 }
 
 /// The fields of what is to be handed in, for somebody else to write.
@@ -153,19 +180,38 @@ fn read_tasks(args: &SubmitArgs) -> Result<Vec<(TaskFile, PathBuf)>, OperatorErr
         };
         return Ok(vec![(TaskFile::new(Spec { prompt, ..Spec::default() }), PathBuf::new())]);
     }
-    args.file.iter().map(|path| Ok((read_task(path)?, path.clone()))).collect()
+    let mut all = Vec::new();
+    for path in &args.file {
+        let tasks = read_file(path)?;
+        let is_alone = tasks.len() == 1;
+        let from = if is_alone { path.clone() } else { PathBuf::new() };
+        all.extend(tasks.into_iter().map(|task| (task, from.clone())));
+    }
+    Ok(all)
 }
 
-fn read_task(path: &Path) -> Result<TaskFile, OperatorError> {
+/// One task, or one on each line.
+fn read_file(path: &Path) -> Result<Vec<TaskFile>, OperatorError> {
     let bytes = if path == Path::new("-") {
         bytes_from_stdin()?
     } else {
         std::fs::read(path).map_err(OperatorError::io("read", path))?
     };
-    let mut task = parse(&bytes, &format!("`{}`", path.display()))?;
+    let mut tasks = many(&bytes, &format!("`{}`", path.display()))?;
     // A task that was filed before starts a new life.
-    task.forget_record();
-    Ok(task)
+    tasks.iter_mut().for_each(TaskFile::forget_record);
+    Ok(tasks)
+}
+
+fn many(bytes: &[u8], what: &str) -> Result<Vec<TaskFile>, OperatorError> {
+    let whole = parse(bytes, what);
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let lines = || text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let is_object = |line: &str| serde_json::from_str::<Map<String, Value>>(line).is_ok();
+    if whole.is_ok() || lines().count() < 2 || !lines().next().is_some_and(|(_, first)| is_object(first)) {
+        return whole.map(|task| vec![task]);
+    }
+    lines().map(|(n, line)| parse(line.as_bytes(), &format!("line {} of {what}", n + 1))).collect()
 }
 
 fn parse(bytes: &[u8], what: &str) -> Result<TaskFile, OperatorError> {
@@ -215,6 +261,7 @@ fn apply_flags(desk: &Desk, args: &SubmitArgs, spec: &mut Spec) -> Result<(), Op
     let workdir = args.workdir.as_ref().map(|dir| desk.env.absolute(dir).display().to_string());
     or_keep(&mut spec.input, input);
     or_keep(&mut spec.id, args.id.clone());
+    or_keep(&mut spec.kind, args.pack.clone());
     or_keep(&mut spec.priority, args.priority);
     or_keep(&mut spec.timeout_s, timeout_s);
     or_keep(&mut spec.max_retries, args.max_retries);
@@ -261,8 +308,8 @@ fn write(desk: &Desk, ready: &Ready) -> Result<FileName, OperatorError> {
     };
     let Ready { task, file, can_be_renamed, dir, .. } = ready;
     let fresh = Fresh { dir, file: file.clone(), can_be_renamed: *can_be_renamed, task };
-    let disk = Disk::new(desk.layout.root(), Durability::Full);
-    fresh.drop_into(&disk, is_known).map_err(|error| match error {
+    let store = Disk::new(desk.layout.root(), Durability::Full);
+    fresh.drop_into(&store, is_known).map_err(|error| match error {
         FreshError::Taken { name, path } => OperatorError::Taken { name, path },
         FreshError::Disk(error) => OperatorError::io("write", &dir.join(file.as_str()))(error.source),
     })

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -213,8 +213,12 @@ impl Held {
             rustix::fs::chownat(&self.fd, "", None, group, AtFlags::EMPTY_PATH)?;
         }
         // A descriptor that stands for a name alone takes no fchmod(2) (`open(2)`, O_PATH).
-        let name = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
-        rustix::fs::chmod(name, Mode::from_raw_mode(mode)).map_err(io::Error::from)
+        rustix::fs::chmod(self.path(), Mode::from_raw_mode(mode)).map_err(io::Error::from)
+    }
+
+    /// A path that means this very thing in this process (`proc(5)`).
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.fd.as_raw_fd()))
     }
 }
 

@@ -5,7 +5,7 @@
 use std::io;
 
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal as Nix, signal, sigprocmask};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use tokio::sync::mpsc;
 
@@ -32,6 +32,16 @@ pub fn clean() -> io::Result<()> {
         // SAFETY: SIG_DFL installs no handler, so no code of ours can run in a signal's context; called once
         // at the start, before any handler of the program is registered.
         unsafe { signal(number, SigHandler::SigDfl) }?;
+    }
+    Ok(())
+}
+
+/// Has this program go on when Ctrl-C or Ctrl-\ is pressed: it is meant for the child at the terminal, which starts with
+/// the default again, since handlers do not survive an exec.
+pub fn leave_interrupts_to_children() -> io::Result<()> {
+    let seen = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    for number in [SIGINT, SIGQUIT] {
+        signal_hook::flag::register(number, std::sync::Arc::clone(&seen))?;
     }
     Ok(())
 }

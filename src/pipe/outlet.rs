@@ -23,6 +23,7 @@ use super::event::{Event, Kind, Teller};
 use super::place::{Notice, Place, PlaceError};
 use crate::clock::Timestamp;
 use crate::os::folder::{End, Folder, Inode};
+use crate::os::opened::Opened;
 
 /// What a look at the outlet found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,23 +42,26 @@ pub struct Outlet {
     place: Place,
     teller: Teller,
     open: Option<(Arc<Sender>, Inode)>,
+    opened: Option<Opened>,
     /// How many went lost since the last one that was read.
-    lost: u64,
+    unannounced: u64,
     /// How many went lost since the start.
-    all_lost: u64,
+    lost: u64,
 }
 
 impl Outlet {
     /// At a place; nothing is opened before the first [`Self::look`].
     pub const fn new(place: Place, teller: Teller) -> Self {
-        Self { place, teller, open: None, lost: 0, all_lost: 0 }
+        Self { place, teller, open: None, opened: None, unannounced: 0, lost: 0 }
     }
 
     /// Sees that the pipe stands there, and whether somebody reads; to be asked every second.
     pub fn look(&mut self, notices: &mut Vec<Notice>) -> Result<Listener, PlaceError> {
         let there = self.place.put_right(notices)?;
         if self.open.as_ref().is_some_and(|(_, inode)| *inode == there) {
-            return Ok(Listener::Same);
+            // Readers may have taken turns so fast that nobody saw one leave.
+            let is_another = self.opened.as_ref().is_some_and(Opened::since_last);
+            return Ok(if is_another { Listener::New } else { Listener::Same });
         }
         self.open = None;
         let (file, inode) = match self.place.open(End::Write) {
@@ -65,6 +69,7 @@ impl Outlet {
             Err(error) if error.is_nobody() => return Ok(Listener::Nobody),
             Err(error) => return Err(error),
         };
+        self.opened = self.place.watch();
         match Sender::from_file(file) {
             Ok(pipe) => self.open = Some((Arc::new(pipe), inode)),
             Err(source) => return Err(self.place.failed("could not wait for the pipe", source)),
@@ -89,7 +94,7 @@ impl Outlet {
 
     /// How many events nobody read, since the start.
     pub const fn lost(&self) -> u64 {
-        self.all_lost
+        self.lost
     }
 
     /// Tells; `event` is made only if somebody listens. The line, if it was made.
@@ -123,25 +128,26 @@ impl Outlet {
 
     /// Says how many went lost before this one. If it cannot be said, the next one is lost too, and it is said later.
     fn announce(&mut self, time: Timestamp) {
-        if self.lost == 0 {
+        if self.unannounced == 0 {
             return;
         }
-        let line = self.teller.line(Event::new(Kind::Dropped, None, time, json!({ "count": self.lost })));
+        let line =
+            self.teller.line(Event::new(Kind::Dropped, None, time, json!({ "count": self.unannounced })));
         if self.write(&line) {
-            self.lost = 0;
+            self.unannounced = 0;
         }
     }
 
     fn put(&mut self, line: &str) {
         // One that comes through where its announcement did not would hide what went lost before it.
-        if self.lost > 0 || !self.write(line) {
+        if self.unannounced > 0 || !self.write(line) {
             self.lose();
         }
     }
 
     const fn lose(&mut self) {
+        self.unannounced += 1;
         self.lost += 1;
-        self.all_lost += 1;
     }
 
     fn write(&mut self, line: &str) -> bool {
@@ -298,6 +304,18 @@ mod tests {
         drop(reader);
         rig.tell();
         assert!(!rig.outlet.is_heard() && rig.outlet.lost() == 1, "also by a line that nobody took");
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_took_another_s_place_is_new_however_fast() {
+        let mut rig = Rig::new();
+        rig.look();
+        let first = rig.reader();
+        assert_eq!((rig.look(), rig.look()), (Listener::New, Listener::Same));
+        let second = rig.reader();
+        drop(first);
+        assert_eq!((rig.look(), rig.look()), (Listener::New, Listener::Same));
+        drop(second);
     }
 
     #[test]

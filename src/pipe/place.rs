@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use crate::config::PipeAccess as Access;
 use crate::os::folder::{End, Folder, Held, Inode, Look};
+use crate::os::opened::Opened;
 
 /// How many things are moved aside before somebody has to look.
 const ASIDE_MAX: u32 = 999;
@@ -95,6 +96,11 @@ impl Place {
         }
         let source = io::Error::other("somebody puts other things there all the time");
         Err(self.failed("could not make the pipe", source))
+    }
+
+    /// Begins to see who opens it; `None` where that cannot be seen.
+    pub fn watch(&self) -> Option<Opened> {
+        Opened::watch(&self.known.as_ref()?.path()).ok()
     }
 
     /// Opens one end of what `put_right` found.

@@ -231,8 +231,8 @@ fn from_words(line: &str) -> Result<Request, Refusal> {
     for field in needed.iter().chain(known) {
         let is_needed = needed.contains(field);
         if rest.is_empty() && is_needed {
-            let all: String = needed.iter().map(|it| format!(" {}", it.to_uppercase())).collect();
-            return Err(in_op(Refusal::new(format!("`{op}` needs more: {op}{all}"))));
+            let all = needed.iter().map(|it| it.to_uppercase()).collect::<Vec<_>>().join(" ");
+            return Err(in_op(Refusal::new(format!("`{op}` needs more: {op} {all}"))));
         }
         // A message and a reason go to the end of the line.
         let (value, after) = match *field {

@@ -220,8 +220,10 @@ impl<S: Store> Spool<S> {
         let queues = if holds(Place::Staged) { Place::QUEUES } else { taken_back };
         let active = [Place::Active];
         let (first, then) = if works { (&active[..], &queues[..]) } else { (&queues[..], &active[..]) };
-        let renewed = if is_renewal { &[Place::Pending][..] } else { &[] };
-        let dirs = renewed.iter().chain(&Place::TERMINAL).chain(first).chain(then).map(dir);
+        if is_renewal {
+            self.store.perform_all(&steps::settle(vec![dir(&Place::Pending)]))?;
+        }
+        let dirs = Place::TERMINAL.iter().chain(first).chain(then).map(dir);
         let there = dirs.filter(|dir| self.store.identity(dir).is_ok()).collect();
         self.store.perform_all(&steps::settle(there))?;
         if is_renewal { self.store.perform_all(&steps::drop_temp(&mark)) } else { Ok(()) }

@@ -124,7 +124,7 @@ impl Beat {
             Some(finding) => Check::Failing(finding.what.clone()),
             None => match self.ctx.board.queue() {
                 Check::Ok => shown.pipes.clone(),
-                worse => worse,
+                worse @ (Check::Degraded(_) | Check::Failing(_)) => worse,
             },
         };
         let queue = core.queue();

@@ -186,11 +186,15 @@ fn kind_of(event: Noted) -> Option<Kind> {
         Noted::Adopted => Some(Kind::Adopted),
         Noted::Requeued => Some(Kind::Requeued),
         Noted::Concluded => Some(Kind::Concluded),
-        // Each answer of an agent is told as it comes, also of a run to which nothing was said.
-        Noted::Turn | Noted::Told | Noted::Interrupted | Noted::HandedOn => None,
-        // The status says so.
-        Noted::Held | Noted::Released | Noted::WorkerStatus => None,
-        Noted::Retried
+        // Each answer of an agent is told as it comes, also of a run to which nothing was said; a hold is in the status.
+        Noted::Turn
+        | Noted::Told
+        | Noted::Interrupted
+        | Noted::HandedOn
+        | Noted::Held
+        | Noted::Released
+        | Noted::WorkerStatus
+        | Noted::Retried
         | Noted::Amended
         | Noted::Recovered
         | Noted::Pruned

@@ -113,6 +113,7 @@ impl Listener {
 fn ask(world: &World, mut command: Value) -> Value {
     let name = format!("reply-{}", uuid::Uuid::new_v4());
     let path = world.root().join("pipes").join(&name);
+    drop(writer(world, &commands(world)));
     nix::unistd::mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
     let pipe = OpenOptions::new().read(true).write(true).custom_flags(nix::libc::O_NONBLOCK).open(&path);
     let mut answers = Listener { pipe: pipe.unwrap(), text: Vec::new() };

@@ -117,7 +117,6 @@ impl Run {
             Some(disposition) if !self.lost => self.settle(disposition).await,
             Some(_) | None => None,
         };
-        self.answer_closing();
         let after = match hold {
             Some(holding) => After::Hold(holding),
             None if self.answered => After::Answered,
@@ -127,6 +126,8 @@ impl Run {
         self.ctx.board.show().running.remove(&file);
         // The loop has left only if the whole program ends.
         self.tell.send(Told::Core(Event::RunEnded(Ended { file, after }))).ok();
+        // After that: whoever hears that the task waits may have another word for it at once.
+        self.answer_closing();
     }
 
     /// Starts the agent and follows it; what becomes of its task.

@@ -12,6 +12,7 @@ use super::super::ctx::{Ctx, append_durably};
 use super::super::effects::Told;
 use super::super::herald::Herald;
 use super::super::look;
+use super::REASON_MAX;
 use super::desk::Found;
 use crate::clock::SharedClock;
 use crate::config::{Durability, Exit};
@@ -23,9 +24,6 @@ use crate::task::outcome::head;
 use crate::task::{FileName, Held, Place, TaskFile, TaskState};
 use crate::telemetry::journal::{Event as Noted, Journal, Line};
 use crate::text::redact::Redactor;
-
-/// How much of a reason is kept, in bytes.
-const REASON_MAX: usize = 1000;
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -91,7 +89,8 @@ pub(super) struct Clerk {
     is_ours: Box<dyn Fn() -> bool + Send>,
 }
 
-type Done = Result<(Reply, Vec<Told>), Reply>;
+/// What was done, or why it was not.
+type Done = Result<(Reply, Vec<Told>), Box<Reply>>;
 
 impl Clerk {
     pub(super) fn new(ctx: &Ctx) -> Self {
@@ -118,48 +117,14 @@ impl Clerk {
             return (Reply::refused(Exit::TryAgain.code(), why), Vec::new());
         }
         let done = match act {
-            Act::Submit => self.submit(spool, request),
+            Act::Submit => submit(spool, request),
             Act::Cancel(place, file) => self.cancel(spool, (*place, file), request),
             Act::Hold(place, file) => self.hold(spool, (*place, file), request),
             Act::Release(place, file) => self.release(spool, (*place, file)),
             Act::TryNow(place, file) => self.try_now(spool, (*place, file)),
             Act::Renew(place, file) => self.renew(spool, (*place, file)),
         };
-        done.unwrap_or_else(|reply| (reply, Vec::new()))
-    }
-
-    fn submit(&self, spool: &Arc<Spool<Disk>>, request: &Request) -> Done {
-        let data = |why: String| Reply::refused(Exit::Data.code(), why);
-        let spec = serde_json::to_vec(&request.spec).unwrap_or_default();
-        let mut task = TaskFile::parse(&spec).map_err(|error| data(error.to_string()))?;
-        task.forget_record();
-        let worker = spool.worker();
-        if let Some(other) = task.spec.worker.as_ref().filter(|it| *it != worker) {
-            let why = format!("this is the pipe of {worker}, and the task is for {other}");
-            return Err(data(why).hinting(format!("write it to {other}.in, or into tasks/{other}/pending/")));
-        }
-        task.spec.worker = Some(worker.clone());
-        let dir = spool.layout().place(worker, Place::Pending);
-        let file = file_name(&task.spec, "".as_ref());
-        let can_be_renamed = task.spec.id.is_none();
-        if !can_be_renamed && let Some(path) = live(spool, &file) {
-            let path = path.display();
-            return Err(data(format!("there is a task `{}` already: `{path}`", file.stem())));
-        }
-        let is_known = |file: &FileName| {
-            let all = Place::OF_WORKER.into_iter().chain([Place::Inbox]);
-            all.into_iter().any(|place| stands(spool, place, file))
-        };
-        let fresh = Fresh { dir: &dir, file, can_be_renamed, task: &task };
-        let file = fresh.drop_into(spool.store(), is_known).map_err(|error| match error {
-            FreshError::Taken { .. } => data(error.to_string()).hinting("give another `id`, or none"),
-            FreshError::Disk(error) => disk(&error),
-        })?;
-        let name = task.name(&file);
-        tracing::info!(task = %name, file = %file, "submitted by the pipe");
-        let result = json!({ "task": name, "file": format!("tasks/{worker}/pending/{file}") });
-        let looked = look::look_at(spool, vec![(Place::Pending, file)]);
-        Ok((Reply::done(format!("submitted as {name}")).with(result), vec![Told::Looked(looked)]))
+        done.unwrap_or_else(|reply| (*reply, Vec::new()))
     }
 
     fn cancel(&self, spool: &Arc<Spool<Disk>>, (place, file): (Place, &FileName), request: &Request) -> Done {
@@ -211,7 +176,7 @@ impl Clerk {
         (place, file): (Place, &FileName),
         why: &str,
         change: impl FnOnce(&mut TaskFile),
-    ) -> Result<Vec<Told>, Reply> {
+    ) -> Result<Vec<Told>, Box<Reply>> {
         let mut changed = None;
         let name = spool
             .amend(place, file, None, |task| {
@@ -264,6 +229,42 @@ impl Clerk {
     }
 }
 
+/// Drops a new task, as `agentctl submit --worker` does.
+fn submit(spool: &Arc<Spool<Disk>>, request: &Request) -> Done {
+    let data = |why: String| Reply::refused(Exit::Data.code(), why);
+    let spec = serde_json::to_vec(&request.spec).unwrap_or_default();
+    let mut task = TaskFile::parse(&spec).map_err(|error| Box::new(data(error.to_string())))?;
+    task.forget_record();
+    let worker = spool.worker();
+    if let Some(other) = task.spec.worker.as_ref().filter(|it| *it != worker) {
+        let why = format!("this is the pipe of {worker}, and the task is for {other}");
+        let hint = format!("write it to {other}.in, or into tasks/{other}/pending/");
+        return Err(Box::new(data(why).hinting(hint)));
+    }
+    task.spec.worker = Some(worker.clone());
+    let dir = spool.layout().place(worker, Place::Pending);
+    let file = file_name(&task.spec, "".as_ref());
+    let can_be_renamed = task.spec.id.is_none();
+    if !can_be_renamed && let Some(path) = live(spool, &file) {
+        let path = path.display();
+        return Err(Box::new(data(format!("there is a task `{}` already: `{path}`", file.stem()))));
+    }
+    let is_known = |file: &FileName| {
+        let all = Place::OF_WORKER.into_iter().chain([Place::Inbox]);
+        all.into_iter().any(|place| stands(spool, place, file))
+    };
+    let fresh = Fresh { dir: &dir, file, can_be_renamed, task: &task };
+    let file = fresh.drop_into(spool.store(), is_known).map_err(|error| match error {
+        FreshError::Taken { .. } => Box::new(data(error.to_string()).hinting("give another `id`, or none")),
+        FreshError::Disk(error) => disk(&error),
+    })?;
+    let name = task.name(&file);
+    tracing::info!(task = %name, file = %file, "submitted by the pipe");
+    let result = json!({ "task": name, "file": format!("tasks/{worker}/pending/{file}") });
+    let looked = look::look_at(spool, vec![(Place::Pending, file)]);
+    Ok((Reply::done(format!("submitted as {name}")).with(result), vec![Told::Looked(looked)]))
+}
+
 fn stands(spool: &Spool<Disk>, place: Place, file: &FileName) -> bool {
     spool.store().identity(&spool.path(place, file)).is_ok()
 }
@@ -274,12 +275,12 @@ fn live(spool: &Spool<Disk>, file: &FileName) -> Option<std::path::PathBuf> {
     places.into_iter().find(|place| stands(spool, *place, file)).map(|place| spool.path(place, file))
 }
 
-fn disk(error: &StepError) -> Reply {
+fn disk(error: &StepError) -> Box<Reply> {
     let exit = if error.is_gone() { Exit::TryAgain } else { Exit::of_io(&error.source) };
-    Reply::refused(exit.code(), format!("could not {}: {}", error.step, error.source))
+    Box::new(Reply::refused(exit.code(), format!("could not {}: {}", error.step, error.source)))
 }
 
-fn waiting(error: &WaitingError) -> Reply {
+fn waiting(error: &WaitingError) -> Box<Reply> {
     let exit = match error {
         WaitingError::NotATask { .. } => Exit::Data,
         WaitingError::Elsewhere { .. } => Exit::Unavailable,
@@ -291,5 +292,5 @@ fn waiting(error: &WaitingError) -> Reply {
         | WaitingError::Open(_) => Exit::TryAgain,
     };
     let reply = Reply::refused(exit.code(), super::super::enter::with_causes(error));
-    if exit == Exit::TryAgain { reply.hinting("ask again in a moment") } else { reply }
+    Box::new(if exit == Exit::TryAgain { reply.hinting("ask again in a moment") } else { reply })
 }

@@ -42,11 +42,10 @@ impl Hearing {
         if trouble == self.trouble {
             return;
         }
-        match error {
-            Some(error) => {
-                tracing::error!(remedy = error.remedy, "the worker works, and cannot be talked to: {error}");
-            }
-            None => tracing::info!("the pipes are as they should be again"),
+        if let Some(error) = error {
+            tracing::error!(remedy = error.remedy, "the worker works, and cannot be talked to: {error}");
+        } else {
+            tracing::info!("the pipes are as they should be again");
         }
         ctx.board.show().pipes = trouble.clone().map_or(Check::Ok, Check::Degraded);
         self.trouble = trouble;

@@ -106,13 +106,12 @@ impl Looping {
         if self.core.wanted().leaves() {
             return leaving();
         }
-        let said = |text: &Option<String>| {
-            text.as_deref().map(|it| head(&self.ctx.redactor.redact(it), REASON_MAX).to_owned())
-        };
+        let said =
+            |text: Option<&str>| text.map(|it| head(&self.ctx.redactor.redact(it), REASON_MAX).to_owned());
         let wanted = state_file::Wanted {
             mode: WantedMode::Pause,
-            reason: said(&request.reason),
-            by: said(&request.by),
+            reason: said(request.reason.as_deref()),
+            by: said(request.by.as_deref()),
             at: Some(self.ctx.clock.wall()),
         };
         if let Err(error) = self.want(Some(wanted)) {
