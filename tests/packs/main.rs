@@ -6,10 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends")]
 
 #[path = "../support/http.rs"]
-#[expect(dead_code, reason = "other tests use other parts")]
 mod http;
 #[path = "../support/world.rs"]
-#[expect(dead_code, reason = "other tests use other parts")]
 mod world;
 
 mod example;

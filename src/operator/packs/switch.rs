@@ -73,6 +73,9 @@ fn disable(desk: &Desk, called: &str, wish: Mark) -> Result<Exit, OperatorError>
     let path = dir.join(seen.name.mark());
     durable::write_atomic(&path, &mark.to_bytes(), Durability::Full)
         .map_err(OperatorError::io("write", &path))?;
+    // Also for workers that are not in the group of whoever types this.
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(&path, readable).map_err(OperatorError::io("change the mode of", &path))?;
     desk.report.data(&format!("{called}: disabled"));
     let running = if mark.end_running { "what runs with it is ended" } else { "what runs with it goes on" };
     desk.report.talk(&format!(
