@@ -28,7 +28,7 @@ impl Run {
             Found::Ready { name, loaded, file } => {
                 let file = file.map(|it| it.display().to_string());
                 if let Some(file) = &file {
-                    tracing::info!(task = %self.lease.name, run_id = %self.lease.run, file = %file, "pack loaded: {name}");
+                    tracing::info!(task = %self.lease.name, run_id = %self.lease.run, file = %file, "Agent pack loaded: {name}");
                 }
                 self.pack = Stamp { name: name.to_string(), file, pack: loaded.pack.clone() };
                 Ok(())
