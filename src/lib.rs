@@ -13,6 +13,7 @@
 //! | 2 | [`os`] | one kernel idea a file: durable writes, locks, pipes, processes, signals |
 //! | 3 | [`spool`] | where tasks live: the state table, the step lists, the disk that performs them |
 //! | 3 | [`agent`] | one Claude run: arguments, stream, verdict, the child |
+//! | 3 | [`pack`] | how an agent is run, as the operator says in a file |
 //! | 3 | [`pipe`] | what a line on a named pipe means, and the pipes' two ends |
 //! | 3 | [`telemetry`] | logs, journal, metrics and the HTTP face |
 //! | 4 | [`recovery`] | survey, plan, apply |
@@ -31,6 +32,7 @@ pub mod config;
 pub mod layout;
 pub mod operator;
 pub mod os;
+pub mod pack;
 pub mod pipe;
 pub mod recovery;
 pub mod retention;

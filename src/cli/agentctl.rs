@@ -8,8 +8,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
 use crate::operator::{
-    Desk, OperatorError, attach, cancel, doctor, edit, fsck, hold, inside, list, logs, pause, prune, retry,
-    show, status, submit, tell, top, wait, watch, why,
+    Desk, OperatorError, attach, cancel, doctor, edit, fsck, hold, inside, list, logs, packs, pause, prune,
+    retry, show, status, submit, tell, top, wait, watch, why,
 };
 use crate::os::inherited;
 
@@ -57,6 +57,10 @@ pub enum Verb {
     Watch(watch::WatchArgs),
     /// Wait until tasks have ended
     Wait(wait::WaitArgs),
+    /// The packs: which there are, and what is wrong with them
+    Packs(packs::PacksArgs),
+    /// Take a pack back, or give it free
+    Pack(packs::switch::PackArgs),
     /// End tasks for good
     Cancel(cancel::CancelArgs),
     /// Begin a new life of tasks that ended, or try one now that waits for its retry
@@ -131,6 +135,8 @@ fn outside(desk: &Desk, verb: &Verb, program: &OsStr) -> Result<Exit, OperatorEr
         Verb::Logs(args) => logs::run(desk, args),
         Verb::Watch(args) => watch::run(desk, args),
         Verb::Wait(args) => wait::run(desk, args),
+        Verb::Packs(args) => packs::run(desk, args),
+        Verb::Pack(args) => packs::switch::run(desk, args),
         Verb::Cancel(args) => cancel::run(desk, args),
         Verb::Retry(args) => retry::run(desk, args),
         Verb::Hold(args) => hold::hold(desk, args),

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{ConfigError, Exit};
+use crate::pack::Fault;
 use crate::pipe::client::AskError;
 use crate::spool::{ClaimError, StepError, WaitingError};
 use crate::task::{ParseError, WorkerName};
@@ -38,6 +39,22 @@ pub enum OperatorError {
         root: PathBuf,
         /// What was most likely meant.
         near: Option<String>,
+    },
+    /// No pack of that name.
+    #[error("no pack `{name}` in `{}`", .dir.display())]
+    UnknownPack {
+        /// What was asked for.
+        name: String,
+        /// Where it was looked for.
+        dir: PathBuf,
+        /// What was most likely meant.
+        near: Option<String>,
+    },
+    /// The folder of the packs cannot be used.
+    #[error("no pack can be used: {}", .fault.what)]
+    Packs {
+        /// Why, and what to do.
+        fault: Fault,
     },
     /// The root is not one.
     #[error("`{}` is not laid out: there is no `tasks` folder in it", .root.display())]
@@ -159,9 +176,11 @@ impl OperatorError {
             Self::UnknownTask { .. }
             | Self::Ambiguous { .. }
             | Self::UnknownWorker { .. }
+            | Self::UnknownPack { .. }
             | Self::NotATask { .. }
             | Self::Taken { .. } => Exit::Data,
             Self::NotLaidOut { .. } | Self::NotBuiltIn { .. } | Self::NoTerminal => Exit::Unavailable,
+            Self::Packs { .. } => Exit::Configuration,
             Self::Wish { .. } => Exit::Usage,
             Self::Ask(error) => exit_of_ask(error),
             Self::Inside { .. } => Exit::Denied,
@@ -184,6 +203,10 @@ impl OperatorError {
             Self::UnknownWorker { near, .. } => {
                 meant(near).or_else(|| Some("a worker is made by starting its watcher".to_owned()))
             }
+            Self::UnknownPack { near, .. } => {
+                meant(near).or_else(|| Some("`agentctl packs` shows all".to_owned()))
+            }
+            Self::Packs { fault } => fault.hint.clone(),
             Self::Ambiguous { full, .. } => full.first().map(|one| format!("say which, such as `{one}`")),
             Self::NotLaidOut { root } => Some(format!(
                 "`supervisor up --root {}` lays it out and starts working; --root or SHARED_ROOT names another",

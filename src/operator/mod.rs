@@ -25,6 +25,7 @@ pub mod list;
 pub mod logs;
 mod look;
 pub mod moment;
+pub mod packs;
 pub mod pause;
 pub mod prune;
 pub mod report;

@@ -249,6 +249,11 @@ impl Look {
         Self { inode, owner: stat.st_uid, group: stat.st_gid, mode: stat.st_mode }
     }
 
+    /// Its permission bits.
+    pub const fn permissions(&self) -> u32 {
+        self.mode & 0o7777
+    }
+
     /// Whether it is a named pipe.
     pub fn is_fifo(&self) -> bool {
         FileType::from_raw_mode(self.mode) == FileType::Fifo

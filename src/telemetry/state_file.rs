@@ -85,6 +85,17 @@ pub struct Hold {
     pub error_code: Option<ErrorCode>,
 }
 
+/// A pack that nothing is started with; its tasks wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BarredPack {
+    /// Its name; `*`: any but `default`.
+    pub pack: String,
+    /// Why, in words.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
 /// What a person wants of a worker, whether it works now or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
@@ -234,6 +245,9 @@ pub struct State {
     /// What keeps it from claiming.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// The packs that nothing is started with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub packs: Vec<BarredPack>,
     /// What a person wants of it; absent while it is to work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wanted: Option<Wanted>,
@@ -268,6 +282,7 @@ impl State {
             metrics_addr: take(&mut fields, "metrics_addr"),
             limits: take(&mut fields, "limits"),
             hold: take(&mut fields, "hold"),
+            packs: take(&mut fields, "packs"),
             wanted: take(&mut fields, "wanted"),
             set_aside: take(&mut fields, "set_aside"),
             resume: take(&mut fields, "resume"),

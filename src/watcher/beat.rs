@@ -138,7 +138,7 @@ impl Beat {
         shown.oldest = queue.oldest();
         shown.registry = match core.hold().filter(|it| it.cause == HoldCause::Configuration) {
             Some(holding) => Check::Failing(holding.reason.clone()),
-            None => Check::Ok,
+            None => super::packs::check(&shown.packs),
         };
         shown.artifacts = match core.hold().filter(|it| it.cause == HoldCause::Disk) {
             Some(holding) => Check::Failing(holding.reason.clone()),
@@ -217,6 +217,7 @@ impl Beat {
         let state_now = |state: &mut State| {
             state.status = shown.status;
             state.hold.clone_from(&shown.hold);
+            state.packs.clone_from(&shown.packs);
             state.wanted.clone_from(&shown.wanted);
             state.set_aside = None;
             state.resume = shown.resume;

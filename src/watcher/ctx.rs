@@ -18,6 +18,7 @@ use crate::os::durable::Durability;
 use crate::os::lock::Lock;
 use crate::os::process::Reaper;
 use crate::os::trouble::Trouble;
+use crate::pack::Shelf;
 use crate::pipe::event::Kind;
 use crate::spool::{Disk, Lease, Spool};
 use crate::task::{HoldCause, TaskState};
@@ -50,6 +51,7 @@ pub(super) struct Ctx {
     pub(super) disks: Disks,
     pub(super) traces: Traces,
     pub(super) herald: Herald,
+    pub(super) packs: Arc<Shelf>,
     /// What it has once it is in; until then it waits.
     pub(super) entered: OnceCell<Entered>,
 }

@@ -15,6 +15,7 @@ use super::ctx::Ctx;
 use super::effects::{Errands, Left, Told};
 use super::look::{Finds, Scanner, Slot, Watched};
 use super::looks::Looks;
+use super::packs::Packs;
 use super::ramp::Ramp;
 use super::verdicts::{Verdict, Verdicts};
 use crate::clock::Ticks;
@@ -39,6 +40,8 @@ const TOGETHER: Duration = Duration::from_millis(30);
 /// A run as the loop knows it.
 struct Following {
     run: RunId,
+    /// The pack that it names.
+    pack: Option<String>,
     dir: PathBuf,
     orders: mpsc::UnboundedSender<Order>,
 }
@@ -67,6 +70,7 @@ pub(super) struct Looping {
     runs: HashMap<FileName, Following>,
     watched: Watched,
     ramp: Ramp,
+    packs: Packs,
     scanner: Option<Scanner>,
     next_scan: Ticks,
     next_beat: Ticks,
@@ -104,6 +108,7 @@ impl Shell {
             runs: HashMap::new(),
             watched: Watched::new(self.ctx.layout(), &config.worker),
             ramp: Ramp::default(),
+            packs: Packs::default(),
             scanner: Some(Scanner::default()),
             next_scan: Ticks::default(),
             next_beat: Ticks::default(),
@@ -177,6 +182,7 @@ impl Looping {
             // Before it beats: the beat says which resume is followed, and its leader goes by that.
             let takes = self.ramp.look(&self.ctx, now.ticks);
             self.on_event(Event::Takes(takes));
+            self.look_at_packs();
             self.beat(shell, now);
             self.tend_pipes(&shell.log);
         }
@@ -220,6 +226,17 @@ impl Looping {
     /// What changed is to be seen at once.
     pub(super) fn beat_now(&mut self) {
         self.next_beat = Ticks::default();
+    }
+
+    /// With what was taken back nothing is started, and what runs with it ends where that was asked for.
+    fn look_at_packs(&mut self) {
+        let bars = self.packs.look(&self.ctx);
+        let is_ended = |run: &Following| bars.of(run.pack.as_deref()).is_some_and(|bar| bar.end_running);
+        for following in self.runs.values().filter(|run| is_ended(run)) {
+            // A run that is ending already does not mind.
+            following.orders.send(Order::Stop).ok();
+        }
+        self.on_event(Event::Bars(bars));
     }
 
     fn beat(&mut self, shell: &mut Shell, now: Now) {
@@ -405,7 +422,8 @@ impl Looping {
         let file = lease.file.clone();
         let running = Event::Running { file: file.clone(), name: lease.name.clone(), run: lease.run };
         let dir = lease.paths(self.ctx.layout()).dir().to_owned();
-        self.runs.insert(file, Following { run: lease.run, dir, orders });
+        let pack = lease.task.spec.kind.clone();
+        self.runs.insert(file, Following { run: lease.run, pack, dir, orders });
         self.on_event(running);
         let run = Run::new(Rc::clone(&self.ctx), lease, told, self.errands.tell.clone());
         tokio::task::spawn_local(run.follow(begin));

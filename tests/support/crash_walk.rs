@@ -299,7 +299,13 @@ impl Scenario {
             }
         });
         let redactor = Redactor::default();
-        let terms = Terms { max_retries: MAX_RETRIES, now: now(), jitter: 0.0, redactor: &redactor };
+        let terms = Terms {
+            max_retries: MAX_RETRIES,
+            most_retries: None,
+            now: now(),
+            jitter: 0.0,
+            redactor: &redactor,
+        };
         match dispose(&ending.judgement(), &lease.task, &terms) {
             Disposition::Conclude { outcome, answer, usage } => {
                 let answer = answer.as_deref().map(str::as_bytes);

@@ -73,6 +73,7 @@ fn worker_json(desk: &Desk, worker: &WorkerView) -> Value {
             "reason": record.reason,
         })),
         "hold": worker.state.as_ref().and_then(|state| state.hold.as_ref()),
+        "packs": worker.state.as_ref().map_or(&[][..], |state| &state.packs),
         "last_crash": worker.state.as_ref().and_then(|state| state.last_crash),
         "last_crash_reason": worker.state.as_ref().and_then(|state| state.last_crash_reason.as_ref()),
         "last_crash_detail": worker.state.as_ref().and_then(|state| state.last_crash_detail.as_ref()),

@@ -7,6 +7,7 @@ use crate::task::Place;
 use super::super::desk::{Desk, spoken};
 use super::super::list::{about, in_short, state_cell};
 use super::super::look::Seen;
+use super::super::packs;
 use super::super::report::{Cell, Tone, one_line};
 use super::super::worker::{Running, WorkerView};
 use super::survey::Screen;
@@ -20,6 +21,10 @@ pub(super) fn whole(desk: &Desk, screen: &Screen) -> String {
         heading(desk, screen),
         needs(desk, screen),
         worker_table(desk, &screen.workers),
+        packs::waiting(
+            desk,
+            screen.workers.iter().filter_map(|it| it.state.as_ref()).flat_map(|it| &it.packs),
+        ),
         waits(desk, screen),
         resumes(desk, &screen.workers),
         running_table(desk, &screen.workers),

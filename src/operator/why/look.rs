@@ -14,6 +14,7 @@ use crate::watcher::core::SETTLE;
 use super::super::desk::Desk;
 use super::super::error::OperatorError;
 use super::super::look::{self, Seen};
+use super::super::packs;
 use super::super::stream_view::render;
 use super::super::tail::Tail;
 use super::super::worker::{WorkerView, silence, view};
@@ -59,6 +60,7 @@ fn waiting(desk: &Desk, seen: &Seen) -> Result<Waiting, OperatorError> {
         folder: seen.entry.worker.clone(),
         unsettled,
         held: seen.held(),
+        pack: task.and_then(|task| packs::bar(desk, task.spec.kind.as_deref())),
         not_before: task.and_then(|task| task.spec.not_before),
         retry_at: task.and_then(|task| task.record.retry_at),
         failed: task.map_or((0, None), |task| (task.record.charges(), task.record.failure_reason.clone())),

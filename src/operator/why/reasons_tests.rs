@@ -33,6 +33,7 @@ fn free() -> Waiting {
         folder: Some(worker("marie")),
         unsettled: None,
         held: None,
+        pack: None,
         not_before: None,
         retry_at: None,
         failed: (0, None),
@@ -94,6 +95,7 @@ const ROWS: &[Row] = &[
         &["no_worker"],
         None,
     ),
+    (|it| it.pack = Some(("disabled".to_owned(), "enable it".to_owned())), &["pack"], None),
     (|it| it.agent_lives = true, &["agent_lives"], None),
     (|it| it.takers[0].absent = Some("stopped"), &["no_watcher"], None),
     (

@@ -9,6 +9,7 @@ mod hand_on;
 mod launch;
 mod listen;
 mod order;
+mod packed;
 mod prepare;
 mod said;
 mod settle;
@@ -28,6 +29,7 @@ use crate::agent::replay;
 use crate::agent::verdict::{EndedBy, Ending, Exit, Judgement, Verdict, judge};
 use crate::clock::Ticks;
 use crate::os::process::ProcessId;
+use crate::pack::Stamp;
 use crate::spool::Lease;
 
 pub(super) use ears::sweep as sweep_pipes;
@@ -48,6 +50,8 @@ pub(super) enum Begin {
 pub(super) struct Run {
     ctx: Rc<Ctx>,
     lease: Lease,
+    /// What its agent is started with, once that was looked up.
+    pack: Stamp,
     orders: mpsc::UnboundedReceiver<Order>,
     tell: mpsc::UnboundedSender<Told>,
     hurry: bool,
@@ -84,6 +88,7 @@ impl Run {
         Self {
             ctx,
             lease,
+            pack: Stamp::default(),
             orders,
             tell,
             hurry: false,
@@ -140,6 +145,7 @@ impl Run {
 
     /// Takes up a run whose agent lives.
     async fn adopt(&mut self) -> Option<Disposition> {
+        self.recall_pack();
         match self.take_up() {
             Ok(live) => self.through(live).await,
             Err(error) => {
@@ -172,7 +178,8 @@ impl Run {
         self.report(&over, agent.as_ref());
         let judgement = &over.judgement;
         self.answered = judgement.tokens.output > 0 || matches!(judgement.verdict, Verdict::Done { .. });
-        let disposition = self.dispose(&over.judgement, took);
+        let mut disposition = self.dispose(&over.judgement, took);
+        self.about_pack(&mut disposition, ended_by);
         if ended_by == Some(EndedBy::Hold) && matches!(disposition, Disposition::Requeue { .. }) {
             self.hold();
         }
@@ -187,7 +194,7 @@ impl Run {
     ) -> Over {
         let stderr = self.lease.paths(self.ctx.layout()).stderr(self.lease.number());
         let stderr_tail = replay::stderr_tail(&stderr);
-        let ending = Ending { exit, ended_by, disk, stderr_tail: &stderr_tail };
+        let ending = Ending { exit, ended_by, disk, stderr_tail: &stderr_tail, denied: self.denied() };
         Over { exit, ended_by, judgement: judge(&live.tail.evidence, &ending) }
     }
 

@@ -27,8 +27,10 @@ impl Run {
             metrics.runbook().api_request(Duration::from_millis(ms));
         }
         metrics.runbook().agent_ran(took);
+        let (max_retries, most_retries) = self.retries(judgement);
         let terms = Terms {
-            max_retries: self.ctx.config.max_retries,
+            max_retries,
+            most_retries,
             now: self.ctx.clock.wall(),
             jitter: Ctx::jitter(),
             redactor: &self.ctx.redactor,

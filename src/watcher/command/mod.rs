@@ -127,6 +127,7 @@ impl Looping {
     pub(super) fn reload(&mut self, log: &LogHandle) {
         log.reopen();
         tracing::info!("log reopened");
+        self.ctx.packs.try_again();
         self.on_event(Event::TryNow);
     }
 

@@ -6,6 +6,7 @@ use crate::spool::{Examined, Identity};
 use crate::task::{ErrorCode, FileName, Place, RunId, TaskName, WorkerName};
 
 use super::super::takes::Takes;
+use crate::pack::Bars;
 
 /// Both answers of the clock, at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +96,8 @@ pub enum Event {
     Refused(Holding),
     /// From where tasks are taken now.
     Takes(Takes),
+    /// With which packs nothing is started now.
+    Bars(Bars),
     /// The operator, or a signal.
     Asked(Wanted),
     /// The operator says that something was mended: a hold need not be waited out.
