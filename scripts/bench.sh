@@ -2,8 +2,9 @@
 # Prints what the machine can do at best, and what the watcher makes of it: drop-to-exec latency and tasks per second of
 # the raw calls, bare, with the spool's files, and with its fsyncs; then of the real watcher without fsyncs (to be held
 # against `files`) and with them (against `synced`). Then what a crash costs: until the kernel hands its lock over, until
-# the supervisor says so, until its task is at work again, and how long many tasks take to come home. Compare ratios taken
-# in one run; absolute figures move with the machine.
+# the supervisor says so, until its task is at work again, and how long many tasks take to come home. Then what the
+# pipes cost: a ping beside a bare round trip, and events told to somebody and to nobody. Compare ratios taken in one run;
+# absolute figures move with the machine.
 #
 #   scripts/bench.sh [tasks]      BENCH_DIR: where to measure (default: target/bench; a journalled filesystem)
 set -euo pipefail
@@ -23,6 +24,8 @@ measured=$(
 
 crashes=$(cargo bench --locked --quiet --bench crash_loop -- "$dir" "$dir/stand-in" "${BENCH_CRASHES:-100}" "${BENCH_RECOVERED:-10000}")
 
+pipes=$(cargo bench --locked --quiet --bench pipe_loop -- "$dir" "${BENCH_PINGS:-2000}")
+
 printf '%s tasks on %s, %s cores, in %s (%s)\n\n' "$tasks" "$(uname -sr)" "$(nproc)" "$dir" "$(stat -f -c %T "$dir")"
 printf '%s\n' "$measured" | awk -F'\t' '
   NR == 1 { printf "%-9s %9s %9s %12s %12s %18s\n", "way", "p50 ms", "p99 ms", "1 at a time", "5 at a time", "of the floor, at 5"; next }
@@ -34,3 +37,6 @@ printf '%s\n' "$measured" | awk -F'\t' '
 
 printf '\n%-14s %12s %12s\n' 'after kill -9' 'p50 / time' 'p99 / memory'
 printf '%s\n' "$crashes" | awk -F'\t' '{ printf "%-14s %12s %12s\n", $1, $2, $3 }'
+
+printf '\n%-16s %18s %18s\n' 'pipes' 'p50 / rate' 'of the floor'
+printf '%s\n' "$pipes" | awk -F'\t' '{ printf "%-16s %18s %18s\n", $1, $2, $3 }'

@@ -18,6 +18,10 @@ step "traces"
 cargo clippy --locked --features test-support,otlp --lib --test traces_otlp -- -D warnings
 scripts/otlp.sh
 
+step "terminal view"
+cargo clippy --locked --features test-support,top --lib --bins --test top --example picture -- -D warnings
+scripts/top.sh
+
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --features test-support
 

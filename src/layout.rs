@@ -147,6 +147,11 @@ impl Layout {
         self.root.join("limits")
     }
 
+    /// `packs/`, which is its owner's alone.
+    pub fn packs(&self) -> PathBuf {
+        self.root.join("packs")
+    }
+
     /// `artifacts/`.
     pub fn artifacts(&self) -> PathBuf {
         self.root.join("artifacts")
@@ -250,6 +255,11 @@ impl RunPaths {
     /// The agent's stdout; its flock is the fact that the agent lives.
     pub fn stream(&self, number: u32) -> PathBuf {
         stream_in(&self.attempt(number))
+    }
+
+    /// What the pack said that the attempt was started with; there is none without a pack of one's own.
+    pub fn pack(&self, number: u32) -> PathBuf {
+        self.attempt(number).join("pack.json")
     }
 
     /// The agent's stderr.

@@ -99,7 +99,6 @@ fn acts() -> Vec<Scenario> {
     vec![
         cancelled(plain("cancelled while it waits")),
         cancelled(copied("cancelled in the inbox")),
-        cancelled(dropped("cancelled when it was let go", Place::Staged, How::Moved)),
         cancelled(Scenario { taken, ..plain("cancelled, and the name is taken") }),
         cancelled(rewritten("written again while it is cancelled")),
         linked(cancelled(plain("cancelled by link and unlink"))),
@@ -109,7 +108,6 @@ fn acts() -> Vec<Scenario> {
         amended(rewritten("written again while it is changed")),
         linked(amended(plain("changed by link and unlink"))),
         renewed(ending("failed, and renewed", 3, &[Denied])),
-        renewed(ending("failed and renewed, then a wait", 3, &[Denied, Busy])),
         Scenario { act: Act::CancelThenRenew, ..plain("cancelled, and renewed") },
         linked(renewed(ending("renewed by link and unlink", 3, &[Denied]))),
         Scenario { act: Act::AmendLater, ..ending("changed while it waits to go on", 3, &[Busy]) },

@@ -14,8 +14,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use agent_worker::agent::verdict::judge;
 use agent_worker::agent::{
-    EndedBy, Ending, Evidence, Exit, HoldCause, Interruption, Invocation, SessionStart, Verdict, argv,
-    message,
+    EndedBy, Ending, Evidence, Exit, HoldCause, Interruption, Invocation, Manner, SessionStart, Verdict,
+    argv, message,
 };
 use agent_worker::task::{ErrorCode, SessionId};
 use nix::sys::signal::{Signal, kill};
@@ -33,7 +33,8 @@ struct Run {
 }
 
 fn start(home: &Path, session: SessionId, start: SessionStart, prompt: &str) -> Run {
-    let invocation = Invocation { session, start, model: None, max_turns: None, max_cost_usd: None };
+    let invocation =
+        Invocation { session, start, manner: Manner::default(), max_turns: None, max_cost_usd: None };
     let mut child = Command::new(env!("CARGO_BIN_EXE_fake-claude"))
         .args(argv::arguments(&invocation))
         .env_clear()

@@ -15,6 +15,7 @@ mod world;
 use std::fs;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use sight::{agent, events, logged, place, reason, tasks};
 use world::{Started, World};
@@ -328,4 +329,33 @@ fn an_allowed_workdir_is_where_the_agent_works() {
     world.submit("", "out", &json!({"prompt": "fake: cwd", "workdir": world.home()}));
     assert_eq!(world.filed("marie/completed", "in")["result"], repo.to_str().unwrap());
     assert_eq!(world.filed("marie/failed", "out")["error_code"], "E002");
+}
+
+#[test]
+fn a_task_that_is_queued_in_the_moment_in_which_it_ends_is_not_run_again() {
+    for (ends, starts, charged) in [("result text=done; exit code=0", 1, 0), ("die | succeed", 2, 1)] {
+        let world = World::new();
+        let watcher = world.up("marie");
+        let (wait, open) = gate(&world);
+        world.submit("", "x", &json!({"prompt": format!("fake: {wait}; {ends}")}));
+        let pid = agent(&world, "x");
+        world.active("marie", "x", |task| task["attempts"][0]["pid"].is_number());
+        // A runbook's recovery, while the watcher looks away: a copy into pending, then away from active.
+        watcher.signal(Signal::SIGSTOP);
+        let active = place(&world, "marie/active/x.json");
+        fs::copy(&active, place(&world, "marie/pending/x.json")).unwrap();
+        fs::remove_file(&active).unwrap();
+        open();
+        world.until("its agent has ended", || (!sight::lives(pid)).then_some(()));
+        watcher.signal(Signal::SIGCONT);
+        let task = world.filed("marie/completed", "x");
+        assert_eq!(task["retry_count"], charged, "{ends}: {task}");
+        let seq = || world::json(&world.root().join("workers/marie/heartbeat.json"))?["seq"].as_u64();
+        let seen = seq().unwrap();
+        world.until("everything was looked at", || seq().filter(|it| *it >= seen + 4));
+        assert_eq!(world.homes("x"), ["marie/completed"], "{ends}");
+        assert_eq!(tasks(&world, "marie/completed"), ["x.json"], "{ends}: {}", world.said());
+        let began = world.agent_log().iter().filter(|it| it["event"] == "start").count();
+        assert_eq!(began, starts, "{ends}: {}", world.said());
+    }
 }

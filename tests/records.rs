@@ -45,11 +45,28 @@ fn the_heart_beats() {
         world::json(&heartbeat(&world))
             .filter(|it| it["seq"].as_u64() >= first["seq"].as_u64().map(|seq| seq + 3))
     });
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     assert!(later["boottime_ns"].as_u64() > first["boottime_ns"].as_u64());
     assert_eq!(later["status"], "running");
     world.submit("", "t", &json!({"prompt": "fake: hang"}));
     world.until("it counts", || world::json(&heartbeat(&world)).filter(|it| it["active_tasks"] == 1));
+}
+
+/// The state of marie, once her watcher has beaten twice without writing it anew: what is written by others while it
+/// writes is lost.
+fn settled(world: &World) -> Value {
+    let beat = || world::json(&heartbeat(world))?["seq"].as_u64();
+    let mut quiet: Option<(Value, u64)> = None;
+    world.until("the state is as it stays", || {
+        let (now, seq) = (world::json(&world.root().join("workers/marie/state.json"))?, beat()?);
+        match &quiet {
+            Some((then, since)) if *then == now => (seq > since + 2).then_some(now),
+            _ => {
+                quiet = Some((now, seq));
+                None
+            }
+        }
+    })
 }
 
 #[test]
@@ -57,16 +74,26 @@ fn state_keeps_what_others_wrote_and_survives_them() {
     let world = World::new();
     let _watcher = world.up("marie");
     let path = world.root().join("workers/marie/state.json");
-    let mut mine = state(&world, "marie", |it| it["status"] == "running");
+    let mut mine = settled(&world);
     mine["oncall"] = json!("ada");
     fs::write(&path, mine.to_string()).unwrap();
     world.submit("", "a", &json!({"prompt": "fake: hang"}));
     let after = state(&world, "marie", |it| it["running"][0]["task"] == "a");
     assert_eq!(after["oncall"], "ada");
+    settled(&world);
     // As a runbook does it.
     fs::write(&path, r#"{"status":"recovering","last_crash":1.5,"recovery_count":4}"#).unwrap();
     let after = state(&world, "marie", |it| it["status"] == "running");
     assert_eq!((&after["recovery_count"], &after["last_crash"]), (&json!(4), &json!(1.5)), "{after}");
+    // As an editor does it that is slow: what it has not written yet is not taken for what it says.
+    settled(&world);
+    fs::write(&path, "").unwrap();
+    let seq = || world::json(&heartbeat(&world))?["seq"].as_u64();
+    let began = seq();
+    world.until("a beat", || (seq() != began).then_some(()));
+    fs::write(&path, r#"{"recovery_count":5}"#).unwrap();
+    let after = state(&world, "marie", |it| it["status"] == "running");
+    assert_eq!(after["recovery_count"], 5, "{after}");
     fs::write(&path, "garbage").unwrap();
     state(&world, "marie", |it| it["status"] == "running");
     fs::remove_file(&path).unwrap();
@@ -142,9 +169,7 @@ fn lock_files_mirror_what_is_held() {
     for lock in &locks {
         world.until("the lock is there and held", || is_held(lock).then_some(()));
         fs::remove_file(lock).unwrap();
-        let began = Instant::now();
-        world.until("it is made again", || is_held(lock).then_some(()));
-        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        world.within("marie", 2, "it is made again", || is_held(lock).then_some(()));
     }
     assert!(is_held(&world.root().join("workers/marie")), "the fact is the folder");
     assert_eq!(watcher.stop(), 0);

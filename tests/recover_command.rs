@@ -193,10 +193,7 @@ fn unlinked_lock_files_let_nobody_in_and_are_made_again() {
         fs::remove_file(lock).unwrap();
     }
     let second = world.start(&mut world.watcher("marie"), "second");
-    let again = world::until(std::time::Duration::from_millis(2500), || {
-        locks.iter().all(|it| it.exists()).then_some(())
-    });
-    assert!(again.is_some(), "the locks are made again");
+    world.within("marie", 2, "the locks are made again", || locks.iter().all(|it| it.exists()).then_some(()));
     assert_eq!(second.ended(), 78);
     open(&gate);
     world.filed("marie/completed", "t");
@@ -298,4 +295,18 @@ fn a_monitor_tells_a_page_that_is_refused_and_ends_well_with_ctrl_c() {
     let nowhere = world.command("supervisor").args(["monitor", "bob", "--root", "."]).output().unwrap();
     assert_eq!(nowhere.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&nowhere.stderr).contains("--metrics-addr"), "{nowhere:?}");
+}
+
+#[test]
+fn a_worker_that_is_not_there_is_told_with_where_to_look() {
+    let world = World::new();
+    assert_eq!(world.up("marie").stop(), 0);
+    for verb in ["recover", "resume"] {
+        let mut command = world.command("supervisor");
+        let done = command.args([verb, "maria", "--root", "shared"]).output().unwrap();
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(65), "{verb}: {said}");
+        assert!(said.contains("no worker `maria`") && said.contains("agentctl status"), "{verb}: {said}");
+        assert!(!world.root().join("workers/maria").exists(), "{verb}: nothing was made");
+    }
 }

@@ -22,16 +22,15 @@ use world::World;
 #[test]
 fn a_stop_interrupts_and_the_next_start_resumes() {
     let world = World::new();
-    let watcher = world.up("marie");
+    let watcher = world.start(world.watcher("marie").args(["--grace", "3600"]), "marie");
     for name in ["a", "b"] {
         world.submit("", name, &json!({"prompt": format!("fake: hang | succeed text={name} again")}));
         agent(&world, name);
     }
     let session =
         world.active("marie", "a", |it| it["state"] == "RUNNING")["attempts"][0]["session_id"].clone();
-    let began = Instant::now();
+    // The grace is longer than anybody waits: agents that hear are not given it.
     assert_eq!(watcher.stop(), 0);
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     for name in ["a", "b"] {
         let task = world.filed("marie/pending", name);
         assert_eq!(task["state"], "PENDING", "{task}");
@@ -56,27 +55,27 @@ fn a_stop_interrupts_and_the_next_start_resumes() {
 #[test]
 fn a_deaf_agent_gets_the_grace_and_no_more() {
     let world = World::new();
-    let watcher = world.start(world.watcher("marie").args(["--grace", "1"]), "marie");
+    let mut watcher = world.start(world.watcher("marie").args(["--grace", "1"]), "marie");
     world.submit("", "deaf", &json!({"prompt": "fake: ignore-term; hang stubborn"}));
     agent(&world, "deaf");
     let began = Instant::now();
-    assert_eq!(watcher.stop(), 0);
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    watcher.signal(Signal::SIGTERM);
+    world.within("marie", 8, "it has stopped", || watcher.is_over().then_some(()));
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!(watcher.ended(), 0);
     assert_eq!(world.filed("marie/pending", "deaf")["attempts"][0]["charged"], false);
 }
 
 #[test]
 fn a_second_signal_does_not_wait() {
     let world = World::new();
-    let watcher = world.start(world.watcher("marie").args(["--grace", "300"]), "marie");
+    let watcher = world.start(world.watcher("marie").args(["--grace", "3600"]), "marie");
     world.submit("", "deaf", &json!({"prompt": "fake: ignore-term; hang stubborn"}));
     let pid = agent(&world, "deaf");
-    let began = Instant::now();
     watcher.signal(Signal::SIGINT);
     state(&world, "marie", |it| it["status"] == "draining");
     watcher.signal(Signal::SIGINT);
     assert_eq!(watcher.ended(), 0);
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     assert!(!sight::lives(pid));
     assert_eq!(world.filed("marie/pending", "deaf")["attempts"][0]["charged"], false);
 }
@@ -107,7 +106,7 @@ fn what_is_being_claimed_at_the_stop_is_not_lost() {
         assert_eq!(watcher.stop(), 0);
         assert_eq!(tasks(&world, "marie/active"), Vec::<String>::new());
         let _watcher = world.up("marie");
-        world.until("all end well", || (tasks(&world, "marie/completed").len() == 30).then_some(()));
+        world.until_all(30, "end well", || tasks(&world, "marie/completed").len());
         for n in 0..30 {
             let task = world.filed("marie/completed", &format!("t{n}"));
             assert!(task["attempts"].as_array().unwrap().iter().all(|it| it["charged"] == false), "{task}");

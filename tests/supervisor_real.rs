@@ -148,6 +148,16 @@ fn a_failure_says_where_its_reason_stands() {
     world.submit("marie/pending", "odd", &json!({"prompt": "x", "type": "nope"}));
     let said = supervisor.says("FAILED E001", 1);
     assert!(said.contains("why: ./shared/tasks/marie/failed/odd.json.reason"), "{said}");
+    // What is no task was dropped as one, and whoever dropped it looks here.
+    for (file, shown) in
+        [("half", "marie   half  FAILED E002"), ("two words", "marie   two words.json  FAILED E002")]
+    {
+        let path = world.root().join(format!("tasks/marie/pending/{file}.json"));
+        fs::write(path, r#"{"prompt": "x", "priority": "high"}"#).unwrap();
+        let said = supervisor.says(shown, 1);
+        assert!(said.contains("field `priority` (line 1)"), "{said}");
+        assert!(said.contains(&format!("why: ./shared/tasks/marie/failed/{file}.json.reason")), "{said}");
+    }
     // It is told before the move: a journal that only followed would lose it to a kill.
     let reason = world.root().join("tasks/marie/failed/odd.json.reason");
     world.until("the reason stands there", || reason.is_file().then_some(()));

@@ -73,7 +73,13 @@ fn verdict_of(row: &Row, evidence: &Evidence) -> Verdict {
     let stderr = fs::read_to_string(fixtures().join(format!("{}.stderr", row.name))).unwrap_or_default();
     judge(
         evidence,
-        &Ending { exit: row.exit, ended_by: ended_by(&row.name), disk: None, stderr_tail: &stderr },
+        &Ending {
+            exit: row.exit,
+            ended_by: ended_by(&row.name),
+            disk: None,
+            stderr_tail: &stderr,
+            ..Ending::default()
+        },
     )
     .verdict
 }

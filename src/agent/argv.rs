@@ -1,7 +1,8 @@
 //! The argument vector of the CLI.
 //!
 //! Invariants:
-//! - the prompt is not in it, and nothing that a task says except numbers and a model's name;
+//! - the prompt is not in it, and nothing that a task says except numbers; what an operator says is checked when it is
+//!   read;
 //! - no variadic flag is the last one, so that none can swallow what follows;
 //! - every flag is one that 2.1.197 and 2.1.330 know: an unknown one would end the CLI at once.
 //!
@@ -28,12 +29,29 @@ pub struct Invocation {
     pub session: SessionId,
     /// Whether it begins or goes on.
     pub start: SessionStart,
-    /// A model's name or alias; the CLI's default without it.
-    pub model: Option<String>,
+    /// How it works.
+    pub manner: Manner,
     /// The most turns this start may take.
     pub max_turns: Option<u32>,
     /// The most the session may cost, in US dollars.
     pub max_cost_usd: Option<f64>,
+}
+
+/// How the CLI works, as the operator says; what is `None` is as it is for everybody.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Manner {
+    /// A model's name or alias; the CLI's default without it.
+    pub model: Option<String>,
+    /// What answers where that one is busy, in this order.
+    pub fallback_model: Option<Vec<String>>,
+    /// Who is asked before a tool is used.
+    pub permission_mode: Option<&'static str>,
+    /// The tools and rules that need no question, in place of [`ALLOWED_TOOLS`].
+    pub allowed_tools: Option<Vec<String>>,
+    /// Those that are denied, besides [`REMOVED_TOOLS`].
+    pub disallowed_tools: Option<Vec<String>>,
+    /// What is added to the CLI's own system prompt.
+    pub system_prompt: Option<String>,
 }
 
 /// What the default pack allows without asking, since nobody is there to answer: to read, edit, write and run
@@ -48,7 +66,8 @@ pub const REMOVED_TOOLS: [&str; 4] = ["CronCreate", "EnterWorktree", "Monitor", 
 
 /// The arguments after the program's name.
 pub fn arguments(invocation: &Invocation) -> Vec<String> {
-    let mut argv = fixed();
+    let manner = &invocation.manner;
+    let mut argv = fixed(manner);
     let flag = match invocation.start {
         SessionStart::New => "--session-id",
         SessionStart::Resume => "--resume",
@@ -60,14 +79,14 @@ pub fn arguments(invocation: &Invocation) -> Vec<String> {
     if let Some(usd) = invocation.max_cost_usd {
         argv.extend(["--max-budget-usd".to_owned(), usd.to_string()]);
     }
-    if let Some(model) = &invocation.model {
-        // In one argument, so that a name with a leading dash stays a name.
-        argv.push(format!("--model={model}"));
-    }
+    // Each in one argument, so that a text with a leading dash stays a text.
+    argv.extend(manner.model.iter().map(|model| format!("--model={model}")));
+    argv.extend(manner.fallback_model.iter().map(|models| format!("--fallback-model={}", models.join(","))));
+    argv.extend(manner.system_prompt.iter().map(|text| format!("--append-system-prompt={text}")));
     argv
 }
 
-fn fixed() -> Vec<String> {
+fn fixed(manner: &Manner) -> Vec<String> {
     let plain = [
         "-p",
         "--output-format",
@@ -78,14 +97,19 @@ fn fixed() -> Vec<String> {
         // Life signs while the model thinks: without them minutes of silence are normal.
         "--include-partial-messages",
         "--permission-mode",
-        "acceptEdits",
+        manner.permission_mode.unwrap_or("acceptEdits"),
         // A repository's own .mcp.json would start programs, and one that never answers holds the start up for 30 s.
         "--strict-mcp-config",
-        "--allowedTools",
     ];
     let mut argv: Vec<String> = plain.map(str::to_owned).into();
-    argv.push(ALLOWED_TOOLS.join(","));
-    argv.extend(["--disallowedTools".to_owned(), REMOVED_TOOLS.join(",")]);
+    let usual = || ALLOWED_TOOLS.map(str::to_owned).into();
+    let allowed: Vec<String> = manner.allowed_tools.clone().unwrap_or_else(usual);
+    if !allowed.is_empty() {
+        argv.extend(["--allowedTools".to_owned(), allowed.join(",")]);
+    }
+    let removed = REMOVED_TOOLS.iter().map(|tool| (*tool).to_owned());
+    let denied: Vec<String> = removed.chain(manner.disallowed_tools.clone().unwrap_or_default()).collect();
+    argv.extend(["--disallowedTools".to_owned(), denied.join(",")]);
     argv
 }
 
@@ -94,7 +118,13 @@ mod tests {
     use super::*;
 
     fn invocation(start: SessionStart) -> Invocation {
-        Invocation { session: SessionId::mint(), start, model: None, max_turns: None, max_cost_usd: None }
+        Invocation {
+            session: SessionId::mint(),
+            start,
+            manner: Manner::default(),
+            max_turns: None,
+            max_cost_usd: None,
+        }
     }
 
     fn value_of<'a>(argv: &'a [String], flag: &str) -> Option<&'a str> {
@@ -127,7 +157,7 @@ mod tests {
         let bare = arguments(&invocation(SessionStart::New));
         assert!(!bare.iter().any(|arg| arg.starts_with("--max-") || arg.starts_with("--model")));
         let full = arguments(&Invocation {
-            model: Some("-odd".to_owned()),
+            manner: Manner { model: Some("-odd".to_owned()), ..Manner::default() },
             max_turns: Some(7),
             max_cost_usd: Some(0.25),
             ..invocation(SessionStart::New)
@@ -135,6 +165,28 @@ mod tests {
         assert_eq!(value_of(&full, "--max-turns"), Some("7"));
         assert_eq!(value_of(&full, "--max-budget-usd"), Some("0.25"));
         assert!(full.contains(&"--model=-odd".to_owned()));
+    }
+
+    #[test]
+    fn what_the_operator_says_takes_the_place_of_the_usual() {
+        let manner = Manner {
+            fallback_model: Some(vec!["haiku".to_owned(), "sonnet".to_owned()]),
+            permission_mode: Some("dontAsk"),
+            allowed_tools: Some(vec!["Read".to_owned(), "Bash(git *)".to_owned()]),
+            disallowed_tools: Some(vec!["Bash(git push *)".to_owned()]),
+            system_prompt: Some("--be brief".to_owned()),
+            ..Manner::default()
+        };
+        let argv = arguments(&Invocation { manner, ..invocation(SessionStart::New) });
+        assert_eq!(value_of(&argv, "--permission-mode"), Some("dontAsk"));
+        assert_eq!(value_of(&argv, "--allowedTools"), Some("Read,Bash(git *)"));
+        let denied = value_of(&argv, "--disallowedTools").unwrap();
+        assert!(denied.ends_with(",Bash(git push *)") && denied.starts_with("CronCreate,"), "{denied}");
+        assert!(argv.contains(&"--fallback-model=haiku,sonnet".to_owned()));
+        assert!(argv.contains(&"--append-system-prompt=--be brief".to_owned()));
+        let manner = Manner { allowed_tools: Some(Vec::new()), ..Manner::default() };
+        let argv = arguments(&Invocation { manner, ..invocation(SessionStart::New) });
+        assert_eq!(value_of(&argv, "--allowedTools"), None, "an empty list would swallow the next flag");
     }
 
     #[test]

@@ -31,6 +31,8 @@ const SESSION_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
 pub struct Terms<'a> {
     /// How often a task may be charged before it fails for good, where it does not say so itself.
     pub max_retries: u32,
+    /// The most that it may say itself; `None`: anything.
+    pub most_retries: Option<u32>,
     /// Now.
     pub now: Timestamp,
     /// 0 to 1, for the backoff.
@@ -246,7 +248,8 @@ fn charges_after(task: &TaskFile) -> u32 {
 }
 
 fn budget(task: &TaskFile, terms: &Terms<'_>) -> u32 {
-    task.spec.max_retries.unwrap_or(terms.max_retries)
+    let wanted = task.spec.max_retries.unwrap_or(terms.max_retries);
+    terms.most_retries.map_or(wanted, |most| wanted.min(most))
 }
 
 fn later(now: Timestamp, pause: std::time::Duration) -> Option<Timestamp> {

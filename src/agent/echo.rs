@@ -3,7 +3,7 @@
 //! For trying the queue out without an account, and for demonstrations. Invariants:
 //! - every answer says that it is not Claude's;
 //! - as with the CLI, nothing is printed before the first message, each message is a turn with an init and a result
-//!   of its own, and the process stays until its input ends;
+//!   of its own, one with an identifier is said to be taken up, and the process stays until its input ends;
 //! - a line that is not JSON ends it.
 //!
 //! It deliberately does not run tools, read files or keep conversations.
@@ -50,7 +50,15 @@ struct Echo<W> {
 impl<W: Write> Echo<W> {
     fn take(&mut self, message: &Value) -> io::Result<()> {
         match message["type"].as_str() {
-            Some("user") => self.turn(&text_of(&message["message"]["content"])),
+            Some("user") => {
+                if message["uuid"].is_string() {
+                    self.say(&json!({
+                        "type": "command_lifecycle", "command_uuid": message["uuid"], "state": "started",
+                        "session_id": self.session,
+                    }))?;
+                }
+                self.turn(&text_of(&message["message"]["content"]))
+            }
             Some("control_request") => self.say(&json!({
                 "type": "control_response",
                 "response": {"subtype": "success", "request_id": message["request_id"], "response": {}},

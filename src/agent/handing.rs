@@ -125,10 +125,10 @@ mod tests {
     const BOUNDS: Bounds = Bounds { submits: 2, depth: 3 };
 
     fn handed_on(own: &Value, spec: &Value, handed: u32) -> Result<Value, HandingError> {
-        let own = TaskFile::parse(own.to_string().as_bytes()).unwrap();
-        let spec = spec.as_object().unwrap();
-        let task = task_of(spec, (RunId::mint(), &own), handed, BOUNDS)?;
-        Ok(serde_json::from_slice(&task.to_bytes()).unwrap())
+        let own = TaskFile::parse(own.to_string().as_bytes()).map_err(HandingError::NotATask)?;
+        let spec = spec.as_object().cloned().unwrap_or_default();
+        let task = task_of(&spec, (RunId::mint(), &own), handed, BOUNDS)?;
+        Ok(serde_json::from_slice(&task.to_bytes()).unwrap_or_default())
     }
 
     #[test]

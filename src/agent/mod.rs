@@ -43,7 +43,7 @@ pub mod verdict;
 
 mod wire;
 
-pub use argv::{Invocation, SessionStart};
+pub use argv::{Invocation, Manner, SessionStart};
 pub use env::RunEnv;
 pub use evidence::Evidence;
 pub use lines::{Line, LineSplitter};

@@ -33,8 +33,8 @@ pub const fn remedy(cause: HoldCause) -> &'static str {
     }
 }
 
-/// The sentence for tools that were denied: which, and how to allow them.
-pub fn denied(tools: &[&str]) -> String {
+/// The sentence for tools that were denied: which, and how to allow them; `pack` is the file that says what is allowed.
+pub fn denied(tools: &[&str], pack: Option<&str>) -> String {
     let mut names: Vec<&str> = Vec::new();
     for tool in tools {
         if !names.contains(tool) {
@@ -43,11 +43,14 @@ pub fn denied(tools: &[&str]) -> String {
     }
     let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
     let (noun, verb) = if names.len() == 1 { ("tool", "was") } else { ("tools", "were") };
+    let quoted = quoted.join(",");
+    let put = pack.map_or_else(
+        || format!("put {{\"permissions\":{{\"allow\":[{quoted}]}}}} into ~/.claude/settings.json of the worker's user"),
+        |file| format!("add {quoted} to `allowed_tools` in {file}, or say `denied_tools = \"report\"` there"),
+    );
     format!(
-        "the {noun} {} {verb} denied, since nobody was there to allow it; to allow it, put \
-         {{\"permissions\":{{\"allow\":[{}]}}}} into ~/.claude/settings.json of the worker's user and retry the task",
-        names.join(", "),
-        quoted.join(",")
+        "the {noun} {} {verb} denied, since nobody was there to allow it; to allow it, {put} and retry the task",
+        names.join(", ")
     )
 }
 
@@ -57,11 +60,13 @@ mod tests {
 
     #[test]
     fn a_denied_tool_is_named_once_with_the_way_to_allow_it() {
-        let one = denied(&["WebFetch", "WebFetch"]);
+        let one = denied(&["WebFetch", "WebFetch"], None);
         assert!(one.starts_with("the tool WebFetch was denied"), "{one}");
         assert!(one.contains(r#"{"permissions":{"allow":["WebFetch"]}}"#), "{one}");
-        let two = denied(&["WebFetch", "mcp__q__ping"]);
+        let two = denied(&["WebFetch", "mcp__q__ping"], Some("/s/packs/a.toml"));
         assert!(two.starts_with("the tools WebFetch, mcp__q__ping were denied"), "{two}");
+        assert!(two.contains(r#""WebFetch","mcp__q__ping" to `allowed_tools` in /s/packs/a.toml"#), "{two}");
+        let two = denied(&["WebFetch", "mcp__q__ping"], None);
         assert!(two.contains(r#"["WebFetch","mcp__q__ping"]"#), "{two}");
     }
 

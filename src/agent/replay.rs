@@ -7,7 +7,7 @@ use std::path::Path;
 use super::evidence::Evidence;
 use super::stream::ResultLine;
 use super::tail::Tail;
-use super::verdict::{self, EndedBy, Ending, Judgement};
+use super::verdict::{self, Denied, EndedBy, Ending, Judgement};
 
 /// How much of a stream is read from its start. A living one is ended long before (`max_output`); one that was made
 /// longer by a hole must not keep a start busy for hours.
@@ -36,12 +36,13 @@ pub fn read(path: &Path) -> io::Result<Evidence> {
 /// The verdict on a stream whose agent is gone and whose exit status nobody saw. A turn that ends aborted was
 /// interrupted by somebody: a watcher that was killed in the middle of its own orderly stop has asked for it, and the
 /// task is not charged.
-pub fn judge_stream(evidence: &Evidence, stderr: &Path) -> Judgement {
+pub fn judge_stream(evidence: &Evidence, stderr: &Path, denied: Denied<'_>) -> Judgement {
     let aborted = evidence.last_result.as_ref().is_some_and(ResultLine::is_aborted);
     // One that went on after it did so with what it was told.
     let asked = aborted && !evidence.is_in_turn;
     let ended_by = asked.then_some(EndedBy::Stop);
-    verdict::judge(evidence, &Ending { stderr_tail: &stderr_tail(stderr), ended_by, ..Ending::default() })
+    let stderr_tail = stderr_tail(stderr);
+    verdict::judge(evidence, &Ending { stderr_tail: &stderr_tail, ended_by, denied, ..Ending::default() })
 }
 
 /// The end of what an agent wrote to stderr, from the beginning of a line on; empty if there is nothing. Half a line
@@ -84,7 +85,8 @@ mod tests {
             (format!("{INIT}\n"), Interruption::Crashed),
             (format!("{INIT}\n{aborted}\n{INIT}\n"), Interruption::Crashed),
         ] {
-            let judgement = judge_stream(&Evidence::of(lines.as_bytes()), &dir.path().join("stderr.log"));
+            let judgement =
+                judge_stream(&Evidence::of(lines.as_bytes()), &dir.path().join("stderr.log"), Denied::Fails);
             let Verdict::Interrupted { cause, .. } = judgement.verdict else { panic!("{judgement:?}") };
             assert_eq!(cause, expected, "{lines}");
         }

@@ -1,7 +1,8 @@
 //! What came of a run.
 //!
 //! Invariants:
-//! - a good result is the verdict, whoever ended the process afterwards and however;
+//! - a good result is the verdict, whoever ended the process afterwards and however; unless one of us asked it to end in the
+//!   middle of a later turn, whose answer somebody waits for;
 //! - an end without a result line is never a success, whatever the exit status;
 //! - an API failure is told by status and kind, and comes as a `success` with `is_error`;
 //! - what is not the task's fault is a [`Verdict::Wait`], and is never charged.
@@ -53,6 +54,20 @@ pub struct Ending<'a> {
     pub disk: Option<&'a str>,
     /// The end of what it wrote to standard error; shown to people, never decided by.
     pub stderr_tail: &'a str,
+    /// What its answer is worth if a tool was denied.
+    pub denied: Denied<'a>,
+}
+
+/// What an answer is worth in whose course a tool was denied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Denied<'a> {
+    /// Nothing: the task failed.
+    #[default]
+    Fails,
+    /// The same, and this file says what is allowed.
+    FailsBy(&'a str),
+    /// As much as any.
+    Counts,
 }
 
 /// Until when to wait, where the API said so.
@@ -186,13 +201,15 @@ pub fn judge(evidence: &Evidence, ending: &Ending<'_>) -> Judgement {
 }
 
 fn verdict(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
-    if let Some(answer) = evidence.answer() {
-        return answered(evidence, answer);
+    let was_asked = matches!(ending.ended_by, Some(EndedBy::Stop | EndedBy::Hold | EndedBy::Cancel));
+    if let Some(answer) = evidence.answer().filter(|_| !(was_asked && evidence.is_in_turn)) {
+        return answered(evidence, answer, ending.denied);
     }
     if ending.ended_by == Some(EndedBy::Cancel) {
         return Verdict::Cancelled { reason: "cancelled by an operator".to_owned() };
     }
     match &evidence.last_result {
+        Some(_) if was_asked && evidence.is_in_turn => unfinished(evidence, ending),
         Some(result) if result.is_aborted() => unfinished(evidence, ending),
         Some(result) => refused(evidence, result, ending),
         None => unfinished(evidence, ending),
@@ -200,12 +217,20 @@ fn verdict(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
 }
 
 /// A good result: done, unless something that was asked for is missing from it.
-fn answered(evidence: &Evidence, answer: &str) -> Verdict {
-    let denied: Vec<&str> = evidence.denials.iter().map(|denial| denial.tool.as_str()).collect();
+fn answered(evidence: &Evidence, answer: &str, worth: Denied<'_>) -> Verdict {
+    let mut denied: Vec<&str> = evidence.denials.iter().map(|denial| denial.tool.as_str()).collect();
+    let file = match worth {
+        Denied::Fails => None,
+        Denied::FailsBy(file) => Some(file),
+        Denied::Counts => {
+            denied.clear();
+            None
+        }
+    };
     let wants_shape = evidence.init.as_ref().is_some_and(|init| init.wants_structured_output);
     let has_shape = evidence.last_result.as_ref().is_some_and(|result| result.has_structured_output);
     if !denied.is_empty() {
-        failed(ErrorCode::E005, remedy::denied(&denied))
+        failed(ErrorCode::E005, remedy::denied(&denied, file))
     } else if wants_shape && !has_shape {
         failed(ErrorCode::E006, "the model gave no answer of the shape that was asked for")
     } else {

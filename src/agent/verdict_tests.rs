@@ -57,6 +57,21 @@ fn a_good_result_stands_whatever_happened_afterwards() {
 }
 
 #[test]
+fn who_is_asked_to_end_in_a_later_turn_has_not_answered_that() {
+    let later = evidence(&[INIT, GOOD, INIT]);
+    for (by, expected) in [
+        (EndedBy::Stop, "asked"),
+        (EndedBy::Hold, "held"),
+        (EndedBy::Cancel, "cancelled"),
+        (EndedBy::Timeout, "done"),
+        (EndedBy::HangAfterResult, "done"),
+    ] {
+        assert_eq!(word(&judge(&later, &ended(by)).verdict), expected, "{by:?}");
+    }
+    assert_eq!(word(&judge(&later, &exited(1)).verdict), "done", "what was paid for is not lost by a crash");
+}
+
+#[test]
 fn a_run_without_a_result_is_what_ended_it() {
     let table = [
         (EndedBy::Timeout, "failed E003"),

@@ -8,8 +8,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
 use crate::operator::{
-    Desk, OperatorError, attach, cancel, doctor, edit, fsck, hold, inside, limits, list, logs, pause, prune,
-    retry, show, status, submit, tell, wait, watch, why,
+    Desk, OperatorError, attach, cancel, doctor, edit, fsck, hold, inside, limits, list, logs, packs, pause,
+    prune, retry, show, status, submit, tell, top, wait, watch, why,
 };
 use crate::os::inherited;
 
@@ -43,6 +43,8 @@ pub enum Verb {
     Submit(Box<submit::SubmitArgs>),
     /// One screen that tells everything
     Status(status::StatusArgs),
+    /// The same as it changes, and the keys to change it
+    Top(top::TopArgs),
     /// The tasks of all workers
     List(list::ListArgs),
     /// Everything about one task
@@ -55,6 +57,10 @@ pub enum Verb {
     Watch(watch::WatchArgs),
     /// Wait until tasks have ended
     Wait(wait::WaitArgs),
+    /// The packs: which there are, and what is wrong with them
+    Packs(packs::PacksArgs),
+    /// Take a pack back, or give it free
+    Pack(packs::switch::PackArgs),
     /// End tasks for good
     Cancel(cancel::CancelArgs),
     /// Begin a new life of tasks that ended, or try one now that waits for its retry
@@ -126,12 +132,15 @@ fn outside(desk: &Desk, verb: &Verb, program: &OsStr) -> Result<Exit, OperatorEr
     match verb {
         Verb::Submit(args) => submit::run(desk, args),
         Verb::Status(args) => status::run(desk, args),
+        Verb::Top(args) => top::run(desk, *args),
         Verb::List(args) => list::run(desk, args),
         Verb::Show(args) => show::run(desk, args),
         Verb::Why(args) => why::run(desk, args),
         Verb::Logs(args) => logs::run(desk, args),
         Verb::Watch(args) => watch::run(desk, args),
         Verb::Wait(args) => wait::run(desk, args),
+        Verb::Packs(args) => packs::run(desk, args),
+        Verb::Pack(args) => packs::switch::run(desk, args),
         Verb::Cancel(args) => cancel::run(desk, args),
         Verb::Retry(args) => retry::run(desk, args),
         Verb::Hold(args) => hold::hold(desk, args),
@@ -159,7 +168,7 @@ fn inside(desk: &Desk, pipe: &Path, (verb, called): (&Verb, String)) -> Result<E
     if let Verb::Submit(args) = verb {
         inside::submit(desk, pipe, args)
     } else if let Verb::Status(args) = verb {
-        inside::status(desk, pipe, args.json)
+        inside::status(desk, pipe, args)
     } else if let Verb::Progress(args) = verb {
         inside::progress(desk, args)
     } else {

@@ -231,17 +231,12 @@ fn shown(command: &Command) -> String {
 fn offer_release(desk: &Desk, seen: &Seen) -> Result<(), OperatorError> {
     let full = seen.full_name();
     let again = find::find(desk, &full)?;
-    match act::confirm(
-        desk,
-        false,
-        &format!("{full} is held. Release it, so that its worker goes on with the session?"),
-    ) {
-        Ok(()) => act::run(desk, &Deed::Release, &[again], quiet()).map(drop),
-        Err(_) => {
-            desk.report.talk(&format!("it stays held: `{} release {full}` lets it go", desk.agentctl()));
-            Ok(())
-        }
+    let question = format!("{full} is held. Release it, so that its worker goes on with the session?");
+    if act::confirm(desk, act::Sure::Ask, &question).is_ok() {
+        return act::run(desk, &Deed::Release, &[again], quiet()).map(drop);
     }
+    desk.report.talk(&format!("it stays held: `{} release {full}` lets it go", desk.agentctl()));
+    Ok(())
 }
 
 #[cfg(test)]

@@ -51,6 +51,15 @@ struct Copy {
     before: Vec<u8>,
 }
 
+/// Whose a mark is that holds the task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    /// It lasts only while the task is edited.
+    Ours,
+    /// It is a part of the text, or there is none.
+    Theirs,
+}
+
 /// Edits a task.
 pub fn run(desk: &Desk, args: &EditArgs) -> Result<Exit, OperatorError> {
     let seen = find::find(desk, &args.task)?;
@@ -63,7 +72,7 @@ pub fn run(desk: &Desk, args: &EditArgs) -> Result<Exit, OperatorError> {
     let was_held = Target::of(&seen).is_held;
     let holds = !was_held && matches!(via, Via::Worker(_));
     let seen = if holds { held(desk, &seen)? } else { seen };
-    let copy = Copy::make(desk, &seen, holds)?;
+    let copy = Copy::make(desk, &seen, if holds { Mark::Ours } else { Mark::Theirs })?;
     let edited = copy.edit(desk);
     let done = match edited {
         Ok(None) => {
@@ -130,7 +139,7 @@ fn again(seen: &Seen) -> String {
 fn command(desk: &Desk, deed: &Deed, seen: &Seen) -> Result<(), OperatorError> {
     let act = plan(desk, deed, seen)?;
     let Via::Worker(worker) = &act.via else { return Err(OperatorError::Moved { what: seen.full_name() }) };
-    let reply = ask(desk, worker, act.request(&who(desk)))?;
+    let reply = ask(desk, worker, &act.request(&who(desk)))?;
     if reply.ok {
         return Ok(());
     }
@@ -161,8 +170,8 @@ fn put(desk: &Desk, seen: &Seen, task: TaskFile, copy: &Copy) -> Result<String, 
 }
 
 fn version(desk: &Desk, seen: &Seen) -> Result<Identity, OperatorError> {
-    let disk = crate::spool::Disk::new(desk.layout.root(), durable::Durability::None);
-    disk.identity(&seen.entry.path).map_err(OperatorError::io("look at", &seen.entry.path))
+    let store = crate::spool::Disk::new(desk.layout.root(), durable::Durability::None);
+    store.identity(&seen.entry.path).map_err(OperatorError::io("look at", &seen.entry.path))
 }
 
 /// The old text is filed as cancelled by the watcher, and the new one dropped under its name.
@@ -186,9 +195,9 @@ fn replace(desk: &Desk, seen: &Seen, mut task: TaskFile) -> Result<String, Opera
 
 impl Copy {
     /// The text for the person: without the mark of the hold that lasts only while it is edited.
-    fn make(desk: &Desk, seen: &Seen, holds: bool) -> Result<Self, OperatorError> {
+    fn make(desk: &Desk, seen: &Seen, mark: Mark) -> Result<Self, OperatorError> {
         let shown = match &seen.task {
-            Ok(task) if holds => {
+            Ok(task) if mark == Mark::Ours => {
                 let mut task = task.clone();
                 task.release();
                 task.to_bytes()

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{ConfigError, Exit};
+use crate::pack::Fault;
 use crate::pipe::client::AskError;
 use crate::spool::{ClaimError, StepError, WaitingError};
 use crate::task::{ParseError, WorkerName};
@@ -39,6 +40,22 @@ pub enum OperatorError {
         /// What was most likely meant.
         near: Option<String>,
     },
+    /// No pack of that name.
+    #[error("no pack `{name}` in `{}`", .dir.display())]
+    UnknownPack {
+        /// What was asked for.
+        name: String,
+        /// Where it was looked for.
+        dir: PathBuf,
+        /// What was most likely meant.
+        near: Option<String>,
+    },
+    /// The folder of the packs cannot be used.
+    #[error("no pack can be used: {}", .fault.what)]
+    Packs {
+        /// Why, and what to do.
+        fault: Fault,
+    },
     /// The root is not one.
     #[error("`{}` is not laid out: there is no `tasks` folder in it", .root.display())]
     NotLaidOut {
@@ -67,6 +84,17 @@ pub enum OperatorError {
         /// What is locked.
         path: PathBuf,
     },
+    /// This program was built without it.
+    #[error("this agentctl was built without `{verb}`")]
+    NotBuiltIn {
+        /// What was asked for.
+        verb: &'static str,
+        /// The cargo feature that has it.
+        feature: &'static str,
+    },
+    /// It is for a person at a terminal.
+    #[error("there is no terminal to draw on")]
+    NoTerminal,
     /// Not inside of an agent.
     #[error("inside of an agent `agentctl {verb}` is not allowed")]
     Inside {
@@ -104,7 +132,7 @@ pub enum OperatorError {
         /// Under whose lock.
         worker: WorkerName,
         /// Why.
-        source: WaitingError,
+        source: Box<WaitingError>,
     },
     /// A task could not be moved.
     #[error("could not move {what}")]
@@ -112,7 +140,7 @@ pub enum OperatorError {
         /// What.
         what: String,
         /// Why.
-        source: StepError,
+        source: Box<StepError>,
     },
     /// The settings.
     #[error(transparent)]
@@ -148,15 +176,16 @@ impl OperatorError {
             Self::UnknownTask { .. }
             | Self::Ambiguous { .. }
             | Self::UnknownWorker { .. }
+            | Self::UnknownPack { .. }
             | Self::NotATask { .. }
             | Self::Taken { .. } => Exit::Data,
-            Self::NotLaidOut { .. } => Exit::Unavailable,
+            Self::NotLaidOut { .. } | Self::NotBuiltIn { .. } | Self::NoTerminal => Exit::Unavailable,
+            Self::Packs { .. } => Exit::Configuration,
             Self::Wish { .. } => Exit::Usage,
-            Self::Busy { .. } => Exit::TryAgain,
             Self::Ask(error) => exit_of_ask(error),
             Self::Inside { .. } => Exit::Denied,
             Self::NotPossible { exit, .. } => *exit,
-            Self::Held { .. } | Self::Moved { .. } => Exit::TryAgain,
+            Self::Busy { .. } | Self::Held { .. } | Self::Moved { .. } => Exit::TryAgain,
             Self::Waiting { source, .. } => of_waiting(source),
             Self::Spool { source, .. } => Exit::of_io(&source.source),
             Self::Config(error) => error.exit(),
@@ -174,6 +203,10 @@ impl OperatorError {
             Self::UnknownWorker { near, .. } => {
                 meant(near).or_else(|| Some("a worker is made by starting its watcher".to_owned()))
             }
+            Self::UnknownPack { near, .. } => {
+                meant(near).or_else(|| Some("`agentctl packs` shows all".to_owned()))
+            }
+            Self::Packs { fault } => fault.hint.clone(),
             Self::Ambiguous { full, .. } => full.first().map(|one| format!("say which, such as `{one}`")),
             Self::NotLaidOut { root } => Some(format!(
                 "`supervisor up --root {}` lays it out and starts working; --root or SHARED_ROOT names another",
@@ -184,6 +217,13 @@ impl OperatorError {
                 Some("are you in the group that may work on this root?".to_owned())
             }
             Self::Busy { .. } => Some("a worker's own round, most likely; it is over in minutes".to_owned()),
+            Self::NotBuiltIn { feature, .. } => Some(format!(
+                "`cargo build --release --features {feature}` builds it in; `agentctl status` shows the same, once"
+            )),
+            Self::NoTerminal => Some(
+                "it needs standard input and output at a terminal, and TERM; `agentctl status` goes through a pipe"
+                    .to_owned(),
+            ),
             Self::Inside { .. } => Some(
                 "what an agent can do: `agentctl submit PROMPT` hands a task on, `agentctl status`, `agentctl progress TEXT`"
                     .to_owned(),
@@ -192,12 +232,11 @@ impl OperatorError {
             Self::Held { worker } => Some(format!(
                 "its watcher starts, or somebody recovers it; try again, or look with `agentctl status {worker}`"
             )),
-            Self::Moved { .. } => Some("look again: `agentctl show`".to_owned()),
             Self::Ask(error) => Some(hint_of_ask(error).to_owned()),
-            Self::Waiting { source: WaitingError::Unfinished { .. }, worker } => {
+            Self::Waiting { source, worker } if matches!(**source, WaitingError::Unfinished { .. }) => {
                 Some(format!("`supervisor recover {worker}` brings it home, and so does its watcher's next start"))
             }
-            Self::Waiting { .. } => Some("look again: `agentctl show`".to_owned()),
+            Self::Moved { .. } | Self::Waiting { .. } => Some("look again: `agentctl show`".to_owned()),
             Self::Spool { source, .. } if source.source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("are you in the group that may work on this root?".to_owned())
             }
@@ -210,7 +249,7 @@ impl OperatorError {
 
 fn exit_of_ask(error: &AskError) -> Exit {
     match error {
-        AskError::Nobody { .. } | AskError::Unanswered { .. } => Exit::TryAgain,
+        AskError::Nobody { .. } | AskError::Unanswered { .. } | AskError::Died { .. } => Exit::TryAgain,
         AskError::NoPipe { .. } => Exit::Unavailable,
         AskError::TooLong { .. } => Exit::Usage,
         AskError::Io { source, .. } => Exit::of_io(source),
@@ -222,7 +261,7 @@ const fn hint_of_ask(error: &AskError) -> &'static str {
         AskError::Nobody { .. } => {
             "it starts, stops, or somebody recovers it at this moment: nothing was done, so say it again in some seconds"
         }
-        AskError::Unanswered { .. } => {
+        AskError::Unanswered { .. } | AskError::Died { .. } => {
             "it may have been done all the same: look with `agentctl show` or `agentctl status` before you say it again"
         }
         AskError::NoPipe { .. } => {

@@ -21,6 +21,7 @@ use clap::Args;
 
 use super::desk::Desk;
 use super::error::OperatorError;
+use super::status::StatusArgs;
 use super::submit::{self, SubmitArgs};
 
 /// How long a watcher that died may take to come back, and an answer to come.
@@ -65,9 +66,9 @@ pub fn submit(desk: &Desk, pipe: &Path, args: &SubmitArgs) -> Result<Exit, Opera
 }
 
 /// Shows how the worker is.
-pub fn status(desk: &Desk, pipe: &Path, as_json: bool) -> Result<Exit, OperatorError> {
+pub fn status(desk: &Desk, pipe: &Path, args: &StatusArgs) -> Result<Exit, OperatorError> {
     let reply = ask(desk, pipe, Request::new(Op::Status))?;
-    if let Some(result) = reply.result.as_ref().filter(|_| as_json) {
+    if let Some(result) = reply.result.as_ref().filter(|_| args.json) {
         desk.report.json(result);
         return Ok(exit_of(reply.code));
     }

@@ -14,8 +14,8 @@ use super::error::OperatorError;
 use super::find;
 use super::look::{self, Entry, Seen};
 use super::moment::{Moment, past};
-use super::remarks;
 use super::report::{Cell, Tone};
+use super::word::Word;
 
 /// What to list.
 #[derive(Clone, Debug, Args)]
@@ -151,7 +151,7 @@ fn choose(desk: &Desk, args: &ListArgs) -> Result<(Vec<Seen>, usize), OperatorEr
 fn is_wanted(args: &ListArgs, seen: &Seen) -> bool {
     let code = seen.task.as_ref().ok().and_then(|task| task.record.error_code);
     let has_code = args.error_code.is_empty() || code.is_some_and(|code| args.error_code.contains(&code));
-    let is_held = !args.held || remarks::held(seen).is_some();
+    let is_held = !args.held || seen.held().is_some();
     has_code && is_held && args.grep.as_deref().is_none_or(|text| says(seen, text))
 }
 
@@ -226,7 +226,7 @@ fn row(desk: &Desk, seen: &Seen) -> Vec<Cell> {
 
 /// The state, and whether an operator holds it.
 fn waiting_cell(seen: &Seen) -> Cell {
-    let held = Place::QUEUES.contains(&seen.entry.place) && remarks::held(seen).is_some();
+    let held = Place::QUEUES.contains(&seen.entry.place) && seen.held().is_some();
     if held { Cell::toned(format!("{}, held", seen.state()), Tone::Warn) } else { state_cell(seen.state()) }
 }
 
@@ -274,7 +274,7 @@ pub(super) fn as_json(desk: &Desk, seen: &Seen) -> Value {
         "age_s": desk.age_s(seen.entry.mtime),
         "priority": spec.priority.unwrap_or(0),
         "not_before": spec.not_before,
-        "held": remarks::held(seen).as_ref().map(remarks::Word::as_json),
+        "held": seen.held().as_ref().map(Word::as_json),
         "run_id": record.run_id,
         "retry_count": record.charges(),
         "retry_at": record.retry_at,

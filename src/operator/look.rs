@@ -14,6 +14,7 @@ use crate::spool::{Disk, Store};
 use crate::task::{FileName, ParseError, Place, TaskFile, TaskName, TaskState, WorkerName};
 
 use super::error::OperatorError;
+use super::word::Word;
 
 /// A task file as it lies in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +73,11 @@ impl Seen {
     /// The worker's name, or `inbox`.
     pub(super) fn worker_word(&self) -> &str {
         self.entry.worker.as_ref().map_or("inbox", WorkerName::as_str)
+    }
+
+    /// Who holds it, if somebody does.
+    pub(super) fn held(&self) -> Option<Word> {
+        self.task.as_ref().ok()?.spec.held.as_ref().map(Word::from)
     }
 
     /// The state: the directory is the truth, the field refines it.

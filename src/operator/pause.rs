@@ -175,6 +175,27 @@ fn each(
     Ok((exit, workers))
 }
 
+/// Pauses one worker; what was done, or why it was not.
+#[cfg(feature = "top")]
+pub(super) fn pause_one(desk: &Desk, worker: &WorkerName) -> Result<String, String> {
+    one_alone(desk, &Wish::Pause(None), worker)
+}
+
+/// Has one worker take tasks again; the same.
+#[cfg(feature = "top")]
+pub(super) fn resume_one(desk: &Desk, worker: &WorkerName) -> Result<String, String> {
+    one_alone(desk, &Wish::Resume, worker)
+}
+
+#[cfg(feature = "top")]
+fn one_alone(desk: &Desk, wish: &Wish<'_>, worker: &WorkerName) -> Result<String, String> {
+    match one(desk, &mut Ground::new(desk), wish, worker) {
+        Ok(Ok(message)) => Ok(message),
+        Ok(Err((_, message, hint))) => Err(act::hinted(&message, hint.as_deref())),
+        Err(error) => Err(act::hinted(&act::in_words(&error), error.hint().as_deref())),
+    }
+}
+
 fn would(desk: &Desk, wish: &Wish<'_>, worker: &WorkerName) -> String {
     let via = if of_worker(desk, worker) { "through its watcher" } else { "on the files, under its lock" };
     format!("would {} {via}", wish.op())
@@ -192,7 +213,7 @@ fn one(
     if of_worker(desk, worker) {
         let reason = if let Wish::Pause(reason) = wish { reason.cloned() } else { None };
         let request = Request { by: Some(who(desk)), reason, ..Request::new(wish.op()) };
-        match ask(desk, worker, request) {
+        match ask(desk, worker, &request) {
             Ok(reply) if reply.ok => return Ok(Ok(reply.message)),
             Ok(reply) => return Ok(Err((said(&reply), reply.message, reply.hint))),
             // It ended since we looked.

@@ -73,6 +73,8 @@ pub struct Report {
     colour_err: bool,
     /// How wide the terminal is; `None`: nobody sits at one.
     columns: Option<usize>,
+    /// Whether talk goes nowhere: somebody else draws on the terminal.
+    is_silent: bool,
 }
 
 /// No column is cut to less than this.
@@ -89,7 +91,14 @@ impl Report {
             colour_out: wanted && terminals.stdout,
             colour_err: wanted && terminals.stderr,
             columns: env.columns(),
+            is_silent: false,
         }
+    }
+
+    /// The same, without a word of talk.
+    #[must_use]
+    pub const fn silent(self) -> Self {
+        Self { is_silent: true, ..self }
     }
 
     /// One or more lines of data; `false` once nobody reads them any more.
@@ -114,7 +123,9 @@ impl Report {
 
     /// A word to the person, which is not data.
     pub fn talk(self, text: &str) {
-        drop(writeln!(std::io::stderr().lock(), "{text}"));
+        if !self.is_silent {
+            drop(writeln!(std::io::stderr().lock(), "{text}"));
+        }
     }
 
     /// A warning to the person.
@@ -256,7 +267,7 @@ fn explain(error: &dyn Error, hint: Option<&str>) -> String {
 mod tests {
     use super::*;
 
-    const DULL: Report = Report { colour_out: false, colour_err: false, columns: None };
+    const DULL: Report = Report { colour_out: false, colour_err: false, columns: None, is_silent: false };
 
     #[test]
     fn columns_stand_below_each_other_and_lines_do_not_end_in_blanks() {

@@ -70,7 +70,7 @@ pub fn run(desk: &Desk, args: &RetryArgs) -> Result<Exit, OperatorError> {
     }
     if !args.manner.dry_run {
         let what = format!("{} failed tasks begin a new life, and are paid for again", chosen.len());
-        act::confirm(desk, args.manner.yes, &what)?;
+        act::confirm(desk, args.manner.yes.into(), &what)?;
     }
     act::run(desk, &deed, &chosen, args.manner)
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::config::Exit;
 use crate::os::trouble::if_there;
 use crate::task::outcome::head;
-use crate::task::{Attempt, AttemptOutcome, TaskFile, Tokens};
+use crate::task::{Attempt, AttemptOutcome, Place, TaskFile, Tokens};
 
 use super::conclusion::answer;
 use super::desk::{Desk, spoken};
@@ -18,9 +18,10 @@ use super::error::OperatorError;
 use super::find;
 use super::list::{as_json, state_cell};
 use super::look::Seen;
-use super::remarks::{self, Word};
+use super::packs;
 use super::report::{Cell, Tone, printable};
 use super::telling::Told;
+use super::word::Word;
 
 /// Which task to show.
 #[derive(Clone, Debug, Args)]
@@ -51,19 +52,20 @@ pub fn run(desk: &Desk, args: &ShowArgs) -> Result<Exit, OperatorError> {
     if args.history {
         return history(desk, &seen);
     }
-    desk.report.data(&heading(desk, &seen));
-    match &seen.task {
-        Ok(task) => {
-            desk.report.data(&spec(desk, task, remarks::held(&seen)));
-            desk.report.data(&attempts(desk, task));
-            desk.report.data(&result(desk, task));
-            desk.report.data(&paths(desk, task));
-        }
-        Err(error) => {
-            desk.report.data(&format!("cannot be read: {}", printable(&error.to_string())));
-        }
-    }
+    desk.report.data(&whole(desk, &seen));
     Ok(Exit::Done)
+}
+
+/// All of it, for a person.
+pub(super) fn whole(desk: &Desk, seen: &Seen) -> String {
+    let rest = match &seen.task {
+        Ok(task) => {
+            let spec = spec(desk, task, seen.held());
+            [spec, attempts(desk, task), result(desk, task), paths(desk, task)].concat()
+        }
+        Err(error) => format!("cannot be read: {}\n", printable(&error.to_string())),
+    };
+    heading(desk, seen) + &rest
 }
 
 /// The run's history in words.
@@ -133,7 +135,16 @@ fn heading(desk: &Desk, seen: &Seen) -> String {
         state_cell(seen.state()),
         Cell::toned(age, Tone::Faint),
     ]);
-    format!("{first}\n{}", fields(desk, &[("file", seen.entry.path.display().to_string())]))
+    let file = seen.entry.path.display().to_string();
+    format!("{first}\n{}", fields(desk, &[("file", file), ("waits, since", barred(desk, seen))]))
+}
+
+/// Why it is not started, as far as its pack goes; empty where nothing bars it.
+fn barred(desk: &Desk, seen: &Seen) -> String {
+    let waits = Place::QUEUES.contains(&seen.entry.place);
+    let kind = seen.task.as_ref().ok().filter(|_| waits).map(|task| task.spec.kind.as_deref());
+    let bar = kind.and_then(|kind| packs::bar(desk, kind));
+    bar.map(|(why, remedy)| format!("{why}; {remedy}")).unwrap_or_default()
 }
 
 /// `name  value` lines; what is empty is left out.

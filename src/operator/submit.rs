@@ -297,8 +297,8 @@ fn write(desk: &Desk, ready: &Ready) -> Result<FileName, OperatorError> {
     };
     let Ready { task, file, can_be_renamed, dir, .. } = ready;
     let fresh = Fresh { dir, file: file.clone(), can_be_renamed: *can_be_renamed, task };
-    let disk = Disk::new(desk.layout.root(), Durability::Full);
-    fresh.drop_into(&disk, is_known).map_err(|error| match error {
+    let store = Disk::new(desk.layout.root(), Durability::Full);
+    fresh.drop_into(&store, is_known).map_err(|error| match error {
         FreshError::Taken { name, path } => OperatorError::Taken { name, path },
         FreshError::Disk(error) => OperatorError::io("write", &dir.join(file.as_str()))(error.source),
     })

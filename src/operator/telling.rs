@@ -84,7 +84,9 @@ impl Told {
             charged.map(|charged| if charged { "charged" } else { "not charged" }.to_owned()),
             cost.map(|usd| format!("${usd:.4}")),
         ];
-        let facts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let by = self.text("by").map(|by| format!("by {by}"));
+        let parts = parts.into_iter().chain([by]);
+        let facts = parts.flatten().collect::<Vec<_>>().join(", ");
         let why = [self.text("error_code"), self.text("reason")];
         let why = why.into_iter().flatten().collect::<Vec<_>>().join(" ");
         match (facts.is_empty(), why.is_empty()) {

@@ -14,6 +14,18 @@ use super::error::OperatorError;
 /// How long events may be missed, as over NFS, before we look by ourselves.
 const SLOW_LOOK: Duration = Duration::from_secs(2);
 
+/// What ended a wait.
+#[cfg(feature = "top")]
+#[derive(Debug)]
+pub(super) enum Woken<T> {
+    /// A word from elsewhere.
+    Word(T),
+    /// Something changed.
+    Changed,
+    /// Time was up.
+    Nothing,
+}
+
 /// Somebody who waits for changes.
 #[derive(Debug)]
 pub(super) struct Vigil {
@@ -55,5 +67,29 @@ impl Vigil {
             // One look answers all that was told until now.
             while told.try_recv().is_ok() {}
         }
+    }
+    /// Waits for a change or for a word, at most `limit`.
+    #[cfg(feature = "top")]
+    pub(super) fn wait_or<T>(&mut self, limit: Duration, words: &mut Receiver<T>) -> Woken<T> {
+        let Some((_, told)) = &mut self.hints else { return self.listen_only_to(limit, words) };
+        let woken = self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                Some(word) = words.recv() => Woken::Word(word),
+                Some(_) = told.recv() => Woken::Changed,
+                () = tokio::time::sleep(limit) => Woken::Nothing,
+            }
+        });
+        if matches!(woken, Woken::Changed) {
+            while told.try_recv().is_ok() {}
+        }
+        woken
+    }
+
+    /// Waits for a word, at most `limit`.
+    #[cfg(feature = "top")]
+    pub(super) fn listen_only_to<T>(&self, limit: Duration, words: &mut Receiver<T>) -> Woken<T> {
+        let heard = self.runtime.block_on(async { tokio::time::timeout(limit, words.recv()).await });
+        heard.ok().flatten().map_or(Woken::Nothing, Woken::Word)
     }
 }

@@ -5,6 +5,7 @@
 
 #![expect(unsafe_code, reason = "the runtime wants it proven that the descriptor stays ours")]
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
@@ -13,6 +14,8 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use crate::clock::Ticks;
 
 #[derive(Debug)]
 struct Timer(TimerFd);
@@ -27,6 +30,8 @@ impl AsRawFd for Timer {
 #[derive(Debug)]
 pub struct Alarm {
     timer: AsyncFd<Timer>,
+    /// For when it is set, until it has rung: a loop that turns often waits for the same moment again and again.
+    set: Cell<Option<Ticks>>,
 }
 
 impl Alarm {
@@ -37,29 +42,37 @@ impl Alarm {
         // SAFETY: the timer owns its descriptor, always answers with that one, and is never taken out of the AsyncFd
         // while it is registered.
         let timer = unsafe { AsyncFd::register_with_interest(Timer(timer), Interest::READABLE) };
-        Ok(Self { timer: timer.map_err(io::Error::from)? })
+        Ok(Self { timer: timer.map_err(io::Error::from)?, set: Cell::new(None) })
     }
 
-    /// Waits so long, or a little less where an earlier pause was given up when it was just over.
-    pub async fn pause(&self, pause: Duration) -> io::Result<()> {
-        // Zero would switch it off.
-        let pause = TimeSpec::from_duration(pause.max(Duration::from_millis(1)));
-        self.timer.get_ref().0.set(Expiration::OneShot(pause), TimerSetTimeFlags::empty())?;
+    /// Waits from `now` until `at`, or a little less where an earlier pause was given up when it was just over.
+    pub async fn pause(&self, now: Ticks, at: Ticks) -> io::Result<()> {
+        if self.set.get() != Some(at) {
+            let pause = Expiration::OneShot(TimeSpec::from_duration(between(now, at)));
+            self.timer.get_ref().0.set(pause, TimerSetTimeFlags::empty())?;
+            self.set.set(Some(at));
+        }
         // Setting it again takes back that it has rung, so it is never read.
         self.timer.readable().await?.clear_ready();
+        self.set.set(None);
         Ok(())
     }
 }
 
-/// Waits so long, with the runtime's own timer where there is no alarm.
-pub async fn pause(alarm: Option<&Alarm>, pause: Duration) {
+/// Waits from `now` until `at`, with the runtime's own timer where there is no alarm.
+pub async fn pause(alarm: Option<&Alarm>, now: Ticks, at: Ticks) {
     let rung = match alarm {
-        Some(alarm) => alarm.pause(pause).await.is_ok(),
+        Some(alarm) => alarm.pause(now, at).await.is_ok(),
         None => false,
     };
     if !rung {
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(between(now, at)).await;
     }
+}
+
+/// How long; never zero, which would switch a timer off.
+fn between(now: Ticks, at: Ticks) -> Duration {
+    at.since(now).max(Duration::from_millis(1))
 }
 
 #[cfg(test)]
@@ -72,10 +85,30 @@ mod tests {
         let alarm = Alarm::new().unwrap();
         let before = SystemClock.ticks();
         for _ in 0..3 {
-            alarm.pause(Duration::from_millis(20)).await.unwrap();
+            let now = SystemClock.ticks();
+            alarm.pause(now, now.plus(Duration::from_millis(20))).await.unwrap();
         }
         let waited = SystemClock.ticks().since(before);
         assert!(waited >= Duration::from_millis(60), "{waited:?}");
         assert!(waited < Duration::from_secs(20), "{waited:?}");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_pause_that_is_given_up_and_taken_up_again_ends_when_it_was_to_end() {
+        let alarm = Alarm::new().unwrap();
+        let before = SystemClock.ticks();
+        let at = before.plus(Duration::from_millis(60));
+        for _ in 0..5 {
+            tokio::select! {
+                biased;
+                rung = alarm.pause(SystemClock.ticks(), at) => rung.unwrap(),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        alarm.pause(SystemClock.ticks(), at).await.unwrap();
+        assert!(SystemClock.ticks() >= at);
+        // An earlier moment sets it again, and the same one after it has rung does too.
+        alarm.pause(SystemClock.ticks(), before).await.unwrap();
+        alarm.pause(SystemClock.ticks(), before).await.unwrap();
     }
 }

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -213,8 +213,12 @@ impl Held {
             rustix::fs::chownat(&self.fd, "", None, group, AtFlags::EMPTY_PATH)?;
         }
         // A descriptor that stands for a name alone takes no fchmod(2) (`open(2)`, O_PATH).
-        let name = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
-        rustix::fs::chmod(name, Mode::from_raw_mode(mode)).map_err(io::Error::from)
+        rustix::fs::chmod(self.path(), Mode::from_raw_mode(mode)).map_err(io::Error::from)
+    }
+
+    /// A path that means this very thing in this process (`proc(5)`).
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.fd.as_raw_fd()))
     }
 }
 
@@ -243,6 +247,11 @@ impl Look {
     fn of(stat: &rustix::fs::Stat) -> Self {
         let inode = Inode { dev: stat.st_dev, ino: stat.st_ino };
         Self { inode, owner: stat.st_uid, group: stat.st_gid, mode: stat.st_mode }
+    }
+
+    /// Its permission bits.
+    pub const fn permissions(&self) -> u32 {
+        self.mode & 0o7777
     }
 
     /// Whether it is a named pipe.

@@ -21,6 +21,7 @@ pub mod limits;
 pub mod lock;
 pub mod memory;
 pub mod oom;
+pub mod opened;
 pub mod process;
 pub mod removal;
 pub mod side_by_side;

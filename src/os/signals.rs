@@ -5,7 +5,7 @@
 use std::io;
 
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal as Nix, signal, sigprocmask};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use tokio::sync::mpsc;
 
@@ -66,4 +66,39 @@ pub fn listen() -> io::Result<mpsc::UnboundedReceiver<Signal>> {
         }
     })?;
     Ok(told)
+}
+
+/// What a signal asks of a program that draws on a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtTerminal {
+    /// `SIGTERM`, `SIGINT`, `SIGHUP`: to give the terminal back and to end.
+    Stop,
+    /// `SIGTSTP`: to give it back and to stop, [`stop_here`].
+    Suspend,
+    /// `SIGCONT`: to take it again.
+    Continue,
+}
+
+/// Starts the thread that hands the signals of a terminal to `tell`, until that answers `false`. A change of its size is
+/// told by whoever reads its keys.
+pub fn at_terminal(tell: impl Fn(AtTerminal) -> bool + Send + 'static) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGTSTP, SIGCONT])?;
+    let forward = move || {
+        for number in &mut signals {
+            let signal = match number {
+                SIGTSTP => AtTerminal::Suspend,
+                SIGCONT => AtTerminal::Continue,
+                _ => AtTerminal::Stop,
+            };
+            if !tell(signal) {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(forward).map(drop)
+}
+
+/// Stops this process as the shell would, until it is continued. `SIGTSTP` itself is caught, so it is `SIGSTOP`.
+pub fn stop_here() {
+    nix::sys::signal::raise(Nix::SIGSTOP).ok();
 }

@@ -56,6 +56,12 @@ pub enum AskError {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// It was written, and whoever read it is gone.
+    #[error("the watcher that read `{}` died before it answered", .pipe.display())]
+    Died {
+        /// Where it was asked.
+        pipe: PathBuf,
+    },
     /// The kernel refused.
     #[error("could not {doing} `{}`", .path.display())]
     Io {
@@ -76,14 +82,15 @@ impl AskError {
     }
 }
 
-/// Asks the watcher of `worker`, and waits for its answer at most `patience`.
+/// Asks the watcher of `worker`, and waits for its answer at most `patience`, and only while it `lives`.
 pub fn ask(
     layout: &Layout,
     worker: &WorkerName,
     request: Request,
     patience: (&dyn Clock, Duration),
+    lives: &dyn Fn() -> bool,
 ) -> Result<Reply, AskError> {
-    ask_on(layout.root(), layout.commands(worker), request, patience)
+    exchange(layout.root(), layout.commands(worker), request, (patience, lives))
 }
 
 /// The same on a pipe in a folder below `root`, beside which the answer comes.
@@ -91,10 +98,19 @@ pub fn ask_on(
     root: &Path,
     pipe: PathBuf,
     request: Request,
-    (clock, patience): (&dyn Clock, Duration),
+    patience: (&dyn Clock, Duration),
 ) -> Result<Reply, AskError> {
-    let mark = Uuid::new_v4().to_string();
-    let name = format!("reply-{mark}");
+    exchange(root, pipe, request, (patience, &|| true))
+}
+
+fn exchange(
+    root: &Path,
+    pipe: PathBuf,
+    request: Request,
+    (patience, lives): ((&dyn Clock, Duration), &dyn Fn() -> bool),
+) -> Result<Reply, AskError> {
+    let mark = Uuid::new_v4();
+    let (name, mark) = (super::leftover::name_of(&mark), mark.to_string());
     let request = Request { reply_to: Some(name.clone()), id: Some(mark.clone()), ..request };
     let line = request.to_line();
     if line.len() > LINE_MAX {
@@ -102,27 +118,46 @@ pub fn ask_on(
     }
     let dir = pipe.parent().unwrap_or(root).to_owned();
     let folder = Folder::open(root, &dir).map_err(AskError::io("open the folder", &dir))?;
-    let answers = Answers::make(&folder, &dir, name)?;
+    let answers = Answers::make(&folder, &dir, &name)?;
     write(&folder, &pipe, &line)?;
-    let heard = answers.wait(&mark, (clock, patience)).map_err(AskError::io("read", &answers.path()))?;
-    heard.ok_or(AskError::Unanswered { pipe, waited: patience })
+    match answers.wait(&mark, patience, lives).map_err(AskError::io("read", &answers.path()))? {
+        Heard::Answer(reply) => Ok(*reply),
+        Heard::Nothing => Err(AskError::Unanswered { pipe, waited: patience.1 }),
+        Heard::Death => Err(AskError::Died { pipe }),
+    }
 }
 
 fn write(folder: &Folder, path: &Path, line: &str) -> Result<(), AskError> {
     let name = path.file_name().unwrap_or_default();
     let pipe = || path.to_owned();
-    let opened = folder.fifo(name, End::Write);
-    let (mut file, _) = opened.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => AskError::Nobody { pipe: pipe() },
-        io::ErrorKind::InvalidInput => AskError::NoPipe { pipe: pipe() },
-        _ if error.raw_os_error() == Some(nix::libc::ENXIO) => AskError::Nobody { pipe: pipe() },
-        _ => AskError::io("open", path)(error),
+    let is = |error: &io::Error, kind| error.kind() == kind;
+    let (mut file, _) = folder.fifo(name, End::Write).map_err(|error| {
+        if is(&error, io::ErrorKind::NotFound) || error.raw_os_error() == Some(nix::libc::ENXIO) {
+            AskError::Nobody { pipe: pipe() }
+        } else if is(&error, io::ErrorKind::InvalidInput) {
+            AskError::NoPipe { pipe: pipe() }
+        } else {
+            AskError::io("open", path)(error)
+        }
     })?;
     // All of it or nothing, since it is no longer than PIPE_BUF (pipe(7)).
-    file.write_all(line.as_bytes()).map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => AskError::Nobody { pipe: pipe() },
-        _ => AskError::io("write into", path)(error),
+    file.write_all(line.as_bytes()).map_err(|error| {
+        if is(&error, io::ErrorKind::BrokenPipe) {
+            AskError::Nobody { pipe: pipe() }
+        } else {
+            AskError::io("write into", path)(error)
+        }
     })
+}
+
+/// How often it is asked whether there is still somebody who could answer.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What came of waiting.
+enum Heard {
+    Answer(Box<Reply>),
+    Nothing,
+    Death,
 }
 
 /// The pipe on which the answer comes.
@@ -135,8 +170,8 @@ struct Answers<'a> {
 
 impl<'a> Answers<'a> {
     /// Makes it, for us and for the group of the folder: the worker may be another user.
-    fn make(folder: &'a Folder, dir: &'a Path, name: String) -> Result<Self, AskError> {
-        let (name, path) = (OsString::from(&name), dir.join(&name));
+    fn make(folder: &'a Folder, dir: &'a Path, name: &str) -> Result<Self, AskError> {
+        let (name, path) = (OsString::from(name), dir.join(name));
         let made = folder.make_fifo(&name).and_then(|()| {
             let held = folder.hold(&name)?;
             let group = folder.look_at_itself()?.group;
@@ -157,19 +192,29 @@ impl<'a> Answers<'a> {
         self.dir.join(&self.name)
     }
 
-    /// The answer that bears `mark`; `None` when it did not come in time.
-    fn wait(&self, mark: &str, (clock, patience): (&dyn Clock, Duration)) -> io::Result<Option<Reply>> {
+    /// Waits for the answer that bears `mark`.
+    fn wait(
+        &self,
+        mark: &str,
+        (clock, patience): (&dyn Clock, Duration),
+        lives: &dyn Fn() -> bool,
+    ) -> io::Result<Heard> {
         let due = clock.ticks().plus(patience);
         let mut framer = Framer::default();
         loop {
             let left = due.since(clock.ticks());
-            if left.is_zero() || !self.is_readable(left)? {
-                return Ok(None);
-            }
-            let mut lines = Vec::new();
-            self.read(&mut framer, clock.ticks(), &mut lines)?;
-            if let Some(reply) = lines.into_iter().flatten().find_map(|line| understood(&line, mark)) {
-                return Ok(Some(reply));
+            // Asked before the last look: what it said before it died is still in the pipe.
+            let is_alive = lives();
+            if self.is_readable(if is_alive { left.min(LOOK) } else { Duration::ZERO })? {
+                let mut heard = Vec::new();
+                self.read(&mut framer, clock.ticks(), &mut heard)?;
+                if let Some(reply) = heard.into_iter().flatten().find_map(|line| understood(&line, mark)) {
+                    return Ok(Heard::Answer(Box::new(reply)));
+                }
+            } else if !is_alive {
+                return Ok(Heard::Death);
+            } else if left.is_zero() {
+                return Ok(Heard::Nothing);
             }
         }
     }
@@ -268,7 +313,7 @@ mod tests {
             let ours = Reply { id: request.id.clone(), ..Reply::done(format!("{} it is", request.op)) };
             vec!["noise\n".to_owned(), event(&stranger), event(&ours)]
         });
-        let reply = ask(&layout, &marie, Request::new(Op::Pause), (&SystemClock, SOON)).unwrap();
+        let reply = ask(&layout, &marie, Request::new(Op::Pause), (&SystemClock, SOON), &|| true).unwrap();
         assert!(reply.ok && reply.message == "pause it is", "{reply:?}");
         assert!(left(&layout).is_empty(), "{:?}", left(&layout));
     }
@@ -278,15 +323,17 @@ mod tests {
         let (_dir, layout, marie) = world();
         worker(&layout, |_| Vec::new());
         let limit = Duration::from_millis(30);
-        let asked = ask(&layout, &marie, Request::new(Op::Ping), (&SystemClock, limit));
+        let asked = ask(&layout, &marie, Request::new(Op::Ping), (&SystemClock, limit), &|| true);
         assert!(matches!(asked, Err(AskError::Unanswered { .. })), "{asked:?}");
+        let asked = ask(&layout, &marie, Request::new(Op::Ping), (&SystemClock, SOON), &|| false);
+        assert!(matches!(asked, Err(AskError::Died { .. })), "nor is one who is gone: {asked:?}");
         assert!(left(&layout).is_empty(), "{:?}", left(&layout));
     }
 
     #[test]
     fn nothing_but_a_pipe_with_a_reader_is_written_to() {
         let (_dir, layout, marie) = world();
-        let ask = || ask(&layout, &marie, Request::new(Op::Ping), (&SystemClock, SOON));
+        let ask = || ask(&layout, &marie, Request::new(Op::Ping), (&SystemClock, SOON), &|| true);
         assert!(matches!(ask(), Err(AskError::Nobody { .. })), "there is none");
         let path = layout.commands(&marie);
         fifo::make(&path, 0o600).unwrap();
@@ -307,7 +354,7 @@ mod tests {
     fn what_does_not_fit_into_one_write_is_not_written() {
         let (_dir, layout, marie) = world();
         let request = Request { text: Some("x".repeat(LINE_MAX)), ..Request::new(Op::Tell).about("t") };
-        let asked = ask(&layout, &marie, request, (&SystemClock, SOON));
+        let asked = ask(&layout, &marie, request, (&SystemClock, SOON), &|| true);
         assert!(matches!(asked, Err(AskError::TooLong { .. })), "{asked:?}");
     }
 }

@@ -7,7 +7,9 @@
 //!
 //! It deliberately does not know whether anybody listens.
 
-use serde_json::{Map, Value, json};
+use std::fmt::{self, Write};
+
+use serde_json::{Map, Value};
 
 use super::LINE_MAX;
 use crate::clock::Timestamp;
@@ -17,6 +19,10 @@ use crate::text::redact::Redactor;
 
 /// How much of a text is looked at: what is cut off of it later may be longer than a line in no case.
 const LOOKED_AT: usize = 2 * LINE_MAX;
+/// What most lines have room in.
+const USUAL: usize = 512;
+/// How each line ends, after its data.
+const END: &str = "}\n";
 
 macro_rules! kinds {
     ($($name:ident, $word:literal, $doc:literal;)+) => {
@@ -107,31 +113,39 @@ impl Teller {
         for value in data.values_mut() {
             clean(value, &self.redactor);
         }
-        let mut whole = json!({
-            "specversion": "1.0",
-            "id": format!("{}-{}", self.start, self.count),
-            "source": self.source,
-            "type": kind.as_str(),
-            "subject": subject.as_deref().map(|it| cut(it, 256)),
-            "time": time,
-            "datacontenttype": "application/json",
-        });
-        if let Value::Object(fields) = &mut whole {
-            fields.retain(|_, value| !value.is_null());
-            let room = LINE_MAX.saturating_sub(written(fields).len() + ",\"data\":".len());
-            fields.insert("data".to_owned(), Value::Object(fitted(data, room)));
-            return written(fields);
+        let mut line = String::with_capacity(USUAL);
+        let text = &mut line;
+        text.push_str(r#"{"specversion":"1.0","id":""#);
+        push(text, format_args!("{}-{}", self.start, self.count));
+        text.extend([r#"","source":""#, &self.source, r#"","type":""#, kind.as_str(), r#"","#]);
+        if let Some(subject) = subject {
+            let quoted = serde_json::to_string(&cut(&subject, 256)).unwrap_or_default();
+            text.extend([r#""subject":"#, &safe(quoted), ","]);
         }
-        String::new()
+        text.push_str(r#""time":""#);
+        push(text, format_args!("{time}"));
+        text.push_str(r#"","datacontenttype":"application/json","data":"#);
+        let room = LINE_MAX.saturating_sub(text.len() + END.len());
+        text.push_str(&fitted(data, room));
+        text.push_str(END);
+        line
     }
 }
 
-/// The line, with its end.
+fn push(line: &mut String, text: fmt::Arguments<'_>) {
+    // A string takes all that is written to it.
+    line.write_fmt(text).ok();
+}
+
+/// As it is written; every hidden character is `\uXXXX`.
 fn written(fields: &Map<String, Value>) -> String {
-    let json = serde_json::to_string(fields).unwrap_or_default();
-    let mut line = ascii_controls(&json);
-    line.push('\n');
-    line
+    safe(serde_json::to_string(fields).unwrap_or_default())
+}
+
+fn safe(json: String) -> String {
+    // Most have none, and are asked by the byte: all of them, since that is done by the dozen.
+    let is_plain = json.bytes().fold(true, |is_plain, byte| is_plain & matches!(byte, b' '..=b'~'));
+    if is_plain { json } else { ascii_controls(&json) }
 }
 
 /// Takes the secrets out of all texts in `value`, and what is far too long.
@@ -153,32 +167,41 @@ fn clean(value: &mut Value, redactor: &Redactor) {
 
 /// `data` in at most `room` bytes: the longest texts are cut first, all to one length, and where that is not enough the
 /// largest field is left out and named.
-fn fitted(mut data: Map<String, Value>, room: usize) -> Map<String, Value> {
+fn fitted(mut data: Map<String, Value>, room: usize) -> String {
     const SHORTEST: usize = 64;
-    let fits = |data: &Map<String, Value>| written(data).len() - 1 <= room;
     let mut left_out: Vec<Value> = Vec::new();
-    while !fits(&data) {
+    loop {
+        let whole = written(&data);
+        if whole.len() <= room {
+            return whole;
+        }
         let shortened = |max: usize| {
             let mut data = data.clone();
             data.values_mut().for_each(|value| shorten(value, max));
-            data
+            Some(written(&data)).filter(|it| it.len() <= room)
         };
-        if fits(&shortened(SHORTEST)) {
+        if let Some(mut best) = shortened(SHORTEST) {
             let (mut good, mut bad) = (SHORTEST, LINE_MAX);
             while good + 1 < bad {
                 let middle = usize::midpoint(good, bad);
-                if fits(&shortened(middle)) { good = middle } else { bad = middle }
+                match shortened(middle) {
+                    Some(longer) => (good, best) = (middle, longer),
+                    None => bad = middle,
+                }
             }
-            return shortened(good);
+            return best;
         }
         let size = |value: &Value| value.to_string().len();
-        let Some((name, _)) = data.iter().max_by_key(|(_, value)| size(value)) else { break };
+        let Some((name, _)) = data.iter().max_by_key(|(_, value)| size(value)) else { return whole };
+        if name == "left_out" {
+            // Nothing else is left, and there were more names than a line has room for.
+            return "{}".to_owned();
+        }
         let name = name.clone();
         data.shift_remove(&name);
         left_out.push(name.into());
         data.insert("left_out".to_owned(), left_out.clone().into());
     }
-    data
 }
 
 fn shorten(value: &mut Value, max: usize) {
@@ -202,6 +225,8 @@ pub fn cut(text: &str, max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn teller() -> Teller {

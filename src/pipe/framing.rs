@@ -121,6 +121,7 @@ mod tests {
         lines
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands in tables beside what is refused")]
     fn ok(line: &str) -> Framed {
         Ok(line.to_owned())
     }

@@ -73,10 +73,11 @@ impl Inlet {
         }
     }
 
-    /// Reads what is there, as far as one turn goes.
-    pub fn read(&mut self, now: Ticks, lines: &mut Vec<Framed>) {
-        self.take(now, lines, Receiver::try_read);
+    /// Reads what is there, as far as one turn goes; whether there may be more.
+    pub fn read(&mut self, now: Ticks, lines: &mut Vec<Framed>) -> bool {
+        let may_be_more = self.take(now, lines, Receiver::try_read);
         lines.extend(self.framer.tick(now).map(Err));
+        may_be_more
     }
 
     fn take(
@@ -84,19 +85,20 @@ impl Inlet {
         now: Ticks,
         lines: &mut Vec<Framed>,
         read: impl Fn(&Receiver, &mut [u8]) -> io::Result<usize>,
-    ) {
-        let Some((pipe, _)) = &self.open else { return };
+    ) -> bool {
+        let Some((pipe, _)) = &self.open else { return false };
         let mut piece = [0; PIECE];
         let (mut bytes, before) = (0, lines.len());
         while bytes < TURN_BYTES && lines.len() - before < TURN_LINES {
             match read(pipe, &mut piece) {
-                Ok(0) | Err(_) => break,
+                Ok(0) | Err(_) => return false,
                 Ok(n) => {
                     bytes += n;
                     self.framer.feed(&piece[..n], now, lines);
                 }
             }
         }
+        true
     }
 
     /// When half a line is to be given up.
@@ -144,7 +146,7 @@ mod tests {
         }
 
         async fn turn(&mut self) {
-            tokio::time::timeout(Duration::from_secs(60), self.inlet.readable()).await.unwrap();
+            tokio::time::timeout(Duration::from_mins(1), self.inlet.readable()).await.unwrap();
             self.inlet.read(Ticks::default(), &mut self.lines);
         }
 

@@ -8,7 +8,9 @@
 //! | [`framing`] | bytes, as lines (pure) |
 //! | [`place`] | a pipe stands where it should, and nothing else |
 //! | [`inlet`] | the end on which we listen |
-//! | [`outlet`] | the end on which we speak, and answers to callers |
+//! | [`outlet`] | the end on which we speak |
+//! | [`answer`] | the way of an answer to its caller |
+//! | [`leftover`] | pipes of callers that died |
 //! | [`client`] | the caller's end: a command, and its answer |
 //!
 //! Invariants:
@@ -18,10 +20,12 @@
 //!
 //! It deliberately does not know who carries a command out, or whether that is possible.
 
+pub mod answer;
 pub mod client;
 pub mod event;
 pub mod framing;
 pub mod inlet;
+pub mod leftover;
 pub mod outlet;
 pub mod place;
 pub mod reply;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use crate::config::PipeAccess as Access;
 use crate::os::folder::{End, Folder, Held, Inode, Look};
+use crate::os::opened::Opened;
 
 /// How many things are moved aside before somebody has to look.
 const ASIDE_MAX: u32 = 999;
@@ -95,6 +96,11 @@ impl Place {
         }
         let source = io::Error::other("somebody puts other things there all the time");
         Err(self.failed("could not make the pipe", source))
+    }
+
+    /// Begins to see who opens it; `None` where that cannot be seen.
+    pub fn watch(&self) -> Option<Opened> {
+        Opened::watch(&self.known.as_ref()?.path()).ok()
     }
 
     /// Opens one end of what `put_right` found.
@@ -274,10 +280,11 @@ mod tests {
 
     #[test]
     fn what_is_no_pipe_is_moved_aside_unread_and_told() {
+        type Put<'a> = (&'a str, &'a dyn Fn(&Path));
         let root = Root::new();
         let outside = root.0.path().join("outside");
         std::fs::create_dir(&outside).unwrap();
-        let put: [(&str, &dyn Fn(&Path)); 4] = [
+        let put: [Put<'_>; 4] = [
             ("a regular file", &|path| drop(File::create(path).unwrap())),
             ("a link", &|path| symlink(&outside, path).unwrap()),
             ("a folder", &|path| std::fs::create_dir(path).unwrap()),

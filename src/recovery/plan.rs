@@ -10,6 +10,7 @@ use super::witness::{Liveness, Testimony};
 use crate::agent::disposition::{self, Disposition, Terms};
 use crate::clock::Timestamp;
 use crate::os::process::ProcessId;
+use crate::pack::Pack;
 use crate::task::{
     AttemptOutcome, FileName, Outcome, Requeue, RunId, TaskFile, TaskState, Usage, WorkerName,
 };
@@ -46,9 +47,10 @@ pub struct Policy {
 }
 
 impl Policy {
-    const fn terms(&self) -> Terms<'_> {
+    fn terms(&self, pack: &Pack) -> Terms<'_> {
         Terms {
-            max_retries: self.max_retries,
+            max_retries: pack.max_retries.unwrap_or(self.max_retries),
+            most_retries: pack.max_retries,
             now: self.now,
             jitter: self.jitter,
             // Its worker did not hear of it; whoever takes it next does.
@@ -271,16 +273,18 @@ fn interrupted(file: FileName, task: &TaskFile, testimony: &Testimony, policy: &
         actions.push(Action::End { file: file.clone(), pids, processes });
     }
     actions.push(match &testimony.heard {
-        Some(judgement) => from_disposition(file, disposition::dispose(judgement, task, &policy.terms())),
+        Some(judgement) => {
+            from_disposition(file, disposition::dispose(judgement, task, &policy.terms(&testimony.pack.pack)))
+        }
         None if policy.unstarted => requeue(file, unstarted()),
         None if ended_here => requeue(file, uncharged("ended by the operator during recovery")),
-        None => crashed(file, task, policy),
+        None => crashed(file, task, &policy.terms(&testimony.pack.pack), policy.failure),
     });
     actions
 }
 
-fn crashed(file: FileName, task: &TaskFile, policy: &Policy) -> Action {
-    from_disposition(file, disposition::after_crash(policy.failure, task, &policy.terms()))
+fn crashed(file: FileName, task: &TaskFile, terms: &Terms<'_>, failure: &str) -> Action {
+    from_disposition(file, disposition::after_crash(failure, task, terms))
 }
 
 fn uncharged(reason: &str) -> Requeue {

@@ -303,7 +303,12 @@ mod tests {
 
     impl Witness for Nobody {
         fn testify(&self, _: RunId, _: &Attempt) -> io::Result<Testimony> {
-            Ok(Testimony { liveness: super::super::Liveness::Dead, heard: None, strays: Vec::new() })
+            Ok(Testimony {
+                liveness: super::super::Liveness::Dead,
+                heard: None,
+                strays: Vec::new(),
+                pack: Box::default(),
+            })
         }
     }
 

@@ -5,12 +5,13 @@ use std::io;
 use std::sync::OnceLock;
 
 use crate::agent::replay;
-use crate::agent::verdict::Judgement;
+use crate::agent::verdict::{Denied, Judgement};
 use crate::layout::Layout;
 use crate::os::lock;
 use crate::os::process::ProcessId;
 use crate::os::process::tree::{self, Orphans, Seen, Signs};
 use crate::os::trouble::if_there;
+use crate::pack::{DeniedTools, Stamp};
 use crate::task::{Attempt, RunId};
 
 /// Whether the agent of an attempt lives.
@@ -31,6 +32,8 @@ pub struct Testimony {
     pub heard: Option<Judgement>,
     /// Processes of the run that are left, the agent itself not counted while it lives.
     pub strays: Vec<ProcessId>,
+    /// The pack that its agent was started with.
+    pub pack: Box<Stamp>,
 }
 
 /// Looks at the world for an attempt.
@@ -60,11 +63,15 @@ impl SystemWitness {
         self.processes.get_or_init(|| tree::snapshot(0))
     }
 
-    fn heard(&self, run: RunId, number: u32) -> io::Result<Option<Judgement>> {
+    fn heard(&self, run: RunId, number: u32, pack: &Stamp) -> io::Result<Option<Judgement>> {
         let paths = self.layout.run(&run);
         let Some(evidence) = if_there(replay::read(&paths.stream(number)))? else { return Ok(None) };
         let said = evidence.last_result.is_some();
-        Ok(said.then(|| replay::judge_stream(&evidence, &paths.stderr(number))))
+        let denied = match pack.pack.denied_tools {
+            DeniedTools::Report => Denied::Counts,
+            DeniedTools::Fail => pack.file.as_deref().map_or(Denied::Fails, Denied::FailsBy),
+        };
+        Ok(said.then(|| replay::judge_stream(&evidence, &paths.stderr(number), denied)))
     }
 }
 
@@ -87,7 +94,8 @@ impl Witness for SystemWitness {
             Liveness::Lives => Vec::new(),
             Liveness::Dead => strays_among(self.processes(), run, agent.as_ref()),
         };
-        Ok(Testimony { liveness, heard: self.heard(run, attempt.number)?, strays })
+        let pack = Box::new(Stamp::read(&self.layout.run(&run).pack(attempt.number))?);
+        Ok(Testimony { liveness, heard: self.heard(run, attempt.number, &pack)?, strays, pack })
     }
 }
 

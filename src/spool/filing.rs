@@ -38,7 +38,28 @@ impl<S: Store> Spool<S> {
         let active = lease.active(&self.layout);
         self.store.perform_all(&steps::judge(&active, lease.task.to_bytes(), before))?;
         noted(&active, note(lease))?;
+        self.drop_copies(lease)?;
         self.file(&lease.file, &lease.task)
+    }
+
+    /// Removes what somebody queued of an attempt that ends now: once it has ended, a copy that does not know it would
+    /// be worked on again.
+    fn drop_copies(&self, lease: &Lease) -> Result<(), StepError> {
+        for place in [Place::Inbox, Place::Pending, Place::Staged] {
+            let path = self.path(place, &lease.file);
+            // What cannot be read there is somebody else's matter, and keeps nobody's end waiting.
+            let Ok((bytes, _)) = self.store.read(&path, FILE_LIMIT) else { continue };
+            let Ok(copy) = TaskFile::parse(&bytes) else { continue };
+            if copy.record.run_id != Some(lease.run) || copy.record.open_attempt().is_none() {
+                continue;
+            }
+            // Never the only one that is left: whoever copied it may have removed it from active/.
+            if self.store.find(&lease.active(&self.layout))?.is_none() {
+                self.restore(lease)?;
+            }
+            self.drop_ghost(&path)?;
+        }
+        Ok(())
     }
 
     /// Files a task whose outcome is durable in `active/`; where it went.
@@ -69,6 +90,7 @@ impl<S: Store> Spool<S> {
     ) -> Result<(), StepError> {
         lease.task.requeue(why, self.clock.wall());
         let lease = &*lease;
+        self.drop_copies(lease)?;
         self.bring_home(&[(&lease.file, Some(&lease.task))], || note(lease))
     }
 
@@ -220,8 +242,10 @@ impl<S: Store> Spool<S> {
         let queues = if holds(Place::Staged) { Place::QUEUES } else { taken_back };
         let active = [Place::Active];
         let (first, then) = if works { (&active[..], &queues[..]) } else { (&queues[..], &active[..]) };
-        let renewed = if is_renewal { &[Place::Pending][..] } else { &[] };
-        let dirs = renewed.iter().chain(&Place::TERMINAL).chain(first).chain(then).map(dir);
+        if is_renewal {
+            self.store.perform_all(&steps::settle(vec![dir(&Place::Pending)]))?;
+        }
+        let dirs = Place::TERMINAL.iter().chain(first).chain(then).map(dir);
         let there = dirs.filter(|dir| self.store.identity(dir).is_ok()).collect();
         self.store.perform_all(&steps::settle(there))?;
         if is_renewal { self.store.perform_all(&steps::drop_temp(&mark)) } else { Ok(()) }

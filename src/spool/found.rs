@@ -33,8 +33,19 @@ pub struct Head {
     pub pinned: Option<WorkerName>,
     /// Whether it is not to be taken until somebody releases it.
     pub is_held: bool,
+    /// The pack that it names.
+    pub pack: Option<String>,
+    /// Whether that pack cannot be used now, as whoever keeps the queue says.
+    pub is_barred: bool,
     /// The run that it belongs to, if the run knows it.
     pub run: Option<RunId>,
+}
+
+impl Head {
+    /// Whether it waits for a person: it is neither next nor late.
+    pub const fn is_set_back(&self) -> bool {
+        self.is_held || self.is_barred
+    }
 }
 
 /// What a look at one name found.
@@ -129,6 +140,8 @@ fn head(place: Place, file: &FileName, task: &TaskFile, identity: Identity) -> H
         not_before: task.spec.not_before.max(task.record.retry_at),
         pinned: task.spec.worker.clone(),
         is_held: task.is_held(),
+        pack: task.spec.kind.clone(),
+        is_barred: false,
         run: task.record.run_id,
     }
 }

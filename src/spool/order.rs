@@ -54,8 +54,8 @@ impl Queue {
         self.remove(head.place, &head.file);
         let slot = (head.place, head.file.clone());
         *self.depths.entry(head.place).or_default() += 1;
-        // A held one waits for a person: it is counted, and is neither next nor late.
-        if !head.is_held {
+        // It is counted all the same.
+        if !head.is_set_back() {
             match head.not_before.filter(|at| *at > now) {
                 Some(at) => {
                     self.later.insert((at, slot.clone()));
@@ -78,7 +78,7 @@ impl Queue {
             self.later.remove(&(at, slot));
         }
         take_one(&mut self.depths, &head.place);
-        if !head.is_held {
+        if !head.is_set_back() {
             take_one(&mut self.ages, &head.dropped_at);
         }
         // A backlog of a hundred thousand that is worked off gives its memory back.
@@ -86,6 +86,17 @@ impl Queue {
             self.heads.shrink_to(SPARE);
         }
         true
+    }
+
+    /// Says of every task anew whether its pack is barred. It costs the backlog, so it is done when that changed.
+    pub fn bar(&mut self, is_barred: impl Fn(&Head) -> bool, now: Timestamp) {
+        let changed = |head: &&Head| is_barred(head) != head.is_barred;
+        let changed: Vec<Head> = self.heads.values().filter(changed).cloned().collect();
+        for mut head in changed {
+            self.remove(head.place, &head.file);
+            head.is_barred = !head.is_barred;
+            self.put(head, now);
+        }
     }
 
     /// What is known of a name.
@@ -117,7 +128,7 @@ impl Queue {
         self.depths.get(&place).copied().unwrap_or(0)
     }
 
-    /// When the oldest of those that are not held was dropped.
+    /// When the oldest of those was dropped that wait for nobody.
     pub fn oldest(&self) -> Option<Timestamp> {
         self.ages.first_key_value().map(|(at, _)| *at)
     }
@@ -185,6 +196,8 @@ mod tests {
             not_before: None,
             pinned: None,
             is_held: false,
+            pack: None,
+            is_barred: false,
             run: None,
         }
     }
@@ -200,6 +213,21 @@ mod tests {
             out.push(head.file.to_string());
         }
         out
+    }
+
+    #[test]
+    fn a_task_whose_pack_is_barred_lets_the_others_by_and_keeps_its_place() {
+        let mut queue = Queue::default();
+        let review = Some("review".to_owned());
+        queue.put(Head { pack: review.clone(), ..head(Place::Pending, "first.json", 1, 9) }, at(10));
+        queue.put(head(Place::Pending, "second.json", 2, 0), at(10));
+        let next = |queue: &mut Queue| queue.next(at(10), |_| true).map(|it| it.file.to_string());
+        queue.bar(|it| it.pack == review, at(10));
+        assert_eq!(next(&mut queue).as_deref(), Some("second.json"));
+        assert_eq!((queue.len(), queue.oldest()), (2, Some(at(2))));
+        queue.bar(|_| false, at(10));
+        assert_eq!(next(&mut queue).as_deref(), Some("first.json"));
+        assert_eq!(queue.oldest(), Some(at(1)));
     }
 
     #[test]

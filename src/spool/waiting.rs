@@ -235,7 +235,7 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::layout::Layout;
     use crate::os::durable::{Durability, write_new};
-    use crate::spool::Disk;
+    use crate::spool::{Disk, Examined};
     use crate::task::Held;
 
     const PLACES: [Place; 3] = Place::QUEUES;
@@ -297,10 +297,8 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), age);
             let text = std::fs::read_to_string(&path).unwrap();
             assert!(text.contains(r#""mine": [1.50]"#) && text.contains("held"), "{text}");
-            let head = match spool.examine(place, &x()) {
-                super::super::Examined::Task(head) => head,
-                other => panic!("{other:?}"),
-            };
+            let found = spool.examine(place, &x());
+            let Examined::Task(head) = found else { panic!("{found:?}") };
             assert!(head.is_held && head.run.is_none());
         }
     }

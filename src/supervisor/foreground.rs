@@ -69,7 +69,9 @@ impl Foreground {
             return self.remark(line, weight);
         }
         let (text, weight) = self.happened(line, answer)?;
-        let name = line.task.as_ref()?;
+        // What was no task has no name but its file's.
+        let task = line.task.as_ref().map(ToString::to_string);
+        let name = task.or_else(|| line.file.as_deref().map(plain))?;
         let text = format!("{} {:<7} {name}  {text}", self.time(line.time), line.worker);
         Some(Told { text, weight })
     }

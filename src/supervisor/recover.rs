@@ -83,7 +83,10 @@ impl RecoverError {
         match self {
             Self::Alive { .. } => Some("a living watcher recovers by itself; stop it first if you mean it"),
             Self::Recovery { .. } => Some("run it again: it carries on where it stopped"),
-            Self::Unknown { .. } | Self::Lock { .. } => None,
+            Self::Unknown { .. } => {
+                Some("`agentctl status` names the workers of a root; --root says which root")
+            }
+            Self::Lock { .. } => Some("recovery writes the worker's files: run it as the worker's user"),
         }
     }
 }

@@ -146,6 +146,9 @@ fn lay_out(layout: &Layout, config: &SupervisorConfig) -> Result<(), UpError> {
     for path in layout.common_dirs().into_iter().chain(workers) {
         durable::make_dir(&path, durable::DIR_MODE).map_err(|source| UpError::Layout { path, source })?;
     }
+    if let Err(error) = durable::make_dir(&layout.packs(), crate::pack::DIR_MODE) {
+        tracing::warn!(error = %error, "could not make the folder for packs");
+    }
     Ok(())
 }
 

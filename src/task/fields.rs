@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
 use super::fault::ErrorCode;
-use super::held::Held;
+use super::held::{self, Held};
 use super::name::{RunId, TaskName, WorkerName};
 use super::outcome::Outcome;
 use super::state::TaskState;
@@ -59,7 +59,8 @@ pub struct Spec {
     #[schemars(range(min = 1))]
     pub max_turns: Option<u32>,
     /// Not taken until it is released.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "held::mark", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<held::Mark>")]
     pub held: Option<Held>,
 }
 

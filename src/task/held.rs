@@ -4,7 +4,8 @@
 //! the record of a run, and outlasts one that was forged.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::file::TaskFile;
 
@@ -22,6 +23,31 @@ pub struct Held {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// Reads the mark as people write it: `true` is a task that is held, by whomever, and `false` one that is not.
+pub(super) fn mark<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Held>, D::Error> {
+    match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::Null | serde_json::Value::Bool(false) => Ok(None),
+        serde_json::Value::Bool(true) => Ok(Some(Held::default())),
+        object @ serde_json::Value::Object(_) => {
+            serde_json::from_value(object).map(Some).map_err(D::Error::custom)
+        }
+        serde_json::Value::Number(_) | serde_json::Value::String(_) | serde_json::Value::Array(_) => {
+            Err(D::Error::custom("expected true, or an object such as {\"reason\":\"the figures first\"}"))
+        }
+    }
+}
+
+/// How the mark may be written.
+#[derive(schemars::JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its shape is asked for")]
+pub(super) enum Mark {
+    /// With what is known of it.
+    Held(Held),
+    /// `true`: by whomever; `false` is a task that is not held.
+    Bare(bool),
 }
 
 impl TaskFile {
@@ -72,6 +98,23 @@ mod tests {
         assert!(written.is_held(), "it is no part of a record that may be forged");
         assert!(written.release() && !written.release());
         assert_eq!(written.to_bytes(), before);
+    }
+
+    #[test]
+    fn a_bare_mark_is_understood_as_it_is_meant() {
+        for (mark, is_held) in [("true", true), ("{}", true), ("false", false), ("null", false)] {
+            let dropped = format!(r#"{{"prompt":"x","held":{mark}}}"#);
+            let mut task = TaskFile::parse(dropped.as_bytes()).unwrap();
+            assert_eq!(task.is_held(), is_held, "{mark}");
+            assert_eq!(TaskFile::parse(&task.to_bytes()).unwrap().is_held(), is_held, "{mark}, rewritten");
+            assert_eq!(task.release(), is_held, "{mark}");
+            assert!(!TaskFile::parse(&task.to_bytes()).unwrap().is_held(), "{mark}, released");
+        }
+        for nonsense in ["1", "\"yes\"", "[]", r#"{"since":"soon"}"#] {
+            let dropped = format!(r#"{{"prompt":"x","held":{nonsense}}}"#);
+            let refused = TaskFile::parse(dropped.as_bytes()).unwrap_err().to_string();
+            assert!(refused.contains("`held`"), "{nonsense}: {refused}");
+        }
     }
 
     #[test]

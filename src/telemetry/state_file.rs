@@ -85,6 +85,17 @@ pub struct Hold {
     pub error_code: Option<ErrorCode>,
 }
 
+/// A pack that nothing is started with; its tasks wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BarredPack {
+    /// Its name; `*`: any but `default`.
+    pub pack: String,
+    /// Why, in words.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
 /// What a person wants of a worker, whether it works now or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
@@ -237,6 +248,9 @@ pub struct State {
     /// What keeps it from claiming.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// The packs that nothing is started with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub packs: Vec<BarredPack>,
     /// What a person wants of it; absent while it is to work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wanted: Option<Wanted>,
@@ -272,6 +286,7 @@ impl State {
             limits: take(&mut fields, "limits"),
             account: take(&mut fields, "account"),
             hold: take(&mut fields, "hold"),
+            packs: take(&mut fields, "packs"),
             wanted: take(&mut fields, "wanted"),
             set_aside: take(&mut fields, "set_aside"),
             resume: take(&mut fields, "resume"),
@@ -294,9 +309,18 @@ impl State {
 
     /// Replaces the file at `path`.
     pub fn write(&self, path: &Path, durability: Durability) -> io::Result<()> {
+        durable::write_atomic(path, &self.bytes()?, durability)
+    }
+
+    /// Whether the file at `path` is this one as it was written, and nobody has written there since.
+    pub fn is_at(&self, path: &Path) -> bool {
+        fs::read(path).is_ok_and(|bytes| self.bytes().is_ok_and(|ours| ours == bytes))
+    }
+
+    fn bytes(&self) -> io::Result<Vec<u8>> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
-        durable::write_atomic(path, &bytes, durability)
+        Ok(bytes)
     }
 }
 
@@ -360,6 +384,18 @@ mod tests {
         let state = State::read(&path).unwrap().unwrap();
         assert_eq!((state.status, state.recovery_count), (WorkerStatus::Stopped, 2));
         assert_eq!(state.others["note"], "mine");
+    }
+
+    #[test]
+    fn what_somebody_wrote_since_is_not_taken_for_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        let state = State { last_crash: Some(1_764_193_486.123_456_7), ..State::default() };
+        assert!(!state.is_at(&path));
+        state.write(&path, Durability::None).unwrap();
+        assert!(state.is_at(&path));
+        durable::write_atomic(&path, br#"{"status":"recovering"}"#, Durability::None).unwrap();
+        assert!(!state.is_at(&path));
     }
 
     #[test]

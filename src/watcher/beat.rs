@@ -31,6 +31,8 @@ pub(super) struct Beat {
     me: ProcessId,
     seq: u64,
     written: Option<(State, Identity)>,
+    /// Whether a version of `state.json` that is not ours was left alone at the last beat.
+    waited: bool,
     unlogged: u64,
 }
 
@@ -46,7 +48,7 @@ pub(super) struct Beaten {
 impl Beat {
     pub(super) fn new(ctx: Rc<Ctx>, mirrors: Mirrors) -> Self {
         let (ground, me) = (Ground::default(), ProcessId::current());
-        Self { ctx, ground, mirrors, me, seq: 0, written: None, unlogged: 0 }
+        Self { ctx, ground, mirrors, me, seq: 0, written: None, waited: false, unlogged: 0 }
     }
 
     /// Beats once. `unlogged`: the lines that the log did not take so far.
@@ -125,7 +127,7 @@ impl Beat {
             Some(finding) => Check::Failing(finding.what.clone()),
             None => match self.ctx.board.queue() {
                 Check::Ok => shown.pipes.clone(),
-                worse => worse,
+                worse @ (Check::Degraded(_) | Check::Failing(_)) => worse,
             },
         };
         let queue = core.queue();
@@ -136,7 +138,7 @@ impl Beat {
         shown.oldest = queue.oldest();
         shown.registry = match core.hold().filter(|it| it.cause == HoldCause::Configuration) {
             Some(holding) => Check::Failing(holding.reason.clone()),
-            None => Check::Ok,
+            None => super::packs::check(&shown.packs),
         };
         shown.artifacts = match core.hold().filter(|it| it.cause == HoldCause::Disk) {
             Some(holding) => Check::Failing(holding.reason.clone()),
@@ -215,6 +217,7 @@ impl Beat {
         let state_now = |state: &mut State| {
             state.status = shown.status;
             state.hold.clone_from(&shown.hold);
+            state.packs.clone_from(&shown.packs);
             state.wanted.clone_from(&shown.wanted);
             state.set_aside = None;
             state.resume = shown.resume;
@@ -231,6 +234,12 @@ impl Beat {
             if wanted == *written && on_disk == Some(*identity) {
                 return;
             }
+            // Whoever writes it in place may have written half so far: that has until the next beat.
+            let is_theirs = on_disk.is_some_and(|it| it != *identity);
+            self.waited = is_theirs && !self.waited;
+            if self.waited {
+                return;
+            }
         }
         let durability =
             if shown.status == WorkerStatus::Stopped { self.ctx.config.durability } else { Durability::None };
@@ -241,7 +250,9 @@ impl Beat {
         match updated {
             Ok(state) => {
                 self.ctx.metrics.set_restarts(state.recovery_count);
-                self.written = self.ctx.spool.store().identity(&path).ok().map(|identity| (state, identity));
+                // Somebody may have written since, and that version must not be taken for ours.
+                let identity = self.ctx.spool.store().identity(&path).ok();
+                self.written = identity.filter(|_| state.is_at(&path)).map(|identity| (state, identity));
             }
             Err(error) => tracing::warn!(error = %error, "could not write state.json"),
         }

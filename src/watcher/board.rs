@@ -11,7 +11,9 @@ use crate::clock::{Ticks, Timestamp};
 use crate::task::text::shown;
 use crate::task::{FileName, Place};
 use crate::telemetry::health::Check;
-use crate::telemetry::state_file::{Hold, QueueDepths, Resuming, RunningTask, Wanted, WorkerStatus};
+use crate::telemetry::state_file::{
+    BarredPack, Hold, QueueDepths, Resuming, RunningTask, Wanted, WorkerStatus,
+};
 
 /// How many files that cannot be moved are remembered by name; more are counted as these.
 const IMMOVABLE_MAX: usize = 1000;
@@ -21,6 +23,7 @@ const IMMOVABLE_MAX: usize = 1000;
 pub(super) struct Shown {
     pub(super) status: WorkerStatus,
     pub(super) hold: Option<Hold>,
+    pub(super) packs: Vec<BarredPack>,
     pub(super) wanted: Option<Wanted>,
     pub(super) resume: Option<Resuming>,
     pub(super) running: BTreeMap<FileName, RunningTask>,
@@ -58,6 +61,7 @@ impl Board {
         let shown = Shown {
             status: WorkerStatus::Starting,
             hold: None,
+            packs: Vec::new(),
             wanted: None,
             resume: None,
             running: BTreeMap::new(),

@@ -19,6 +19,7 @@ use crate::os::durable::Durability;
 use crate::os::lock::Lock;
 use crate::os::process::Reaper;
 use crate::os::trouble::Trouble;
+use crate::pack::Shelf;
 use crate::pipe::event::Kind;
 use crate::spool::{Disk, Lease, Spool};
 use crate::task::{HoldCause, TaskState};
@@ -53,6 +54,7 @@ pub(super) struct Ctx {
     pub(super) herald: Herald,
     /// What all workers of the account know; an agent that costs nothing has no account.
     pub(super) limits: Option<Arc<Limiter>>,
+    pub(super) packs: Arc<Shelf>,
     /// What it has once it is in; until then it waits.
     pub(super) entered: OnceCell<Entered>,
 }
@@ -143,8 +145,13 @@ impl Ctx {
 
     /// Notes what concerns the worker itself.
     pub(super) fn note_worker(&self, event: Event, reason: &str) {
+        self.note_asked(event, reason.to_owned(), None);
+    }
+
+    /// The same, with who asked for it.
+    pub(super) fn note_asked(&self, event: Event, reason: String, by: Option<String>) {
         let mut line = Line::new(self.clock.wall(), self.config.worker.clone(), event);
-        line.reason = Some(reason.to_owned());
+        (line.reason, line.by) = (Some(reason), by);
         self.write_note(&line);
     }
 

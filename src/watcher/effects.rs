@@ -13,9 +13,10 @@ use super::look::{self, Slot};
 use crate::agent::disposition::Holding;
 use crate::agent::trouble::{self, is_scarcity};
 use crate::limits::Permit;
+use crate::pack::{self, AfterTimeout, Shelf};
 use crate::recovery::{ApplyError, LivingAgents, Policy, SystemHands, SystemWitness, recover_one};
 use crate::spool::{ClaimError, Claimed, Disk, Examined, Lease, Spool, Store};
-use crate::task::{Attempt, AttemptOutcome, FileName, HoldCause, Place, RunId, SessionId, TaskFile};
+use crate::task::{Attempt, AttemptOutcome, FileName, HoldCause, Place, SessionId, TaskFile};
 use crate::telemetry::journal::Event as Noted;
 
 /// What the loop is told by its own errands.
@@ -80,7 +81,8 @@ impl Errands {
     pub(super) fn claim(&self, place: Place, file: FileName) {
         let config_dir = self.ctx.config_dir();
         let clock = Arc::clone(&self.ctx.clock);
-        let (ours, limits) = (self.ctx.ours(), self.ctx.limits.clone());
+        let (ours, packs) = (self.ctx.ours(), Arc::clone(&self.ctx.packs));
+        let limits = self.ctx.limits.clone();
         self.go(move |spool| {
             if !ours() {
                 return vec![Told::Core(Event::Refused(not_ours())), Told::Core(Event::NotClaimed { file })];
@@ -89,8 +91,8 @@ impl Errands {
             if let Some(why) = permit.as_ref().and_then(not_permitted) {
                 return vec![Told::Core(why), Told::Core(Event::NotClaimed { file })];
             }
-            let claimed =
-                spool.claim(place, &file, |task, run| plan_attempt(task, run, &clock, config_dir.as_deref()));
+            let claimed = spool
+                .claim(place, &file, |task, _| plan_attempt(task, &packs, &clock, config_dir.as_deref()));
             if let (Some(limits), Some(Permit::Granted)) = (&limits, &permit)
                 && !matches!(claimed, Ok(Claimed::Lease(_)))
             {
@@ -184,17 +186,29 @@ impl Errands {
     }
 }
 
+/// Whether the time was up of a task whose pack begins again then.
+fn starts_over(packs: &Shelf, task: &TaskFile) -> bool {
+    let timed_out =
+        task.record.attempts.last().is_some_and(|it| it.outcome == Some(AttemptOutcome::TimedOut));
+    timed_out
+        && matches!(
+            packs.find(task.spec.kind.as_deref()),
+            pack::Found::Ready { loaded, .. } if loaded.pack.after_timeout == AfterTimeout::StartOver
+        )
+}
+
 /// The attempt that is stamped into a task before its agent is started: the session goes on while the run does.
 fn plan_attempt(
     task: &TaskFile,
-    _run: RunId,
+    packs: &Shelf,
     clock: &crate::clock::SharedClock,
     config_dir: Option<&std::path::Path>,
 ) -> Attempt {
     let last = task.record.attempts.last();
     let number = last.map_or(1, |it| it.number.saturating_add(1));
     // A session whose transcript is gone is begun again under the same id; one that was refused, under a new one.
-    let goes_on = last.filter(|it| it.outcome != Some(AttemptOutcome::SessionLost));
+    let goes_on =
+        last.filter(|it| it.outcome != Some(AttemptOutcome::SessionLost) && !starts_over(packs, task));
     let session = goes_on.map_or_else(SessionId::mint, |it| it.session_id);
     let mut attempt = Attempt::open(number, session, clock.wall());
     attempt.config_dir = config_dir.map(|dir| dir.display().to_string());

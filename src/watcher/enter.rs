@@ -22,6 +22,7 @@ use crate::os::holder::{Holder, Role};
 use crate::os::lock::Lock;
 use crate::os::signals;
 use crate::os::trouble::Trouble;
+use crate::pack;
 use crate::recovery::RecoveryError;
 use crate::spool::probe::{probe, probe_locks};
 use crate::spool::suitable::{self, Finding, Remote, Weight};
@@ -198,6 +199,10 @@ fn lay_out(layout: &Layout, config: &WatcherConfig) -> Result<(), StartError> {
     let dirs = layout.common_dirs().into_iter().chain(layout.worker_dirs(&config.worker));
     for path in dirs {
         make_dir(&path, DIR_MODE).map_err(|source| StartError::Folder { path, source })?;
+    }
+    // Nobody needs one, and it may be for root to make.
+    if let Err(error) = make_dir(&layout.packs(), pack::DIR_MODE) {
+        tracing::warn!(error = %error, "could not make the folder for packs");
     }
     Ok(())
 }

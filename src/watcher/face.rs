@@ -54,6 +54,7 @@ impl FaceSource for WatcherFace {
             "worker": self.worker,
             "status": shown.status,
             "hold": shown.hold,
+            "packs": shown.packs,
             "running": shown.running.values().collect::<Vec<_>>(),
             "queues": shown.queues,
             "last_crash": shown.last_crash.as_ref().and_then(|it| it.at),

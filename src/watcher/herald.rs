@@ -7,7 +7,7 @@
 //!
 //! It deliberately does not know who listens.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::clock::{SharedClock, Timestamp};
 use crate::config::WatcherConfig;
 use crate::layout::Layout;
+use crate::pipe::answer::Callers;
 use crate::pipe::event::{Event, Kind, Teller};
 use crate::pipe::framing::Unfit;
 use crate::pipe::outlet::{self, Listener, Outlet};
@@ -31,6 +32,7 @@ use crate::text::redact::Redactor;
 #[derive(Clone, Debug)]
 pub(super) struct Herald {
     outlet: Arc<Mutex<Outlet>>,
+    callers: Arc<Mutex<Callers>>,
     layout: Layout,
     metrics: Arc<Metrics>,
     clock: SharedClock,
@@ -46,13 +48,15 @@ impl Herald {
         let place = Place::new(layout.root(), &layout.events(&config.worker), config.pipes.to_read());
         let teller = Teller::new(&config.worker, uuid::Uuid::now_v7(), redactor);
         let outlet = Arc::new(Mutex::new(Outlet::new(place, teller)));
-        Self { outlet, layout: layout.clone(), metrics, clock }
+        let callers = Arc::new(Mutex::new(callers_in(layout, layout.pipes())));
+        Self { outlet, callers, layout: layout.clone(), metrics, clock }
     }
 
     /// Sees that the pipe stands where it should, and whether somebody new reads; to be asked every second.
     pub(super) fn look(&self, notices: &mut Vec<Notice>) -> Result<Listener, PlaceError> {
         let mut outlet = self.outlet();
         let seen = outlet.look(notices);
+        self.callers().forget();
         self.metrics.set_pipe_dropped(outlet.lost());
         seen
     }
@@ -97,22 +101,30 @@ impl Herald {
 
     /// Whoever asked this, to be answered.
     pub(super) fn asker(&self, request: &Request) -> Asker {
-        self.asker_in(request, self.layout.pipes())
+        self.asker_at(request, None)
     }
 
     /// The same where the caller's pipe stands in `dir`.
     pub(super) fn asker_in(&self, request: &Request, dir: PathBuf) -> Asker {
+        self.asker_at(request, Some(dir))
+    }
+
+    fn asker_at(&self, request: &Request, dir: Option<PathBuf>) -> Asker {
         let (id, reply_to) = (request.id.clone(), request.reply_to.clone());
         Asker { herald: self.clone(), op: Some(request.op), id, reply_to, dir, is_answered: false }
     }
 
     /// Answers a line that was not understood.
     pub(super) fn refuse(&self, refusal: &Refusal) {
-        self.refuse_in(refusal, self.layout.pipes());
+        self.refuse_at(refusal, None);
     }
 
     /// The same where the caller's pipe stands in `dir`.
     pub(super) fn refuse_in(&self, refusal: &Refusal, dir: PathBuf) {
+        self.refuse_at(refusal, Some(dir));
+    }
+
+    fn refuse_at(&self, refusal: &Refusal, dir: Option<PathBuf>) {
         let (id, reply_to) = (refusal.id.clone(), refusal.reply_to.clone());
         let asker = Asker { herald: self.clone(), op: refusal.op, id, reply_to, dir, is_answered: false };
         asker.answer(Reply::not_understood(refusal));
@@ -120,21 +132,29 @@ impl Herald {
 
     /// Says that a line was passed over: nobody knows whose it was.
     pub(super) fn pass_over(&self, unfit: Unfit) {
-        self.reply(&Reply::refused(64, unfit.to_string()), (&self.layout.pipes(), None));
+        self.reply(&Reply::refused(64, unfit.to_string()), (None, None));
     }
 
-    fn reply(&self, reply: &Reply, (dir, reply_to): (&Path, Option<&str>)) {
+    fn reply(&self, reply: &Reply, (dir, reply_to): (Option<&PathBuf>, Option<&str>)) {
         self.metrics.pipe_command();
-        let data = serde_json::to_value(reply).unwrap_or_default();
-        let event = || Event::new(Kind::Reply, None, self.clock.wall(), data);
+        let data = || serde_json::to_value(reply).unwrap_or_default();
+        let event = || Event::new(Kind::Reply, None, self.clock.wall(), data());
         let Some(name) = reply_to else {
             self.outlet().tell(event);
             return;
         };
         let line = self.outlet().tell_all(event());
-        if let Err(error) = outlet::answer(self.layout.root(), dir, name, &line) {
+        let done = match dir {
+            Some(dir) => callers_in(&self.layout, dir.clone()).answer(name, &line),
+            None => self.callers().answer(name, &line),
+        };
+        if let Err(error) = done {
             tracing::debug!(reply_to = %crate::task::text::shown(name, 100), error = %error, "could not answer the caller; the command was carried out");
         }
+    }
+
+    fn callers(&self) -> MutexGuard<'_, Callers> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn outlet(&self) -> MutexGuard<'_, Outlet> {
@@ -149,8 +169,8 @@ pub(super) struct Asker {
     op: Option<Op>,
     id: Option<String>,
     reply_to: Option<String>,
-    /// Where that pipe stands.
-    dir: PathBuf,
+    /// Where that pipe stands, if not where those of all callers do.
+    dir: Option<PathBuf>,
     is_answered: bool,
 }
 
@@ -163,7 +183,7 @@ impl Asker {
     fn send(&mut self, reply: Reply) {
         self.is_answered = true;
         let op = self.op.map(|op| op.as_str().to_owned());
-        let to = (self.dir.as_path(), self.reply_to.as_deref());
+        let to = (self.dir.as_ref(), self.reply_to.as_deref());
         self.herald.reply(&Reply { op, id: self.id.take(), ..reply }, to);
     }
 }
@@ -179,6 +199,10 @@ impl Drop for Asker {
     }
 }
 
+fn callers_in(layout: &Layout, dir: PathBuf) -> Callers {
+    Callers::new(layout.root().to_owned(), dir)
+}
+
 fn kind_of(event: Noted) -> Option<Kind> {
     match event {
         Noted::Claimed => Some(Kind::Claimed),
@@ -186,11 +210,15 @@ fn kind_of(event: Noted) -> Option<Kind> {
         Noted::Adopted => Some(Kind::Adopted),
         Noted::Requeued => Some(Kind::Requeued),
         Noted::Concluded => Some(Kind::Concluded),
-        // Each answer of an agent is told as it comes, also of a run to which nothing was said.
-        Noted::Turn | Noted::Told | Noted::Interrupted | Noted::HandedOn => None,
-        // The status says so.
-        Noted::Held | Noted::Released | Noted::WorkerStatus => None,
-        Noted::Retried
+        // Each answer of an agent is told as it comes, also of a run to which nothing was said; a hold is in the status.
+        Noted::Turn
+        | Noted::Told
+        | Noted::Interrupted
+        | Noted::HandedOn
+        | Noted::Held
+        | Noted::Released
+        | Noted::WorkerStatus
+        | Noted::Retried
         | Noted::Amended
         | Noted::Recovered
         | Noted::Pruned

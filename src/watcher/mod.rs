@@ -19,6 +19,7 @@
 //! | `command` | carries out what is asked on the pipe for commands |
 //! | `herald` | tells on the pipe for events what happens, and answers commands |
 //! | `ground` | what it stands on: its lock, its folders, room, its agent |
+//! | `packs` | which packs nothing may be started with |
 //! | `tenure` | how long it may go on when its lock is in doubt (pure) |
 //!
 //! Invariants:
@@ -46,6 +47,7 @@ mod keeping;
 mod look;
 mod looks;
 mod mirror;
+mod packs;
 mod panic;
 mod ramp;
 mod revive;

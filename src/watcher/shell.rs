@@ -15,6 +15,7 @@ use super::ctx::Ctx;
 use super::effects::{Errands, Left, Told};
 use super::look::{Finds, Scanner, Slot, Watched};
 use super::looks::Looks;
+use super::packs::Packs;
 use super::ramp::Ramp;
 use super::verdicts::{Verdict, Verdicts};
 use crate::clock::Ticks;
@@ -39,6 +40,8 @@ const TOGETHER: Duration = Duration::from_millis(30);
 /// A run as the loop knows it.
 struct Following {
     run: RunId,
+    /// The pack that it names.
+    pack: Option<String>,
     dir: PathBuf,
     orders: mpsc::UnboundedSender<Order>,
 }
@@ -67,6 +70,7 @@ pub(super) struct Looping {
     runs: HashMap<FileName, Following>,
     watched: Watched,
     ramp: Ramp,
+    packs: Packs,
     scanner: Option<Scanner>,
     next_scan: Ticks,
     next_beat: Ticks,
@@ -104,6 +108,7 @@ impl Shell {
             runs: HashMap::new(),
             watched: Watched::new(self.ctx.layout(), &config.worker),
             ramp: Ramp::default(),
+            packs: Packs::default(),
             scanner: Some(Scanner::default()),
             next_scan: Ticks::default(),
             next_beat: Ticks::default(),
@@ -127,7 +132,7 @@ impl Shell {
                 break left;
             }
             looping.on_time(&mut self);
-            let wait = looping.wait();
+            let (now, until) = looping.until();
             tokio::select! {
                 biased;
                 Some(signal) = self.signals.recv() => looping.on_signal(signal, &self.log),
@@ -137,12 +142,13 @@ impl Shell {
                     looping.on_hints(std::iter::once(hint).chain(more));
                 }
                 () = looping.hearing.readable() => {
-                    looping.hear(&self.log);
                     // Whoever floods the pipe does not keep the runs from their turns.
-                    tokio::task::yield_now().await;
+                    if looping.hear(&self.log) {
+                        tokio::task::yield_now().await;
+                    }
                 }
                 () = self.ctx.herald.left() => {}
-                () = alarm::pause(alarm.as_ref(), wait) => {}
+                () = alarm::pause(alarm.as_ref(), now, until) => {}
             }
             looping.ctx.board.turned(looping.ctx.clock.ticks());
         };
@@ -158,13 +164,14 @@ impl Looping {
         Now { wall: self.ctx.clock.wall(), ticks: self.ctx.clock.ticks() }
     }
 
-    fn wait(&mut self) -> Duration {
+    /// What time it is, and until when there is nothing to do.
+    fn until(&mut self) -> (Ticks, Ticks) {
         let now = self.now();
         self.own = self.core.next_moment(now);
         let scan = self.scanner.is_some().then_some(self.next_scan);
         let half = self.hearing.due();
         let next = [Some(self.next_beat), scan, self.own, self.kill_at, half].into_iter().flatten().min();
-        next.map_or(BEAT, |at| at.since(now.ticks)).max(Duration::from_millis(1))
+        (now.ticks, next.unwrap_or_else(|| now.ticks.plus(BEAT)))
     }
 
     fn on_time(&mut self, shell: &mut Shell) {
@@ -176,6 +183,7 @@ impl Looping {
             let takes = self.ramp.look(&self.ctx, now.ticks);
             self.on_event(Event::Takes(takes));
             self.look_at_account();
+            self.look_at_packs();
             self.beat(shell, now);
             self.tend_pipes(&shell.log);
         }
@@ -229,14 +237,27 @@ impl Looping {
         self.on_lines(lines, log);
     }
 
-    fn hear(&mut self, log: &LogHandle) {
-        let lines = self.hearing.read(self.ctx.clock.ticks());
+    /// Carries out what was said; whether more may have been.
+    fn hear(&mut self, log: &LogHandle) -> bool {
+        let (lines, may_be_more) = self.hearing.read(self.ctx.clock.ticks());
         self.on_lines(lines, log);
+        may_be_more
     }
 
     /// What changed is to be seen at once.
     pub(super) fn beat_now(&mut self) {
         self.next_beat = Ticks::default();
+    }
+
+    /// With what was taken back nothing is started, and what runs with it ends where that was asked for.
+    fn look_at_packs(&mut self) {
+        let bars = self.packs.look(&self.ctx);
+        let is_ended = |run: &Following| bars.of(run.pack.as_deref()).is_some_and(|bar| bar.end_running);
+        for following in self.runs.values().filter(|run| is_ended(run)) {
+            // A run that is ending already does not mind.
+            following.orders.send(Order::Stop).ok();
+        }
+        self.on_event(Event::Bars(bars));
     }
 
     fn beat(&mut self, shell: &mut Shell, now: Now) {
@@ -422,7 +443,8 @@ impl Looping {
         let file = lease.file.clone();
         let running = Event::Running { file: file.clone(), name: lease.name.clone(), run: lease.run };
         let dir = lease.paths(self.ctx.layout()).dir().to_owned();
-        self.runs.insert(file, Following { run: lease.run, dir, orders });
+        let pack = lease.task.spec.kind.clone();
+        self.runs.insert(file, Following { run: lease.run, pack, dir, orders });
         self.on_event(running);
         let run = Run::new(Rc::clone(&self.ctx), lease, told, self.errands.tell.clone());
         tokio::task::spawn_local(run.follow(begin));

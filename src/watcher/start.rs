@@ -22,6 +22,7 @@ use crate::os::process::{Reaper, reaper};
 use crate::os::signals;
 use crate::os::space::Reserve;
 use crate::os::watch::Hints;
+use crate::pack::Shelf;
 use crate::spool::{Disk, Spool, suitable};
 use crate::task::FileName;
 use crate::telemetry::face::{Face, Hosts};
@@ -112,8 +113,11 @@ fn prepare(
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
     let redactor = environment.redactor();
     let herald = Herald::new(&config, &layout, (Arc::clone(&metrics), redactor.clone()), Arc::clone(&clock));
+    let me = nix::unistd::geteuid().as_raw();
+    let packs = Arc::new(Shelf::new(layout.clone(), Arc::clone(&clock), vec![me]));
     let mut ctx = Ctx {
         herald,
+        packs,
         journal: Journal::new(layout, config.worker.clone()),
         environment: environment.clone(),
         redactor,

@@ -11,9 +11,11 @@ use super::board::Board;
 use super::core::Sentence;
 use super::effects::{Errands, Told};
 use super::look::{self, Slot};
+use crate::clock::Clock;
 use crate::spool::{Disk, Examined, Spool, StepError};
 use crate::task::text::shown;
-use crate::task::{ErrorCode, FileName, Misfit, Place, WorkerName};
+use crate::task::{ErrorCode, FileName, Misfit, Place, TaskState, WorkerName};
+use crate::telemetry::journal::{Event, Journal, Line};
 use crate::telemetry::metrics::Metrics;
 use crate::text::redact::Redactor;
 
@@ -66,7 +68,9 @@ impl Verdicts {
         let round = std::mem::take(&mut self.waiting);
         let ctx = &errands.ctx;
         let (metrics, board) = (Arc::clone(&ctx.metrics), Arc::clone(&ctx.board));
-        let clerk = Clerk { metrics, board, redactor: ctx.redactor.clone() };
+        let (journal, clock) = (ctx.journal.clone(), Arc::clone(&ctx.clock));
+        let worker = ctx.config.worker.clone();
+        let clerk = Clerk { metrics, board, redactor: ctx.redactor.clone(), journal, clock, worker };
         let ours = ctx.ours();
         errands.go_on(move |spool, tell| {
             // Without the lock they are another watcher's to file.
@@ -84,6 +88,9 @@ struct Clerk {
     metrics: Arc<Metrics>,
     board: Arc<Board>,
     redactor: Redactor,
+    journal: Journal,
+    clock: Arc<dyn Clock>,
+    worker: WorkerName,
 }
 
 impl Clerk {
@@ -130,6 +137,18 @@ impl Clerk {
         is_over.then(|| Told::Looked(look::look_at(spool, slot)))
     }
 
+    /// Whoever follows the journal is told of it as of a task that failed: it was dropped as one.
+    fn note(&self, file: &FileName, code: ErrorCode, why: &str) {
+        let mut line = Line::new(self.clock.wall(), self.worker.clone(), Event::Concluded);
+        (line.task, line.file) = (file.task_name(), Some(file.as_str().to_owned()));
+        line.to = Some(TaskState::Failed);
+        line.error_code = Some(code);
+        line.reason = Some(why.to_owned());
+        if let Err(error) = self.journal.append(&line) {
+            tracing::warn!(error = %error, "could not write the journal; the line waits in memory");
+        }
+    }
+
     /// Says what came of it; whether it is over.
     fn say(&self, path: &Path, (code, why): (ErrorCode, &str), done: Result<FileName, StepError>) -> bool {
         let file = shown(&path.file_name().unwrap_or_default().to_string_lossy(), 255);
@@ -138,6 +157,7 @@ impl Clerk {
                 self.board.moved(path);
                 self.metrics.runbook().task_failed();
                 self.board.filed(Place::Failed);
+                self.note(&name, code, why);
                 tracing::warn!(file = %file, filed = %name, error_code = %code, reason = %why, "not a task; moved to failed");
                 true
             }

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -56,8 +55,7 @@ fn a_start_on_a_full_disk_waits_in_sight_of_everybody() {
     let (watcher, address) = start(&world, "second");
     health(&world, address, "503");
     drop(filler);
-    let ended = Instant::now();
-    let task = soon(&world, ended, "the task is resumed and filed", || {
+    let task = soon(&world, "the task is resumed and filed", || {
         crate::world::json(&world.root().join("tasks/marie/completed/t.json"))
     });
     assert_eq!(
@@ -79,10 +77,7 @@ fn a_root_that_was_never_laid_out_is_laid_out_when_there_is_room() {
     let (watcher, address) = start(&world, "marie");
     assert!(health(&world, address, "503").contains("could not make"));
     drop(filler);
-    let ended = Instant::now();
-    soon(&world, ended, "the folders are there", || {
-        world.root().join("tasks/marie/pending").exists().then_some(())
-    });
+    soon(&world, "the folders are there", || world.root().join("tasks/marie/pending").exists().then_some(()));
     world.submit("marie/pending", "t", &json!({"prompt": "fake: succeed"}));
     crate::ended_once(&world, "t");
     assert_eq!(watcher.stop(), 0);

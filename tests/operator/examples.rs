@@ -10,11 +10,13 @@ use clap::CommandFactory;
 
 use crate::root::{Root, until};
 
-/// What does not end by itself, or needs a person: by how it begins.
+/// What does not end by itself, needs a person, or an agent around it: by how it begins.
 const ENDLESS: &[&str] = &[
     "agentctl attach",
     "agentctl logs -f marie",
+    "agentctl progress",
     "agentctl top",
+    "NO_COLOR=1 agentctl top",
     "agentctl watch",
     "supervisor monitor",
     "supervisor run",
@@ -36,7 +38,6 @@ const DEPENDS: &[&str] = &[
     "hold",
     "interrupt",
     "pause",
-    "progress",
     "prune",
     "recover",
     "release",
@@ -45,12 +46,12 @@ const DEPENDS: &[&str] = &[
     "tell",
 ];
 
-/// The lines below `Examples:`, without what is said about them, of a command and of its verbs.
+/// The lines below `Example:` or `Examples:`, without what is said about them, of a command and of its verbs.
 fn examples(command: &clap::Command) -> Vec<String> {
     let help = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string);
     let mut lines: Vec<String> = Vec::new();
     let shown = help.unwrap_or_default();
-    let below = shown.lines().skip_while(|line| *line != "Examples:").skip(1);
+    let below = shown.lines().skip_while(|line| !matches!(*line, "Example:" | "Examples:")).skip(1);
     for line in below.take_while(|line| line.starts_with("  ")) {
         lines.push(line.trim().split("  ").next().unwrap_or_default().to_owned());
     }
@@ -58,8 +59,12 @@ fn examples(command: &clap::Command) -> Vec<String> {
     lines
 }
 
+/// The word after the last of our programs.
 fn verb(example: &str) -> &str {
-    example.split_whitespace().nth(1).unwrap_or_default()
+    let ours = |word: &str| ["agentctl", "supervisor", "watcher"].contains(&word);
+    let words: Vec<&str> = example.split_whitespace().collect();
+    let at = words.iter().rposition(|word| ours(word)).unwrap_or(0);
+    words.get(at + 1).copied().unwrap_or_default()
 }
 
 /// A worker with the echo agent.
@@ -108,13 +113,19 @@ fn prepare(root: &Root) -> std::path::PathBuf {
         std::os::unix::fs::symlink(program, bin.join(name)).unwrap();
     }
     // The examples' own tools: what is not installed everywhere is played.
-    for (name, script) in [("git", "echo '-a'; echo '+b'"), ("man", "cat \"${@: -1}\""), ("jq", "cat")] {
+    let sudo = "while [[ $1 == -* ]]; do [[ $1 == -u ]] && shift; shift; done; exec \"$@\"";
+    let last = "cat \"${@: -1}\"";
+    let last_or_stdin = "[ -f \"${@: -1}\" ] && exec cat \"${@: -1}\"; exec cat";
+    for (name, script) in
+        [("git", "echo '-a'; echo '+b'"), ("man", last), ("jq", last_or_stdin), ("sudo", sudo)]
+    {
         let path = bin.join(name);
         std::fs::write(&path, format!("#!/bin/bash\n{script}\n")).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(path, mode).unwrap();
     }
     root.lay("here/nightly.json", r#"{"prompt":"tidy up"}"#);
+    root.lay("here/tasks.json", "{\"prompt\":\"one\"}\n{\"prompt\":\"two\"}\n");
     root.lay("log/marie.log", "");
     here
 }

@@ -26,6 +26,37 @@ fn a_list_has_the_running_first_and_is_filtered() {
 }
 
 #[test]
+fn a_list_is_found_by_age_code_hold_and_text_and_sorted() {
+    let scene = crate::scene::Scene::new();
+    let names = |args: &[&str]| {
+        let all: Vec<&str> = ["list", "-q"].iter().chain(args).copied().collect();
+        let said = scene.root.run(&all);
+        assert_eq!(said.code, 0, "{said:?}");
+        said.out.lines().map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    for (args, expected) in [
+        (&["--since", "1d"][..], "marie/report bob/later marie/lost"),
+        (&["--until", "1d"], "inbox/letter marie/count marie/invoice"),
+        (&["--since", "3d", "--until", "1d", "--state", "failed"], "marie/invoice"),
+        (&["--error-code", "e006"], "marie/invoice"),
+        (&["--error-code", "E001"], ""),
+        (&["--held"], "marie/count"),
+        (&["--grep", "API DOWN"], "marie/invoice"),
+        (&["--grep", "漢字"], "inbox/letter"),
+        (&["--sort", "name", "-n", "2"], "marie/count marie/invoice"),
+        (&["--sort", "name", "--reverse", "-n", "2"], "marie/report marie/lost"),
+        (&["--sort", "priority", "-n", "1"], "marie/count"),
+        (&["--sort", "cost", "--reverse", "-n", "2"], "marie/report marie/invoice"),
+        (&["--sort", "charges", "--reverse", "-n", "1", "--worker", "marie"], "marie/invoice"),
+        (&["--reverse", "-n", "1"], "marie/invoice"),
+    ] {
+        assert_eq!(names(args), expected, "{args:?}");
+    }
+    assert!(scene.root.run(&["list", "--sort", "name", "-n", "2"]).err.contains("4 more"));
+    assert_eq!(scene.root.run(&["list", "--error-code", "E9"]).code, 64);
+}
+
+#[test]
 fn one_task_is_shown_with_its_attempts_and_an_unknown_one_is_65() {
     let root = Root::new();
     let attempt = r#"{"number":1,"session_id":"11111111-1111-4111-8111-111111111111","started_at":"2026-01-01T00:00:00Z","ended_at":"2026-01-01T00:01:30Z","outcome":"completed","charged":false,"cost_usd":0.0123}"#;

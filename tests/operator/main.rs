@@ -14,5 +14,7 @@ mod screens;
 mod settings;
 mod shells;
 mod submit;
+#[cfg(not(feature = "top"))]
+mod top;
 mod wait;
 mod watch;

@@ -112,7 +112,7 @@ pub(crate) fn files(dir: &Path) -> Vec<String> {
 
 /// Waits for a fact, half a minute at most.
 pub(crate) fn until(what: &str, fact: impl Fn() -> bool) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(2);
     while !fact() {
         assert!(std::time::Instant::now() < deadline, "never came true: {what}");
         std::thread::yield_now();

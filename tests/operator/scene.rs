@@ -9,7 +9,7 @@ use crate::root::{RUN, Root};
 
 /// Long enough ago that the half minute a test may take does not show.
 const HOURS: Duration = Duration::from_secs(3 * 3600 + 5 * 60 + 20);
-const DAYS: Duration = Duration::from_secs(2 * 86_400 + 7200);
+const DAYS: Duration = Duration::from_hours(50);
 
 /// The root, and the locks of its living.
 pub(crate) struct Scene {
@@ -57,7 +57,8 @@ fn lay_workers(root: &Root) {
                 "status": "degraded", "recovery_count": 2, "limits": limits,
                 "hold": {"cause": "auth", "reason": "not logged in", "remedy": "run `claude /login` as the service user",
                     "until": "2030-01-01T00:00:00Z", "error_code": "E005"},
-                "running": [{"run_id": RUN, "progress": "3 of 7 chapters"}],
+                "running": [{"task": "report", "run_id": RUN, "attempt": 2, "state": "RUNNING",
+                    "started_at": "2026-01-01T00:00:00Z", "progress": "3 of 7 chapters"}],
             }),
         ),
         ("anga", json!({"status": "running", "limits": limits})),

@@ -19,6 +19,13 @@ fn waiting_ends_with_the_code_of_the_outcome() {
     assert_eq!(root.run(&["wait", "nobody"]).code, 65);
     root.lay("tasks/marie/pending/e.json", r#"{"prompt":"x"}"#);
     assert_eq!(root.run(&["wait", "e", "--timeout", "50ms"]).code, 75);
+    let both = root.run(&["wait", "e", "a", "--timeout", "50ms", "--json"]);
+    let told: Vec<_> = both.json().as_array().unwrap().iter().map(|it| it["state"].clone()).collect();
+    assert_eq!(
+        (both.code, told),
+        (75, vec!["PENDING".into(), "COMPLETED".into()]),
+        "a program is told of all"
+    );
 }
 
 #[test]

@@ -80,3 +80,38 @@ fn a_retry_that_is_killed_leaves_it_where_it_was_or_where_it_goes() {
         },
     );
 }
+
+/// A watcher that is killed after its n-th step, asked to cancel what waits; whether it was killed.
+fn is_cut(world: &World, n: u32) -> bool {
+    let mut command = world.watcher("marie");
+    let mut marie = world.start(command.env("AGENT_WORKER_KILL_AFTER", n.to_string()), "marie");
+    let pipe = world.root().join("pipes/marie.in");
+    world.until("it hears or is gone", || (marie.is_over() || pipe.exists()).then_some(()));
+    let said = crate::tree::agentctl(world, "cancel x");
+    // Done by it, not answered since it died, or done on the files since it was gone.
+    assert!([0, 75].contains(&said.code), "{said:?}\n{}", world.said());
+    let killed = said.code != 0 || marie.is_over();
+    assert_eq!(world.homes("x").len(), 1, "killed after {n}: {:?}", world.homes("x"));
+    drop(marie);
+    killed
+}
+
+#[test]
+fn a_watcher_that_is_killed_while_it_cancels_loses_nothing_and_its_next_start_goes_on() {
+    for n in 1..MANY {
+        let world = laid_out();
+        world.submit("marie/pending", "x", &json!({"prompt": "fake: succeed", "held": {}}));
+        if !is_cut(&world, n) {
+            assert!(n > 10, "a cancel has more than {n} steps");
+            return;
+        }
+        let _marie = world.up("marie");
+        let pipe = world.root().join("pipes/marie.in");
+        world.until("it hears", || pipe.exists().then_some(()));
+        if world.homes("x") != ["marie/cancelled"] {
+            done(&world, "cancel x");
+        }
+        assert_eq!(world.homes("x"), ["marie/cancelled"], "killed after {n}");
+    }
+    panic!("it is killed however long it lives");
+}

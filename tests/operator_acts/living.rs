@@ -167,3 +167,64 @@ fn a_session_is_gone_on_with_only_when_nobody_has_it() {
     let taken = agentctl(&world, &format!("attach x --claude-bin {} --dry-run", bin.display()));
     assert_eq!(taken.code, 75, "{taken:?}");
 }
+
+/// A stand-in for the CLI at a terminal: leaves behind how it was started, and whether the task was held meanwhile.
+fn at_the_terminal(world: &World) -> std::path::PathBuf {
+    let path = world.path().join("cli");
+    let (seen, task) = (world.path().join("seen"), world.root().join("tasks/marie/pending/x.json"));
+    let script = format!(
+        "#!/bin/sh\n{{ echo \"$*\"; pwd; env; grep -c '\"held\"' {}; test -t 0 && echo terminal; }} > {}\n",
+        task.display(),
+        seen.display()
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn a_person_goes_on_with_the_session_at_a_terminal_while_the_task_is_held() {
+    use std::io::Write;
+    let (world, _marie) = at_work();
+    running(&world, "x", "fake: hang | succeed");
+    done(&world, "interrupt x");
+    world.until("it is back", || {
+        read(&world.root().join("tasks/marie/pending/x.json")).filter(|task| task["held"].is_object())
+    });
+    done(&world, "pause marie");
+    done(&world, "release x");
+    let line = format!(
+        "{} --root {} attach x --claude-bin {}",
+        world.program("agentctl").display(),
+        world.root().display(),
+        at_the_terminal(&world).display()
+    );
+    let mut typed = std::process::Command::new("script");
+    typed
+        .args(["-qec", &line, "/dev/null"])
+        .env("HOME", world.home())
+        .env("TERM", "xterm")
+        .env("GH_TOKEN", "secret");
+    let mut typed = typed
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keys = typed.stdin.take().unwrap();
+    keys.write_all(b"y\n").unwrap();
+    let ended = typed.wait_with_output().unwrap();
+    drop(keys);
+    let screen = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert!(ended.status.success(), "{screen}");
+    let seen = std::fs::read_to_string(world.path().join("seen")).unwrap();
+    let task = world.filed("marie/pending", "x");
+    let attempt = &task["attempts"][0];
+    let session = attempt["session_id"].as_str().unwrap();
+    let mut lines = seen.lines();
+    assert_eq!(lines.next(), Some(format!("--resume {session}").as_str()), "{seen}");
+    assert_eq!(lines.next(), attempt["cwd"].as_str());
+    assert!(seen.contains("\nTERM=xterm\n") && !seen.contains("GH_TOKEN"), "{seen}");
+    assert!(seen.ends_with("1\nterminal\n"), "held, at a terminal: {seen}");
+    assert!(screen.contains("Release it") && task.get("held").is_none(), "{screen}\n{task}");
+}

@@ -2,7 +2,7 @@
 
 #![cfg(feature = "test-support")]
 #![expect(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and writes files")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod cuts;
 mod files;

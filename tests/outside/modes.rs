@@ -31,8 +31,9 @@ fn wrong(dir: &Path, found: &mut Vec<String>) {
             // The agent's own; nobody gets through its first folder.
             !path.ends_with("scratch/marie") || mode == 0o700
         } else if meta.is_dir() {
-            // Operators drop into folders, so the group may write; what is new belongs to the group too.
-            mode == 0o2770
+            // Operators drop into folders, so the group may write; what is new belongs to the group too. What agents may
+            // do is for the owner to say.
+            mode == if path.ends_with("packs") { 0o2750 } else { 0o2770 }
         } else if meta.file_type().is_fifo() {
             mode == 0o600
         } else if below("workspaces") {

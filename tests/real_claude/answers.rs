@@ -143,7 +143,7 @@ fn the_longest_prompt_that_is_let_through_arrives_whole() {
 }
 
 /// Runs a program as the world's user.
-fn as_user(world: &World, command: &mut Command, dir: &Path) -> String {
+pub(crate) fn as_user(world: &World, command: &mut Command, dir: &Path) -> String {
     command.current_dir(dir).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", world.home());
     if let Some(uid) = world.uid {
         command.uid(uid).gid(uid);
@@ -153,6 +153,6 @@ fn as_user(world: &World, command: &mut Command, dir: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn git(world: &World, dir: &Path, args: &[&str]) -> String {
+pub(crate) fn git(world: &World, dir: &Path, args: &[&str]) -> String {
     as_user(world, Command::new("git").args(args), dir)
 }

@@ -18,6 +18,7 @@ mod world;
 mod answers;
 mod deaths;
 mod limits;
+mod packs;
 mod refusals;
 mod steering;
 

@@ -102,6 +102,61 @@ fn the_chain_and_the_number_have_an_end() {
     assert_eq!(ran(&world, "deep", 1)[0]["code"], 77);
 }
 
+/// What an agent that hands on `what` runs, and nobody waits for the answer.
+fn shout(what: &str) -> String {
+    format!(r#"run text=echo '{{"op":"submit","spec":{{"prompt":"{what}"}}}}' > $AGENT_PIPE"#)
+}
+
+/// Kills a watcher after its n-th step, while an agent hands a task on. `None`: it was not killed before the task was
+/// there. Else whether the note stands and the task does not.
+fn is_cut_before_the_task(world: &World, n: u32) -> Option<bool> {
+    let mut command = world.watcher("marie");
+    command.args(["--agent-submits", "1"]).env("AGENT_WORKER_KILL_AFTER", n.to_string());
+    let mut marie = world.start(&mut command, "marie");
+    let agentctl = world.program("agentctl");
+    let gate = world.path().join("gate");
+    let prompt = format!(
+        "fake: {}; gate={}; {}; run text={} progress done; succeed",
+        shout("one"),
+        gate.display(),
+        shout("two"),
+        agentctl.display()
+    );
+    world.submit("marie/pending", "t", &json!({"prompt": prompt}));
+    let handed = || tasks(world, "").len();
+    world.until("it is killed, or the task is there", || (marie.is_over() || handed() > 0).then_some(()));
+    let is_over = handed() > 0 && !marie.is_over();
+    drop(marie);
+    let noted = crate::world::json(&world.root().join("tasks/marie/active/t.json"))
+        .filter(|task| task["run_id"].is_string())
+        .map_or(0, |task| history(world, &task, "handed_on").len());
+    assert!(handed() <= noted && noted <= 1, "{} handed on, {noted} noted, killed after {n}", handed());
+    (!is_over).then_some(noted > handed())
+}
+
+#[test]
+fn a_death_between_the_note_and_the_task_costs_the_task_and_not_the_bound() {
+    for n in 1..100 {
+        let world = World::new();
+        let Some(is_cut) = is_cut_before_the_task(&world, n) else { break };
+        if !is_cut {
+            continue;
+        }
+        let args = ["--agent-submits", "1", "--concurrency", "1"];
+        let _second = world.start(world.watcher("marie").args(args), "marie");
+        world.until("it hears its agent", || {
+            state(&world, "marie", |it| it["running"][0]["task"] == "t");
+            Some(())
+        });
+        fs::write(world.path().join("gate"), "").unwrap();
+        let task = world.filed("marie/completed", "t");
+        assert_eq!(history(&world, &task, "handed_on").len(), 1);
+        assert_eq!(tasks(&world, "").len() + tasks(&world, "marie/pending").len(), 0);
+        return;
+    }
+    panic!("no step is between the note and the task");
+}
+
 #[test]
 fn a_crash_makes_the_bound_no_wider_and_an_adopted_agent_is_heard() {
     let world = World::new();

@@ -83,7 +83,7 @@ fn a_task_that_has_begun_stays_with_the_one_whose_session_it_is() {
 fn a_backup_works_while_another_is_set_aside_and_leaves_when_it_is_back() {
     let world = World::new();
     let mut command = run(&world, "marie=none", "none");
-    command.args(["--max-restarts", "0", "--backup", "bob=none", "--hung-after", "1"]);
+    command.args(["--max-restarts", "0", "--backup", "bob=none", "--hung-after", "3"]);
     let service = Service::start(&world, &mut command, "run");
     service.says("marie: up", 1);
     assert!(!world.root().join("locks/bob_watcher.lock").exists(), "it is in reserve");

@@ -7,10 +7,14 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
+use crate::faults::SmallDisk;
 use crate::http::get;
 use crate::traces::{at_work, gate, gated, is_alive, open, said};
 use crate::world::{Started, World, until};
 use crate::{Service, free_port, logged, real, run, signal, status, watcher_pid, world};
+
+/// Three beats: one that a busy machine delays is not taken for the last.
+const HUNG_AFTER: &str = "3";
 
 #[test]
 fn a_watcher_that_hangs_is_ended_and_its_agent_is_adopted() {
@@ -18,7 +22,7 @@ fn a_watcher_that_hangs_is_ended_and_its_agent_is_adopted() {
     let stall = world.path().join("stall");
     let addr = free_port();
     let mut command = run(&world, "marie=none", &addr.to_string());
-    command.args(["--hung-after", "1"]).env("AGENT_WORKER_STALL", &stall);
+    command.args(["--hung-after", HUNG_AFTER]).env("AGENT_WORKER_STALL", &stall);
     let service = Service::start(&world, &mut command, "run");
     service.says("marie: up", 1);
     world.submit("marie/pending", "long", &gated(&gate(&world, "long")));
@@ -52,7 +56,7 @@ fn a_suspended_watcher_is_told_and_left_alone() {
     let world = World::new();
     let addr = free_port();
     let mut command = run(&world, "marie=none", &addr.to_string());
-    let service = Service::start(&world, command.args(["--hung-after", "1"]), "run");
+    let service = Service::start(&world, command.args(["--hung-after", HUNG_AFTER]), "run");
     service.says("marie: up", 1);
     let pid = watcher_pid(&world, "marie");
     signal(pid, Signal::SIGSTOP);
@@ -61,7 +65,7 @@ fn a_suspended_watcher_is_told_and_left_alone() {
     let seen = status(&world, addr, 0, |it| it["condition"] == "suspended");
     assert_eq!((&seen["up"], &seen["severity"]), (&json!(true), &json!("L2")), "{seen}");
     assert!(get(addr, "/metrics").contains("agent_worker_workers{condition=\"suspended\"} 1"));
-    service.never_says("HUNG", Duration::from_secs(4));
+    service.never_says("HUNG", Duration::from_secs(7));
     assert_eq!(service.said().matches("SUSPENDED").count(), 1, "told once");
     signal(pid, Signal::SIGCONT);
     service.says("marie: makes progress again", 1);
@@ -93,11 +97,11 @@ fn what_lives_in_another_pid_namespace_is_told_and_never_signalled() {
     let world = World::new();
     let Some((_container, inner)) = in_a_container(&world) else { return };
     let mut command = run(&world, "marie=none", "none");
-    let service = Service::start(&world, command.args(["--hung-after", "1"]), "run");
+    let service = Service::start(&world, command.args(["--hung-after", HUNG_AFTER]), "run");
     service.says("marie: a watcher is at work already", 1);
     signal(inner, Signal::SIGSTOP);
     service.says("marie: SILENT", 1);
-    service.never_says("HUNG", Duration::from_secs(3));
+    service.never_says("HUNG", Duration::from_secs(7));
     signal(inner, Signal::SIGCONT);
     service.says("marie: makes progress again", 1);
     assert!(is_alive(inner) && !service.said().contains("SUSPENDED"), "{}", service.said());
@@ -112,18 +116,42 @@ fn a_supervisor_that_was_stopped_for_a_while_ends_nobody() {
     let world = World::new();
     let addr = free_port();
     let mut command = run(&world, "marie=none,anga=none", &addr.to_string());
-    let service = Service::start(&world, command.args(["--hung-after", "1"]), "run");
+    let service = Service::start(&world, command.args(["--hung-after", HUNG_AFTER]), "run");
     service.says(": up, pid", 2);
     let pids = ["marie", "anga"].map(|worker| watcher_pid(&world, worker));
     status(&world, addr, 0, |it| it["condition"] == "working");
     for _ in 0..2 {
         service.started.signal(Signal::SIGSTOP);
-        assert!(until(Duration::from_secs(3), || (!is_alive(pids[0])).then_some(())).is_none());
+        assert!(until(Duration::from_secs(7), || (!is_alive(pids[0])).then_some(())).is_none());
         service.started.signal(Signal::SIGCONT);
-        service.never_says("HUNG", Duration::from_secs(2));
+        service.never_says("HUNG", Duration::from_secs(4));
     }
     status(&world, addr, 1, |it| it["condition"] == "working");
     assert_eq!(["marie", "anga"].map(|worker| watcher_pid(&world, worker)), pids);
+    assert!(!service.said().contains("Restarting"), "{}", service.said());
+    service.stop();
+}
+
+#[test]
+fn a_watcher_whose_disk_is_full_is_told_apart_and_left_alone() {
+    let world = World::new();
+    let Some(disk) = SmallDisk::tmpfs(world.root(), "size=32m") else { return };
+    let addr = free_port();
+    let mut command = run(&world, "marie=none", &addr.to_string());
+    let service = Service::start(&world, command.args(["--hung-after", HUNG_AFTER]), "run");
+    service.says("marie: up", 1);
+    let pid = watcher_pid(&world, "marie");
+    let filler = disk.fill();
+    service.says("marie: THE DISK IS FULL", 1);
+    let seen = status(&world, addr, 0, |it| it["condition"] == "disk_full");
+    assert_eq!((&seen["up"], &seen["severity"]), (&json!(true), &json!("L2")), "{seen}");
+    assert!(get(addr, "/metrics").contains("agent_worker_workers{condition=\"disk_full\"} 1"));
+    // Its heartbeat grows old meanwhile, and that is no hang.
+    service.never_says("HUNG", Duration::from_secs(7));
+    assert_eq!(service.said().matches("THE DISK IS FULL").count(), 1, "told once");
+    drop(filler);
+    status(&world, addr, 0, |it| it["condition"] == "working");
+    assert!(is_alive(pid) && watcher_pid(&world, "marie") == pid, "{}", service.said());
     assert!(!service.said().contains("Restarting"), "{}", service.said());
     service.stop();
 }

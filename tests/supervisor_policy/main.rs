@@ -7,6 +7,8 @@
     reason = "a test plays the person, and fails by panicking"
 )]
 
+#[path = "../support/faults.rs"]
+mod faults;
 #[path = "../support/http.rs"]
 mod http;
 #[path = "../support/real.rs"]

@@ -301,6 +301,7 @@ impl Scenario {
         let redactor = Redactor::default();
         let terms = Terms {
             max_retries: MAX_RETRIES,
+            most_retries: None,
             now: now(),
             jitter: 0.0,
             fails_at_limit: false,

@@ -386,7 +386,7 @@ impl Witness for World {
         let agent = self.see(|now| now.agents.get(&(run, attempt.number)).copied());
         let liveness = if agent.is_some_and(|it| it.lives) { Liveness::Lives } else { Liveness::Dead };
         let heard = agent.filter(|it| it.heard).map(|it| it.ending.judgement());
-        Ok(Testimony { liveness, heard, strays: Vec::new() })
+        Ok(Testimony { liveness, heard, strays: Vec::new(), pack: Box::default() })
     }
 }
 

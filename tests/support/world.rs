@@ -30,8 +30,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-/// How long a fact may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+/// How long a fact may take on a machine that has ten times as much to do as it can.
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A root, a home, and what runs there.
 pub struct World {
@@ -235,6 +235,35 @@ impl World {
     /// Waits for a fact. The test fails, with everything that the programs said, when it does not come.
     pub fn until<T>(&self, what: &str, fact: impl FnMut() -> Option<T>) -> T {
         until(PATIENCE, fact).unwrap_or_else(|| panic!("waited in vain until {what}\n{}", self.said()))
+    }
+
+    /// Waits until there are `all` of something, for as long as they become more.
+    pub fn until_all(&self, all: usize, what: &str, count: impl Fn() -> usize) {
+        let mut reached = count();
+        while reached < all {
+            let more = || Some(count()).filter(|it| *it > reached);
+            reached = self.until(&format!("more than {reached} of {all} {what}"), more);
+        }
+        assert_eq!(reached, all, "{what}");
+    }
+
+    /// Waits for a fact that comes within so many of a worker's own seconds: its heart beats once in each, and on a
+    /// busy machine both are longer.
+    pub fn within<T>(&self, worker: &str, beats: u64, what: &str, mut fact: impl FnMut() -> Option<T>) -> T {
+        let path = self.root().join(format!("workers/{worker}/heartbeat.json"));
+        let beat = || json(&path)?["seq"].as_u64();
+        // What stands there may be old: the count begins with the first beat that is seen to come.
+        let old = beat();
+        let mut seen: Option<(u64, u64)> = None;
+        let it = self.until(what, || {
+            if let Some(now) = beat().filter(|now| Some(*now) != old) {
+                seen = Some((seen.map_or(now, |(first, _)| first), now));
+            }
+            fact()
+        });
+        let took = seen.map_or(0, |(first, last)| last.saturating_sub(first));
+        assert!(took <= beats, "{what}: it took {took} beats of {worker}\n{}", self.said());
+        it
     }
 
     /// What the programs said, for a failed test.

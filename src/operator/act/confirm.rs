@@ -8,9 +8,24 @@ use super::super::desk::Desk;
 use super::super::error::OperatorError;
 use super::super::report::printable;
 
+/// Whether a person said beforehand that it is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::operator) enum Sure {
+    /// `--yes`.
+    Said,
+    /// They are asked.
+    Ask,
+}
+
+impl From<bool> for Sure {
+    fn from(yes: bool) -> Self {
+        if yes { Self::Said } else { Self::Ask }
+    }
+}
+
 /// Asks the person whether `what` is meant, unless they said so. Where nobody can be asked it is refused.
-pub(in crate::operator) fn confirm(desk: &Desk, yes: bool, what: &str) -> Result<(), OperatorError> {
-    if yes {
+pub(in crate::operator) fn confirm(desk: &Desk, sure: Sure, what: &str) -> Result<(), OperatorError> {
+    if sure == Sure::Said {
         return Ok(());
     }
     let refused = |why: String, hint: &str, exit| {

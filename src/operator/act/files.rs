@@ -37,16 +37,15 @@ impl<'a> Ground<'a> {
     /// Takes the place of a worker, once, and says so.
     pub(in crate::operator) fn enter(&mut self, worker: &WorkerName) -> Result<Spool<Disk>, OperatorError> {
         let desk = self.desk;
-        match self.tenures.get(worker) {
-            Some(tenure) => tenure.check(desk, worker)?,
-            None => {
-                let tenure = Tenure::take(desk, worker)?;
-                desk.report.talk(&format!("no watcher of {worker} lives: acting on the files"));
-                self.tenures.insert(worker.clone(), tenure);
-            }
+        if let Some(tenure) = self.tenures.get(worker) {
+            tenure.check(desk, worker)?;
+        } else {
+            let tenure = Tenure::take(desk, worker)?;
+            desk.report.talk(&format!("no watcher of {worker} lives: acting on the files"));
+            self.tenures.insert(worker.clone(), tenure);
         }
-        let disk = Disk::new(desk.layout.root(), Durability::Full);
-        Ok(Spool::new(desk.layout.clone(), worker.clone(), disk, Arc::clone(&desk.clock)))
+        let store = Disk::new(desk.layout.root(), Durability::Full);
+        Ok(Spool::new(desk.layout.clone(), worker.clone(), store, Arc::clone(&desk.clock)))
     }
 
     /// Does it; what was done, in words.
@@ -102,14 +101,13 @@ impl<'a> Ground<'a> {
         let note = |task: Option<&TaskFile>| {
             let line = self.line(spool, Event::Retried, task, file);
             let from = task.and_then(|task| task.record.state);
-            let reason = Some(format!("by {}", who(self.desk)));
-            self.note(spool, Line { from, to: Some(TaskState::Pending), reason, ..line }.identified())
+            self.note(spool, Line { from, to: Some(TaskState::Pending), ..line }.identified())
         };
         let name = spool.renew(place, file, note).map_err(|source| {
             if source.is_gone() {
                 return OperatorError::Moved { what: act.target.full.clone() };
             }
-            OperatorError::Spool { what: act.target.full.clone(), source }
+            OperatorError::Spool { what: act.target.full.clone(), source: Box::new(source) }
         })?;
         Ok(format!("begins a new life: {}", spool.path(Place::Pending, &name).display()))
     }
@@ -140,7 +138,7 @@ impl<'a> Ground<'a> {
         });
         let name = done.map_err(|source| waiting(spool, source))?;
         let line = self.line(spool, Event::Amended, after.as_ref(), &name);
-        let line = Line { reason: Some(format!("{what} (by {})", who(self.desk))), ..line };
+        let line = Line { reason: Some(what.to_owned()), ..line };
         if let Err(error) = self.note(spool, line) {
             self.desk.report.warn(&format!("the journal does not tell of it: {error}"));
         }
@@ -150,6 +148,7 @@ impl<'a> Ground<'a> {
     fn line(&self, spool: &Spool<Disk>, event: Event, task: Option<&TaskFile>, file: &FileName) -> Line {
         let mut line = Line::new(self.desk.clock.wall(), spool.worker().clone(), event);
         line.file = Some(file.as_str().to_owned());
+        line.by = Some(who(self.desk));
         if let Some(task) = task {
             line = line.about(task.name(file), file, task.record.run_id);
             line.attempt = task.record.attempts.last().map(|it| it.number);
@@ -174,5 +173,5 @@ impl<'a> Ground<'a> {
 }
 
 fn waiting(spool: &Spool<Disk>, source: WaitingError) -> OperatorError {
-    OperatorError::Waiting { worker: spool.worker().clone(), source }
+    OperatorError::Waiting { worker: spool.worker().clone(), source: Box::new(source) }
 }

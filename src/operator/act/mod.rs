@@ -33,7 +33,7 @@ use super::error::OperatorError;
 use super::look::Seen;
 use super::report::printable;
 
-pub(super) use confirm::confirm;
+pub(super) use confirm::{Sure, confirm};
 pub(super) use files::{Ground, who};
 pub(super) use plan::{Act, Deed, Target, Via};
 pub(super) use way::{ask, of_worker, said, way};
@@ -77,7 +77,7 @@ pub(super) fn run(desk: &Desk, deed: &Deed, seen: &[Seen], manner: Manner) -> Re
     if !last.is_empty() {
         let what =
             format!("{deed} {}, at work now: what it has done so far is not gone on with", last.join(", "));
-        confirm(desk, manner.yes, &what)?;
+        confirm(desk, manner.yes.into(), &what)?;
     }
     let mut ground = Ground::new(desk);
     let done =
@@ -89,6 +89,20 @@ pub(super) fn run(desk: &Desk, deed: &Deed, seen: &[Seen], manner: Manner) -> Re
     Ok(tell(desk, &done, manner))
 }
 
+/// Does `deed` to one task, asking nothing: for whoever has asked already. What was done, or why it was not.
+#[cfg(feature = "top")]
+pub(super) fn one(desk: &Desk, deed: &Deed, seen: &Seen) -> Result<String, String> {
+    let done = plan(desk, deed, seen).and_then(|act| perform(desk, &mut Ground::new(desk), &act));
+    let done = done.unwrap_or_else(|error| refused(seen.full_name(), &error));
+    if done.exit == Exit::Done { Ok(done.message) } else { Err(hinted(&done.message, done.hint.as_deref())) }
+}
+
+/// What was said and what to do, on one line.
+#[cfg(feature = "top")]
+pub(super) fn hinted(message: &str, hint: Option<&str>) -> String {
+    hint.map_or_else(|| message.to_owned(), |hint| format!("{message} ({hint})"))
+}
+
 /// What is to be done to one task.
 pub(super) fn plan(desk: &Desk, deed: &Deed, seen: &Seen) -> Result<Act, OperatorError> {
     plan::decide(deed, &Target::of(seen), way(desk, seen)?)
@@ -97,7 +111,7 @@ pub(super) fn plan(desk: &Desk, deed: &Deed, seen: &Seen) -> Result<Act, Operato
 fn perform(desk: &Desk, ground: &mut Ground<'_>, act: &Act) -> Result<Done, OperatorError> {
     let target = act.target.full.clone();
     if let Via::Worker(worker) = &act.via {
-        match ask(desk, worker, act.request(&who(desk))) {
+        match ask(desk, worker, &act.request(&who(desk))) {
             Ok(reply) => {
                 let exit = said(&reply);
                 let (message, hint) = (reply.message, reply.hint);
@@ -118,7 +132,7 @@ pub(super) fn in_words(error: &OperatorError) -> String {
     let mut message = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {
-        message += &format!(": {source}");
+        message.extend([": ", &source.to_string()]);
         cause = source.source();
     }
     message

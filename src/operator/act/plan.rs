@@ -196,7 +196,8 @@ fn no<T>(exit: Exit, why: impl Into<String>, hint: Option<&str>) -> Result<T, Op
 pub(super) fn decide(deed: &Deed, target: &Target, via: Via) -> Result<Act, OperatorError> {
     let change = match deed {
         Deed::Cancel { .. } => cancel(target, &via)?,
-        Deed::Retry { force } => retry(target, *force, &via)?,
+        Deed::Retry { force: true } if target.place == Place::Completed => once_more(&via)?,
+        Deed::Retry { .. } => retry(target)?,
         Deed::Hold { .. } => hold(target)?,
         Deed::Release => release(target)?,
         Deed::Tell { .. } | Deed::Interrupt { .. } => steer(target, &via)?,
@@ -219,34 +220,45 @@ fn cancel(target: &Target, via: &Via) -> Result<Change, OperatorError> {
     }
 }
 
-fn retry(target: &Target, force: bool, via: &Via) -> Result<Change, OperatorError> {
-    match (target.place, via) {
-        (Place::Failed | Place::Cancelled, _) => Ok(Change::Renew),
-        (Place::Completed, Via::Files(_)) if force => Ok(Change::Renew),
-        (Place::Completed, Via::Worker(_)) if force => no(
+fn retry(target: &Target) -> Result<Change, OperatorError> {
+    match target.place {
+        Place::Failed | Place::Cancelled => Ok(Change::Renew),
+        Place::Completed => {
+            no(Exit::Unavailable, "it has ended well", Some("--force if you mean to pay for it once more"))
+        }
+        Place::Active => no(Exit::Unavailable, "it is at work", None),
+        Place::Inbox | Place::Pending | Place::Staged if target.is_held => {
+            no(Exit::Unavailable, "it is held", Some("`agentctl release` lets it go"))
+        }
+        Place::Inbox | Place::Pending | Place::Staged if target.retry_at.is_some() => Ok(Change::TryNow),
+        Place::Inbox | Place::Pending | Place::Staged => {
+            no(Exit::Unavailable, "it waits for its turn, and for no retry", None)
+        }
+    }
+}
+
+fn once_more(via: &Via) -> Result<Change, OperatorError> {
+    match via {
+        Via::Files(_) => Ok(Change::Renew),
+        Via::Worker(_) => no(
             Exit::Unavailable,
             "it has ended well, and its worker does not do that again",
             Some("`agentctl submit --file` with its file in completed/ hands the same in as a new task"),
         ),
-        (Place::Completed, _) => {
-            no(Exit::Unavailable, "it has ended well", Some("--force if you mean to pay for it once more"))
-        }
-        (Place::Active, _) => no(Exit::Unavailable, "it is at work", None),
-        _ if target.is_held => no(Exit::Unavailable, "it is held", Some("`agentctl release` lets it go")),
-        _ if target.retry_at.is_some() => Ok(Change::TryNow),
-        _ => no(Exit::Unavailable, "it waits for its turn, and for no retry", None),
     }
 }
 
 fn hold(target: &Target) -> Result<Change, OperatorError> {
     match target.place {
-        place if waits(place) => Ok(Change::Hold),
+        Place::Inbox | Place::Pending | Place::Staged => Ok(Change::Hold),
         Place::Active => no(
             Exit::Unavailable,
             "it is at work already",
             Some("`agentctl interrupt` without a text ends its agent, puts it back and holds it"),
         ),
-        _ => no(Exit::Unavailable, format!("it has ended: {}", target.state), None),
+        Place::Completed | Place::Failed | Place::Cancelled => {
+            no(Exit::Unavailable, format!("it has ended: {}", target.state), None)
+        }
     }
 }
 
@@ -285,9 +297,12 @@ mod tests {
         }
     }
 
-    fn marie(lives: bool) -> Via {
-        let marie = "marie".parse().unwrap();
-        if lives { Via::Worker(marie) } else { Via::Files(marie) }
+    fn watched() -> Via {
+        Via::Worker("marie".parse().unwrap())
+    }
+
+    fn alone() -> Via {
+        Via::Files("marie".parse().unwrap())
     }
 
     #[test]
@@ -297,7 +312,7 @@ mod tests {
         let (retry, force) = (|| Deed::Retry { force: false }, || Deed::Retry { force: true });
         let hold = || Deed::Hold { reason: None };
         let tell = || Deed::Tell { text: "t".to_owned() };
-        let held = |place| Target { is_held: true, ..target(place) };
+        let kept = |place| Target { is_held: true, ..target(place) };
         let waiting = |place| Target { retry_at: Timestamp::from_second(9).ok(), ..target(place) };
         for (deed, target, lives, expected) in [
             (cancel(), target(Place::Inbox), false, Some(Cancel)),
@@ -315,13 +330,13 @@ mod tests {
             (retry(), target(Place::Active), true, None),
             (hold(), target(Place::Staged), false, Some(Hold)),
             (hold(), target(Place::Active), true, None),
-            (Deed::Release, held(Place::Pending), true, Some(Release)),
+            (Deed::Release, kept(Place::Pending), true, Some(Release)),
             (Deed::Release, target(Place::Pending), true, None),
             (tell(), target(Place::Active), true, Some(Agent)),
             (tell(), target(Place::Active), false, None),
             (tell(), target(Place::Pending), true, None),
         ] {
-            let decided = decide(&deed, &target, marie(lives));
+            let decided = decide(&deed, &target, if lives { watched() } else { alone() });
             let what = format!("{deed} in {} with a watcher: {lives}", target.place);
             assert_eq!(decided.as_ref().ok().map(|it| it.change), expected, "{what}");
             if let Err(error) = decided {
@@ -332,8 +347,8 @@ mod tests {
 
     #[test]
     fn a_plan_reads_as_what_is_done() {
-        let act = decide(&Deed::Release, &Target { is_held: true, ..target(Place::Pending) }, marie(false))
-            .unwrap();
+        let act =
+            decide(&Deed::Release, &Target { is_held: true, ..target(Place::Pending) }, alone()).unwrap();
         assert_eq!(act.to_string(), "release marie/x (pending) on the files, under the lock of marie");
         let line = act.request("ana").to_line();
         assert_eq!(line, "{\"op\":\"release\",\"by\":\"ana\",\"task\":\"x.json\"}\n");

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::config::Exit;
+use crate::os::holder::{Holder, Role};
+use crate::os::lock;
 use crate::pipe::client::{self, AskError};
 use crate::pipe::reply::Reply;
 use crate::pipe::words::Request;
@@ -15,6 +17,11 @@ use super::plan::Via;
 
 /// How long an answer may take: an agent that is ended has its grace.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How long a watcher that has its lock may take until it listens.
+const STARTING: Duration = Duration::from_secs(2);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// By whom something is done to a task. What lies in the inbox is nobody's: any worker does it, best the one that the
 /// task is for, and one that lives.
@@ -41,7 +48,6 @@ pub(in crate::operator) fn way(desk: &Desk, seen: &Seen) -> Result<Via, Operator
 
 /// Whether the watcher of `worker` lives. Operators hold the same lock for moments, and say so.
 pub(in crate::operator) fn of_worker(desk: &Desk, worker: &WorkerName) -> bool {
-    use crate::os::holder::{Holder, Role};
     let role = || Holder::read(&desk.layout.watcher_lock(worker)).map(|holder| holder.role);
     look::is_alive(&desk.layout, worker) && role() != Some(Role::Operator)
 }
@@ -50,9 +56,19 @@ pub(in crate::operator) fn of_worker(desk: &Desk, worker: &WorkerName) -> bool {
 pub(in crate::operator) fn ask(
     desk: &Desk,
     worker: &WorkerName,
-    request: Request,
+    request: &Request,
 ) -> Result<Reply, AskError> {
-    client::ask(&desk.layout, worker, request, (&*desk.clock, PATIENCE))
+    // One that is started again meanwhile did not hear us.
+    let who = || Holder::read(&desk.layout.watcher_lock(worker)).map(|holder| holder.process);
+    let asked = who();
+    let lives = || look::is_alive(&desk.layout, worker) && who().is_none_or(|now| Some(now) == asked);
+    let due = desk.clock.ticks().plus(STARTING);
+    loop {
+        match client::ask(&desk.layout, worker, request.clone(), (&*desk.clock, PATIENCE), &lives) {
+            Err(AskError::Nobody { .. }) if lives() && desk.clock.ticks() < due => lock::pause(PAUSE),
+            answered => return answered,
+        }
+    }
 }
 
 /// How the program ends by an answer.

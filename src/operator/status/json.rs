@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::desk::Desk;
 use super::super::list::as_json;
-use super::super::remarks::Word;
+use super::super::word::Word;
 use super::super::worker::{Condition, WorkerView};
 use super::survey::Screen;
 
@@ -16,6 +16,7 @@ pub(super) fn whole(desk: &Desk, screen: &Screen) -> Value {
         "supervised": screen.supervised,
         "inbox": screen.inbox,
         "inbox_oldest_s": screen.inbox_oldest_s,
+        "held": screen.held.iter().map(|seen| as_json(desk, seen)).collect::<Vec<_>>(),
         "dead_letters": screen.dead_letters,
         "needs_you": needs(screen),
         "workers": workers,
@@ -72,6 +73,7 @@ fn worker_json(desk: &Desk, worker: &WorkerView) -> Value {
             "reason": record.reason,
         })),
         "hold": worker.state.as_ref().and_then(|state| state.hold.as_ref()),
+        "packs": worker.state.as_ref().map_or(&[][..], |state| &state.packs),
         "last_crash": worker.state.as_ref().and_then(|state| state.last_crash),
         "last_crash_reason": worker.state.as_ref().and_then(|state| state.last_crash_reason.as_ref()),
         "last_crash_detail": worker.state.as_ref().and_then(|state| state.last_crash_detail.as_ref()),
@@ -80,7 +82,7 @@ fn worker_json(desk: &Desk, worker: &WorkerView) -> Value {
         "vital": worker.vital.as_str(),
         "trouble": conditions.first().map(|it| &it.what),
         "conditions": conditions.iter().map(condition_json).collect::<Vec<_>>(),
-        "paused": worker.remarks.paused.as_ref().map(Word::as_json),
+        "paused": worker.paused().as_ref().map(Word::as_json),
         "limits": worker.state.as_ref().and_then(|state| state.limits),
         "pid": worker.pid,
         "depths": depths,

@@ -7,9 +7,13 @@ use crate::task::Place;
 use super::super::desk::{Desk, spoken};
 use super::super::list::{about, in_short, state_cell};
 use super::super::look::Seen;
+use super::super::packs;
 use super::super::report::{Cell, Tone, one_line};
 use super::super::worker::{Running, WorkerView};
 use super::survey::Screen;
+
+/// How many held tasks are named.
+const HELD: usize = 3;
 
 /// All of it.
 pub(super) fn whole(desk: &Desk, screen: &Screen) -> String {
@@ -17,6 +21,10 @@ pub(super) fn whole(desk: &Desk, screen: &Screen) -> String {
         heading(desk, screen),
         needs(desk, screen),
         worker_table(desk, &screen.workers),
+        packs::waiting(
+            desk,
+            screen.workers.iter().filter_map(|it| it.state.as_ref()).flat_map(|it| &it.packs),
+        ),
         waits(desk, screen),
         resumes(desk, &screen.workers),
         running_table(desk, &screen.workers),
@@ -70,7 +78,23 @@ fn waits(desk: &Desk, screen: &Screen) -> String {
         let head = format!("{} died {} ago:", worker.name, spoken(ago));
         text += &told(desk, &[Cell::toned(head, Tone::Warn), Cell::plain(why)], None);
     }
+    text += &held(desk, &screen.held);
     if text.is_empty() { text } else { format!("\n{text}") }
+}
+
+/// What is kept back by a person, and by whom.
+fn held(desk: &Desk, held: &[Seen]) -> String {
+    let mut text = String::new();
+    for seen in held.iter().take(HELD) {
+        let tail = seen.held().map(|word| word.tail()).unwrap_or_default();
+        let line = [Cell::toned(seen.full_name(), Tone::Warn), Cell::plain(format!("is held{tail}"))];
+        text += &told(desk, &line, Some(&format!("{} release {}", desk.agentctl(), seen.full_name())));
+    }
+    if held.len() > HELD {
+        let line = [Cell::toned(format!("{} more", held.len() - HELD), Tone::Warn), Cell::plain("are held")];
+        text += &told(desk, &line, Some(&format!("{} list --held", desk.agentctl())));
+    }
+    text
 }
 
 /// In red what lasts until a person acts, in yellow what does not.

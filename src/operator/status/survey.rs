@@ -5,7 +5,7 @@ use crate::task::{Place, WorkerName};
 use super::super::desk::Desk;
 use super::super::error::OperatorError;
 use super::super::look::{self, Seen};
-use super::super::worker::{WorkerView, is_supervised, view, waiting};
+use super::super::worker::{Waits, WorkerView, is_supervised, view, waiting};
 
 /// How many failures are shown.
 const FAILURES: usize = 5;
@@ -15,8 +15,10 @@ pub(super) struct Screen {
     pub(super) workers: Vec<WorkerView>,
     pub(super) supervised: bool,
     pub(super) inbox: usize,
-    /// For how many seconds the oldest has waited there.
+    /// For how many seconds the oldest has waited there that nobody holds.
     pub(super) inbox_oldest_s: Option<u64>,
+    /// What waits anywhere and is held.
+    pub(super) held: Vec<Seen>,
     /// How many lie in `failed/`.
     pub(super) dead_letters: usize,
     /// The latest of them.
@@ -27,9 +29,11 @@ pub(super) struct Screen {
 pub(super) fn look(desk: &Desk) -> Result<Screen, OperatorError> {
     let names = look::workers(&desk.layout)?;
     let (dead_letters, failures) = latest_failures(desk, &names)?;
-    let (inbox, inbox_oldest_s) = waiting(desk, None, Place::Inbox)?;
-    let workers = names.into_iter().map(|name| view(desk, name)).collect::<Result<_, _>>()?;
-    Ok(Screen { workers, supervised: is_supervised(desk), inbox, inbox_oldest_s, dead_letters, failures })
+    let Waits { depth: inbox, oldest_s: inbox_oldest_s, mut held } = waiting(desk, None, Place::Inbox)?;
+    let mut workers = names.into_iter().map(|name| view(desk, name)).collect::<Result<Vec<_>, _>>()?;
+    held.extend(workers.iter_mut().flat_map(|worker| std::mem::take(&mut worker.held)));
+    let supervised = is_supervised(desk);
+    Ok(Screen { workers, supervised, inbox, inbox_oldest_s, held, dead_letters, failures })
 }
 
 /// How many dead letters there are, and the latest of them.

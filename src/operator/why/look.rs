@@ -14,7 +14,7 @@ use crate::watcher::core::SETTLE;
 use super::super::desk::Desk;
 use super::super::error::OperatorError;
 use super::super::look::{self, Seen};
-use super::super::remarks;
+use super::super::packs;
 use super::super::stream_view::render;
 use super::super::tail::Tail;
 use super::super::worker::{WorkerView, silence, view};
@@ -59,7 +59,8 @@ fn waiting(desk: &Desk, seen: &Seen) -> Result<Waiting, OperatorError> {
         place: seen.entry.place,
         folder: seen.entry.worker.clone(),
         unsettled,
-        held: remarks::held(seen),
+        held: seen.held(),
+        pack: task.and_then(|task| packs::bar(desk, task.spec.kind.as_deref())),
         not_before: task.and_then(|task| task.spec.not_before),
         retry_at: task.and_then(|task| task.record.retry_at),
         failed: task.map_or((0, None), |task| (task.record.charges(), task.record.failure_reason.clone())),
@@ -144,7 +145,7 @@ fn backlog(desk: &Desk, workers: &[WorkerName]) -> Result<Vec<Other>, OperatorEr
             let Some(seen) = entry.read()? else { continue };
             let Ok(task) = &seen.task else { continue };
             let due = task.spec.not_before.max(task.record.retry_at);
-            if due.is_none_or(|at| at <= desk.clock.wall()) && remarks::held(&seen).is_none() {
+            if due.is_none_or(|at| at <= desk.clock.wall()) && !task.is_held() {
                 others.push(Other {
                     worker: worker.cloned(),
                     pinned: task.spec.worker.clone(),
@@ -190,7 +191,7 @@ fn running(desk: &Desk, seen: &Seen, worker: &WorkerName) -> Result<Running, Ope
         idle_limit_s: limits.map(|limits| limits.idle_timeout_s),
         silent_s: task.and_then(|task| silence(desk, task)),
         cost_usd: task.map_or(0.0, |task| task.record.cost_usd()),
-        progress: task.and_then(|task| view.remarks.progress(&task.record.run_id?)).map(str::to_owned),
+        progress: task.and_then(|task| view.progress(&task.record.run_id?)),
         last: task.and_then(|task| last_words(desk, task)),
     })
 }

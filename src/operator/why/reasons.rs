@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::task::{ErrorCode, Place, TaskState, WorkerName};
 
 use super::super::desk::spoken;
-use super::super::remarks::Word;
+use super::super::word::Word;
 use super::super::worker::Condition;
 
 /// What there is to know.
@@ -49,6 +49,8 @@ pub(super) struct Waiting {
     /// Why the file is no task, so far or for good, and until when it has time.
     pub(super) unsettled: Option<(String, Option<Timestamp>)>,
     pub(super) held: Option<Word>,
+    /// Why nothing is started with its pack, and what to do.
+    pub(super) pack: Option<(String, String)>,
     pub(super) not_before: Option<Timestamp>,
     pub(super) retry_at: Option<Timestamp>,
     /// How often it failed, and why it last did.
@@ -212,6 +214,11 @@ fn own_reasons(facts: &Facts, waiting: &Waiting) -> Vec<Reason> {
     if let Some(held) = &waiting.held {
         let held = Reason::new("held", format!("it is held{}", held.tail()));
         reasons.push(held.remedy(format!("{agentctl} release {name}")));
+    }
+    if let Some((why, remedy)) = &waiting.pack {
+        reasons.push(
+            Reason::new("pack", format!("nothing is started with its pack: {why}")).remedy(remedy.clone()),
+        );
     }
     if let Some(at) = waiting.not_before.filter(|at| at > now) {
         reasons.push(Reason::new("not_before", "its not_before is not reached").until(Some(at)));

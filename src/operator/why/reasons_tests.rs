@@ -1,4 +1,7 @@
+//! Each row a sentence: what keeps a task, what is said of it, and when it is over.
+
 use super::*;
+use crate::task::Held;
 
 fn at(time: &str) -> Timestamp {
     format!("2026-03-01T{time}Z").parse().unwrap()
@@ -30,6 +33,7 @@ fn free() -> Waiting {
         folder: Some(worker("marie")),
         unsettled: None,
         held: None,
+        pack: None,
         not_before: None,
         retry_at: None,
         failed: (0, None),
@@ -91,6 +95,7 @@ const ROWS: &[Row] = &[
         &["no_worker"],
         None,
     ),
+    (|it| it.pack = Some(("disabled".to_owned(), "enable it".to_owned())), &["pack"], None),
     (|it| it.agent_lives = true, &["agent_lives"], None),
     (|it| it.takers[0].absent = Some("stopped"), &["no_watcher"], None),
     (
@@ -187,7 +192,7 @@ fn every_reason_is_told_and_the_moment_when_they_are_over() {
 #[test]
 fn what_a_person_can_change_comes_with_how() {
     let mut waiting = free();
-    waiting.held = Some(Word { by: Some("ann".to_owned()), ..Word::default() });
+    waiting.held = Some(Word::from(&Held { by: Some("ann".to_owned()), ..Held::default() }));
     waiting.retry_at = Some(at("10:01:00"));
     waiting.failed = (2, Some("api down".to_owned()));
     let told = ask(Stage::Waits(Box::new(waiting))).reasons;

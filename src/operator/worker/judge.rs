@@ -6,8 +6,8 @@ use crate::recovery::ramp::Phase;
 use crate::telemetry::state_file::WorkerStatus;
 use crate::telemetry::vital::Vital;
 
-use super::super::remarks::Word;
 use super::super::report::Tone;
+use super::super::word::Word;
 use super::WorkerView;
 
 /// For how many seconds a crash is told.
@@ -160,10 +160,11 @@ impl WorkerView {
             let what = format!("is draining: takes no tasks, {} still run", self.running.len());
             return Some(by_hand("draining", what));
         }
-        if status != Some(WorkerStatus::Paused) && self.remarks.paused.is_none() {
+        let paused = self.paused();
+        if status != Some(WorkerStatus::Paused) && paused.is_none() {
             return None;
         }
-        let tail = self.remarks.paused.as_ref().map(Word::tail).unwrap_or_default();
+        let tail = paused.as_ref().map(Word::tail).unwrap_or_default();
         let remedy = Some(format!("agentctl resume {}", self.name));
         Some(Condition { remedy, ..by_hand("paused", format!("is paused{tail}")) })
     }

@@ -10,15 +10,15 @@ use crate::limits::{Record, Store, Warning};
 use crate::os::holder::{Holder, Role};
 use crate::os::process::identity::boot_id;
 use crate::recovery::ramp;
-use crate::task::{Place, TaskFile, WorkerName};
+use crate::task::{Place, RunId, TaskFile, WorkerName};
 use crate::telemetry::heartbeat::Heartbeat;
-use crate::telemetry::state_file::{State, WorkerStatus};
+use crate::telemetry::state_file::{State, WantedMode, WorkerStatus};
 use crate::telemetry::vital::{self, Vital};
 
 use super::desk::Desk;
 use super::error::OperatorError;
 use super::look::{self, Seen};
-use super::remarks::Remarks;
+use super::word::Word;
 
 pub(super) use judge::Condition;
 
@@ -45,9 +45,10 @@ pub(super) struct WorkerView {
     pub(super) resume: Option<(Box<ramp::Record>, bool)>,
     pub(super) pid: Option<i32>,
     pub(super) depths: Depths,
-    /// For how many seconds the oldest has waited.
+    /// For how many seconds the oldest has waited that nobody holds.
     pub(super) oldest_s: Option<u64>,
-    pub(super) remarks: Remarks,
+    /// What waits and is held, the oldest first.
+    pub(super) held: Vec<Seen>,
     pub(super) running: Vec<Running>,
     /// Until when its account has no request left.
     pub(super) paced: Option<Timestamp>,
@@ -74,8 +75,7 @@ pub(super) fn is_supervised(desk: &Desk) -> bool {
 
 /// Looks at a worker.
 pub(super) fn view(desk: &Desk, name: WorkerName) -> Result<WorkerView, OperatorError> {
-    let (depths, oldest_s) = depths(desk, &name)?;
-    let remarks = Remarks::of(&desk.layout, &name);
+    let (depths, Waits { oldest_s, held, .. }) = depths(desk, &name)?;
     let beat = Heartbeat::read(&desk.layout.heartbeat(&name));
     let (state, unread) = match State::read(&desk.layout.state(&name)) {
         Ok(state) => (state, None),
@@ -95,8 +95,8 @@ pub(super) fn view(desk: &Desk, name: WorkerName) -> Result<WorkerView, Operator
         pid: beat.map(|beat| beat.pid),
         depths,
         oldest_s,
-        running: running(desk, &name, (state.as_ref(), &remarks))?,
-        remarks,
+        held,
+        running: running(desk, &name, state.as_ref())?,
         paced: known.as_ref().and_then(|known| paced(desk, known)),
         warning: known.and_then(|known| known.warning).filter(|it| is_news(desk, it)),
         state,
@@ -125,31 +125,60 @@ fn is_news(desk: &Desk, warning: &Warning) -> bool {
     }
 }
 
-/// How many tasks lie in each place of a worker, and for how many seconds the oldest of those that wait has.
-fn depths(desk: &Desk, name: &WorkerName) -> Result<(Depths, Option<u64>), OperatorError> {
-    let mut depths = Vec::new();
-    let mut oldest_s = None;
+/// How many tasks lie in each place of a worker, and what waits in all its queues.
+fn depths(desk: &Desk, name: &WorkerName) -> Result<(Depths, Waits), OperatorError> {
+    let (mut depths, mut all) = (Vec::new(), Waits::default());
     for place in Place::OF_WORKER {
         if Place::QUEUES.contains(&place) {
-            let (depth, age) = waiting(desk, Some(name), place)?;
-            depths.push((place, depth));
-            oldest_s = oldest_s.max(age);
+            let waits = waiting(desk, Some(name), place)?;
+            depths.push((place, waits.depth));
+            all.oldest_s = all.oldest_s.max(waits.oldest_s);
+            all.held.extend(waits.held);
         } else {
             depths.push((place, look::depth(&desk.layout, Some(name), place)?));
         }
     }
-    Ok((depths, oldest_s))
+    Ok((depths, all))
 }
 
-/// How many tasks wait in a queue, and for how many seconds the oldest has.
+/// What waits in a queue.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    /// How many tasks.
+    pub(super) depth: usize,
+    /// For how many seconds the oldest has that nobody holds.
+    pub(super) oldest_s: Option<u64>,
+    /// Those that are held, the oldest first.
+    pub(super) held: Vec<Seen>,
+}
+
+/// How many files of a queue are opened, the oldest first, to see whether they are held: a screen must come at once,
+/// also where a hundred thousand wait.
+const OPENED: usize = 500;
+
+/// Looks at a queue.
 pub(super) fn waiting(
     desk: &Desk,
     worker: Option<&WorkerName>,
     place: Place,
-) -> Result<(usize, Option<u64>), OperatorError> {
-    let entries = look::entries(&desk.layout, worker, place)?;
-    let oldest = entries.iter().map(|entry| entry.mtime).min();
-    Ok((entries.len(), oldest.map(|at| desk.age_s(at))))
+) -> Result<Waits, OperatorError> {
+    let mut entries = look::entries(&desk.layout, worker, place)?;
+    entries.sort_by_key(|entry| entry.mtime);
+    let mut waits = Waits { depth: entries.len(), ..Waits::default() };
+    for (n, entry) in entries.into_iter().enumerate() {
+        let mtime = entry.mtime;
+        if n < OPENED
+            && let Some(seen) = entry.read()?.filter(|seen| seen.held().is_some())
+        {
+            waits.held.push(seen);
+        } else {
+            waits.oldest_s = waits.oldest_s.or_else(|| Some(desk.age_s(mtime)));
+        }
+        if n >= OPENED {
+            break;
+        }
+    }
+    Ok(waits)
 }
 
 fn resume(desk: &Desk, name: &WorkerName) -> Option<(Box<ramp::Record>, bool)> {
@@ -170,11 +199,7 @@ fn held_by(desk: &Desk, name: &WorkerName) -> Option<Role> {
     look::is_alive(&desk.layout, name).then(said)
 }
 
-fn running(
-    desk: &Desk,
-    name: &WorkerName,
-    (state, remarks): (Option<&State>, &Remarks),
-) -> Result<Vec<Running>, OperatorError> {
+fn running(desk: &Desk, name: &WorkerName, state: Option<&State>) -> Result<Vec<Running>, OperatorError> {
     let usual = state.and_then(|state| state.limits).map(|limits| limits.agent_timeout_s);
     let mut found = Vec::new();
     for entry in look::entries(&desk.layout, Some(name), Place::Active)? {
@@ -186,12 +211,29 @@ fn running(
             elapsed_s: desk.age_s(since),
             silent_s: task.and_then(|task| silence(desk, task)),
             limit_s: task.and_then(|task| task.spec.timeout_s).map(u64::from).or(usual),
-            progress: task.and_then(|task| remarks.progress(&task.record.run_id?)).map(str::to_owned),
+            progress: task.and_then(|task| progress(state?, &task.record.run_id?)),
             seen,
         });
     }
     found.sort_by_key(|running| std::cmp::Reverse(running.elapsed_s));
     Ok(found)
+}
+
+impl WorkerView {
+    /// Who wants it paused, whether it works now or not.
+    pub(super) fn paused(&self) -> Option<Word> {
+        let wanted = self.state.as_ref()?.wanted.as_ref();
+        wanted.filter(|wanted| wanted.mode == WantedMode::Pause).map(Word::from)
+    }
+
+    /// What the agent of a run says of its progress.
+    pub(super) fn progress(&self, run: &RunId) -> Option<String> {
+        progress(self.state.as_ref()?, run)
+    }
+}
+
+fn progress(state: &State, run: &RunId) -> Option<String> {
+    state.running.iter().find(|it| it.run_id == *run)?.progress.clone()
 }
 
 /// For how many seconds the agent has written nothing: every line of its stream is a sign of life.

@@ -71,7 +71,8 @@ impl Play {
                 Effect::Stage(files) => self.stage(&files).then_some(Event::Staged),
                 Effect::Unstage(files) => {
                     for file in files {
-                        assert_eq!(self.fates.insert(file.clone(), Fate::Back), Some(Fate::Staged));
+                        let was = self.fates.insert(file.clone(), Fate::Back);
+                        assert!(matches!(was, Some(Fate::Staged | Fate::Held)), "{was:?}");
                         self.pending.push_front(file);
                     }
                     None
@@ -363,4 +364,18 @@ fn one_that_tried_makes_no_adaptive_resume_grow() {
     assert_eq!(play.sizes(), [5, 1, 5], "it is no batch that did well");
     play.comes(Fate::Done, 6..11).after(30);
     assert_eq!(play.sizes(), [5, 1, 5, 10]);
+}
+
+#[test]
+fn a_task_that_is_held_keeps_nobody_waiting_and_goes_back_when_too_much_fails() {
+    let mut play = Play::new(12, TERMS);
+    play.after(0).comes(Fate::Held, [4]).comes(Fate::Done, 0..4).after(30);
+    assert_eq!(play.batches.len(), 2, "the next batch does not wait for it");
+    play.comes(Fate::Done, 5..10).after(30).comes(Fate::Done, 10..12).after(30);
+    assert_eq!(play.end, Some(End::Completed));
+
+    let mut play = Play::new(12, TERMS);
+    play.after(0).comes(Fate::Held, [4]).comes(Fate::Failed, 0..3).after(1);
+    assert_eq!(play.end, Some(End::Stopped));
+    assert_eq!(play.fates[&file(4)], Fate::Back);
 }

@@ -152,7 +152,10 @@ impl ResumeError {
         match self {
             Self::Led { .. } => Some("let it lead, or end the resume with --abandon"),
             Self::Begin(_) => Some("nothing was moved; run it again when the disk takes it"),
-            Self::Unknown { .. } | Self::Look { .. } | Self::Process(_) => None,
+            Self::Unknown { .. } => {
+                Some("`agentctl status` names the workers of a root; --root says which root")
+            }
+            Self::Look { .. } | Self::Process(_) => None,
         }
     }
 }

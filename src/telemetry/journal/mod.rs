@@ -127,6 +127,9 @@ pub struct Line {
     /// Why, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Who asked for it, as they say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// Whether it counted against `max_retries`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub charged: Option<bool>,
@@ -156,6 +159,7 @@ impl Line {
             pid: None,
             error_code: None,
             reason: None,
+            by: None,
             charged: None,
             cost_usd: None,
             correlation_id: None,

@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use super::Run;
+use super::{Begin, Run};
 use crate::clock::Ticks;
 use crate::config::PipeAccess;
 use crate::layout::Layout;
@@ -30,13 +30,13 @@ pub(in crate::watcher) fn sweep(layout: &Layout, worker: &WorkerName) {
     let (own, unfinished) = (format!("{worker}_"), format!(".{worker}_"));
     for name in folder.names().unwrap_or_default() {
         let Some(text) = name.to_str() else { continue };
-        let is_ours = text.starts_with(&own) && text.ends_with(".in")
+        let is_ours = text.starts_with(&own) && text.strip_suffix(".in").is_some()
             || text.starts_with(&unfinished) && text.ends_with(".in.new");
         if is_ours && folder.look(&name).is_ok_and(|it| it.is_some_and(|it| it.is_fifo())) {
             match folder.remove(&name) {
                 Ok(()) => tracing::debug!(pipe = text, "removed the pipe of a run that is gone"),
                 Err(error) => {
-                    tracing::warn!(pipe = text, error = %error, "could not remove the pipe of a run that is gone; remove it by hand")
+                    tracing::warn!(pipe = text, error = %error, "could not remove the pipe of a run that is gone; remove it by hand");
                 }
             }
         }
@@ -70,7 +70,7 @@ struct Ear {
 /// The pipes of a run.
 #[derive(Debug)]
 pub(super) struct Ears {
-    ears: Vec<Ear>,
+    pipes: Vec<Ear>,
     next: Ticks,
     /// What was noticed before anybody asked.
     early: Vec<Notice>,
@@ -93,7 +93,7 @@ impl Ears {
         let layout = run.ctx.layout();
         let agent = run.lease.paths(layout).agent_pipe();
         let mut pipes = vec![(Speaker::Agent, agent, OWN)];
-        if !run.adopted {
+        if run.begin != Begin::Adopt {
             let people = layout.task_pipe(&run.lease.worker, &run.lease.name);
             pipes.push((Speaker::People, people, run.ctx.config.pipes));
         }
@@ -102,12 +102,12 @@ impl Ears {
             inlet: Inlet::new(Place::new(layout.root(), &path, access)),
             trouble: None,
         });
-        Self { ears: ears.collect(), next: Ticks::default(), early: Vec::new() }
+        Self { pipes: ears.collect(), next: Ticks::default(), early: Vec::new() }
     }
 
     /// Makes the agent's own pipe, which is there before the agent is.
     pub(super) fn open_own(&mut self, now: Ticks) {
-        for ear in self.ears.iter_mut().filter(|ear| ear.speaker == Speaker::Agent) {
+        for ear in self.pipes.iter_mut().filter(|ear| ear.speaker == Speaker::Agent) {
             ear.look(now, &mut self.early, &mut Vec::new());
         }
     }
@@ -115,13 +115,13 @@ impl Ears {
     /// Waits until something is said.
     pub(super) async fn readable(&self) {
         let first = async {
-            match self.ears.first() {
+            match self.pipes.first() {
                 Some(ear) => ear.inlet.readable().await,
                 None => std::future::pending().await,
             }
         };
         let second = async {
-            match self.ears.get(1) {
+            match self.pipes.get(1) {
                 Some(ear) => ear.inlet.readable().await,
                 None => std::future::pending().await,
             }
@@ -134,7 +134,7 @@ impl Ears {
 
     /// When the pipes are to be looked at, or half a line is to be given up.
     pub(super) fn due(&self) -> Ticks {
-        self.ears.iter().filter_map(|ear| ear.inlet.due()).fold(self.next, Ticks::min)
+        self.pipes.iter().filter_map(|ear| ear.inlet.due()).fold(self.next, Ticks::min)
     }
 
     /// Takes in what was said, and sees now and then that the pipes stand where they should.
@@ -144,7 +144,7 @@ impl Ears {
         if is_due {
             self.next = now.plus(LOOK);
         }
-        for ear in &mut self.ears {
+        for ear in &mut self.pipes {
             let mut lines = Vec::new();
             if is_due {
                 ear.look(now, &mut heard.notices, &mut lines);
@@ -162,14 +162,14 @@ impl Ears {
 
     /// The agent cannot hear any more: nobody finds a pipe to say something.
     pub(super) fn close_to_people(&mut self) {
-        if let Some(at) = self.ears.iter().position(|ear| ear.speaker == Speaker::People) {
-            self.ears.remove(at).inlet.remove();
+        if let Some(at) = self.pipes.iter().position(|ear| ear.speaker == Speaker::People) {
+            self.pipes.remove(at).inlet.remove();
         }
     }
 
     /// The agent is gone.
     pub(super) fn close(&mut self) {
-        self.ears.drain(..).for_each(|ear| ear.inlet.remove());
+        self.pipes.drain(..).for_each(|ear| ear.inlet.remove());
     }
 }
 

@@ -12,7 +12,7 @@ use super::listen::Live;
 use super::prepare::{Prepared, deferred};
 use crate::agent::SessionStart;
 use crate::agent::child::{self, Launch, LaunchError};
-use crate::agent::course::{Course, Limits};
+use crate::agent::course::Course;
 use crate::agent::disposition::{Disposition, Holding};
 use crate::agent::tail::Tail;
 use crate::agent::trouble::{self, is_scarcity};
@@ -112,18 +112,6 @@ impl Run {
         let agent = find_agent(self.lease.run, self.lease.attempt()?).agent()?;
         self.record_process(&agent);
         Some(agent)
-    }
-
-    fn limits(&self) -> Limits {
-        let config = &self.ctx.config;
-        let wall =
-            self.lease.task.spec.timeout_s.map_or(config.agent_timeout, |it| Duration::from_secs(it.into()));
-        Limits {
-            wall,
-            silence: config.idle_timeout,
-            quiet: config.visibility_timeout,
-            output: config.max_output,
-        }
     }
 
     fn record_start(&mut self, process: &ProcessId, cwd: &std::path::Path) {

@@ -200,7 +200,8 @@ impl Run {
         }
         self.warn_of(near);
         if began || !turns.is_empty() {
-            self.show_progress(live.course.has_answered());
+            let state = if live.course.has_answered() { TaskState::Completing } else { WORKING };
+            self.show_state(state);
         }
         if looked.as_ref().is_ok_and(|it| it.cut) {
             tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, "the agent cut its own output short; reading it from its start again");
@@ -218,9 +219,9 @@ impl Run {
         looked.map(|looked| looked.more)
     }
 
-    fn show_progress(&self, has_answered: bool) {
+    fn show_state(&self, state: TaskState) {
         if let Some(running) = self.ctx.board.show().running.get_mut(&self.lease.file) {
-            running.state = if has_answered { TaskState::Completing } else { WORKING };
+            running.state = state;
         }
     }
 

@@ -9,6 +9,7 @@ mod hand_on;
 mod launch;
 mod listen;
 mod order;
+mod packed;
 mod prepare;
 mod said;
 mod settle;
@@ -29,6 +30,7 @@ use crate::agent::replay;
 use crate::agent::verdict::{EndedBy, Ending, Exit, Judgement, Verdict, judge};
 use crate::clock::Ticks;
 use crate::os::process::ProcessId;
+use crate::pack::Stamp;
 use crate::spool::Lease;
 
 pub(super) use ears::sweep as sweep_pipes;
@@ -49,14 +51,16 @@ pub(super) enum Begin {
 pub(super) struct Run {
     ctx: Rc<Ctx>,
     lease: Lease,
+    /// What its agent is started with, once that was looked up.
+    pack: Stamp,
     orders: mpsc::UnboundedReceiver<Order>,
     tell: mpsc::UnboundedSender<Told>,
     hurry: bool,
     answered: bool,
-    /// Its watcher had died, and its agent cannot hear.
-    adopted: bool,
-    /// Something was said to its agent.
-    steered: bool,
+    /// How it began here: an agent that was adopted cannot hear.
+    begin: Begin,
+    /// How often something was said to its agent.
+    said: u32,
     /// How many tasks its agent has handed on, once that was counted.
     handed: Option<u32>,
     /// Who waits for its end, and for which.
@@ -85,12 +89,13 @@ impl Run {
         Self {
             ctx,
             lease,
+            pack: Stamp::default(),
             orders,
             tell,
             hurry: false,
             answered: false,
-            adopted: false,
-            steered: false,
+            begin: Begin::Start,
+            said: 0,
             handed: None,
             closing: Vec::new(),
             lost: false,
@@ -100,6 +105,7 @@ impl Run {
 
     /// Follows the run to its end.
     pub(super) async fn follow(mut self, begin: Begin) {
+        self.begin = begin;
         let disposition = match begin {
             Begin::Start => self.start().await,
             Begin::Adopt => self.adopt().await,
@@ -112,7 +118,6 @@ impl Run {
             Some(disposition) if !self.lost => self.settle(disposition).await,
             Some(_) | None => None,
         };
-        self.answer_closing();
         let after = match hold {
             Some(holding) => After::Hold(holding),
             None if self.answered => After::Answered,
@@ -123,6 +128,8 @@ impl Run {
         self.ctx.board.show().running.remove(&file);
         // The loop has left only if the whole program ends.
         self.tell.send(Told::Core(Event::RunEnded(Ended { file, after }))).ok();
+        // After that: whoever hears that the task waits may have another word for it at once.
+        self.answer_closing();
     }
 
     /// Starts the agent and follows it; what becomes of its task.
@@ -140,7 +147,7 @@ impl Run {
 
     /// Takes up a run whose agent lives.
     async fn adopt(&mut self) -> Option<Disposition> {
-        self.adopted = true;
+        self.recall_pack();
         match self.take_up() {
             Ok(live) => self.through(live).await,
             Err(error) => {
@@ -174,7 +181,8 @@ impl Run {
         let judgement = &over.judgement;
         self.answered = judgement.tokens.output > 0 || matches!(judgement.verdict, Verdict::Done { .. });
         self.share(&over.judgement).await;
-        let disposition = self.dispose(&over.judgement, took);
+        let mut disposition = self.dispose(&over.judgement, took);
+        self.about_pack(&mut disposition, ended_by);
         if ended_by == Some(EndedBy::Hold) && matches!(disposition, Disposition::Requeue { .. }) {
             self.hold();
         }
@@ -189,7 +197,7 @@ impl Run {
     ) -> Over {
         let stderr = self.lease.paths(self.ctx.layout()).stderr(self.lease.number());
         let stderr_tail = replay::stderr_tail(&stderr);
-        let ending = Ending { exit, ended_by, disk, stderr_tail: &stderr_tail };
+        let ending = Ending { exit, ended_by, disk, stderr_tail: &stderr_tail, denied: self.denied() };
         Over { exit, ended_by, judgement: judge(&live.tail.evidence, &ending) }
     }
 

@@ -47,18 +47,26 @@ pub(in crate::watcher) enum Order {
     },
 }
 
-/// Where the answer to an order goes. One that is dropped says that the run was over before.
-pub(in crate::watcher) struct Answer(Option<Box<dyn FnOnce(Reply)>>);
+/// Who asked, and where the answer goes. One that is dropped says that the run was over before.
+pub(in crate::watcher) struct Answer {
+    by: Option<String>,
+    to: Option<Box<dyn FnOnce(Reply)>>,
+}
 
 impl Answer {
-    /// The answer goes to `to`, which is called once, on the worker's loop.
-    pub(in crate::watcher) fn to(to: impl FnOnce(Reply) + 'static) -> Self {
-        Self(Some(Box::new(to)))
+    /// The answer goes to `to`, which is called once, on the worker's loop; `by` is who asked, as they say.
+    pub(in crate::watcher) fn to(by: Option<String>, to: impl FnOnce(Reply) + 'static) -> Self {
+        Self { by, to: Some(Box::new(to)) }
+    }
+
+    /// Who asked, as they say.
+    pub(super) fn by(&self) -> Option<&str> {
+        self.by.as_deref()
     }
 
     /// Answers.
     pub(super) fn with(mut self, reply: Reply) {
-        if let Some(to) = self.0.take() {
+        if let Some(to) = self.to.take() {
             to(reply);
         }
     }
@@ -66,7 +74,7 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        if let Some(to) = self.0.take() {
+        if let Some(to) = self.to.take() {
             to(Reply::refused(75, "its run came to its end before this could be done")
                 .hinting("see what became of it: agentctl show TASK"));
         }
@@ -75,7 +83,7 @@ impl Drop for Answer {
 
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Answer").field(&self.0.is_some()).finish()
+        f.debug_struct("Answer").field("by", &self.by).finish_non_exhaustive()
     }
 }
 
@@ -91,7 +99,7 @@ mod tests {
         let heard: Rc<RefCell<Vec<Reply>>> = Rc::default();
         let listener = || {
             let heard = Rc::clone(&heard);
-            Answer::to(move |reply| heard.borrow_mut().push(reply))
+            Answer::to(None, move |reply| heard.borrow_mut().push(reply))
         };
         listener().with(Reply::done("told"));
         drop(Order::Tell { text: "x".to_owned(), answer: listener() });

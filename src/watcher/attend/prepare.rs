@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::Run;
-use super::workdir::{Workdir, allowed};
+use super::workdir::Workdir;
 use crate::agent::disposition::{Disposition, Holding};
 use crate::agent::message;
 use crate::agent::{Invocation, RunEnv, SessionStart, argv, env, transcript};
 use crate::config::AgentKind;
 use crate::os::durable::{DIR_MODE, make_dir};
+use crate::pack;
 use crate::task::prompt::{self, PromptError};
-use crate::task::text::shown;
 use crate::task::{AttemptOutcome, ErrorCode, Outcome, Requeue, Usage};
 
 /// What an agent is started with.
@@ -28,16 +28,16 @@ pub(super) type Refused = Box<Disposition>;
 
 impl Run {
     /// Everything for the start; or what becomes of the task when it cannot be started.
-    pub(super) fn prepare(&self) -> Result<Prepared, Refused> {
-        self.check_pack()?;
+    pub(super) fn prepare(&mut self) -> Result<Prepared, Refused> {
+        self.take_pack()?;
         self.check_limit()?;
         let cwd = self.working_directory()?;
         let program = self.ctx.program().map_err(deferred)?;
         let scratch = self.ctx.scratch.join(self.lease.run.to_string());
         make_private(&scratch).map_err(|error| no_room(&scratch, &error))?;
         let begins = self.session_start()?;
-        let first =
-            self.first_message(begins).map_err(|error| refuse(code_of(&error), &error.to_string()))?;
+        let first = self.first_message(begins)?;
+        self.stamp()?;
         Ok(Prepared {
             program,
             arguments: self.arguments(begins),
@@ -48,25 +48,14 @@ impl Run {
         })
     }
 
-    fn check_pack(&self) -> Result<(), Refused> {
-        match self.lease.task.spec.kind.as_deref() {
-            None | Some("default") => Ok(()),
-            Some(other) => Err(refuse(
-                ErrorCode::E001,
-                &format!("there is no pack `{}`; the built-in one is `default`", shown(other, 80)),
-            )),
-        }
-    }
-
     /// The task's own directory, if it is allowed; else the run's workspace.
     fn working_directory(&self) -> Result<Workdir, Refused> {
-        let Some(wanted) = self.lease.task.spec.workdir.as_deref() else {
-            let workspace = self.ctx.layout().workspace(&self.lease.run);
-            make_dir(&workspace, DIR_MODE).map_err(|error| no_room(&workspace, &error))?;
-            return Ok(Workdir::own(workspace));
-        };
-        allowed(Path::new(wanted), &self.ctx.config.workdir_roots)
-            .map_err(|why| refuse(ErrorCode::E002, &why))
+        if let Some(wanted) = self.wanted_directory()? {
+            return Ok(wanted);
+        }
+        let workspace = self.ctx.layout().workspace(&self.lease.run);
+        make_dir(&workspace, DIR_MODE).map_err(|error| no_room(&workspace, &error))?;
+        Ok(Workdir::own(workspace))
     }
 
     /// A session goes on while its transcript exists; without one the same id begins again. Where that cannot be found
@@ -84,15 +73,26 @@ impl Run {
         }
     }
 
-    fn first_message(&self, begins: SessionStart) -> Result<String, PromptError> {
+    fn first_message(&self, begins: SessionStart) -> Result<String, Refused> {
         let record = &self.lease.task.record;
         let text = match begins {
-            SessionStart::New => prompt::compose(&self.lease.task.spec)?,
+            SessionStart::New => self.prompt()?,
             SessionStart::Resume => {
                 message::resume_message(record.failure_reason.as_deref().unwrap_or("the worker was stopped"))
             }
         };
         Ok(message::user_message(&text))
+    }
+
+    /// What is asked, in the words of the pack where it has some.
+    fn prompt(&self) -> Result<String, Refused> {
+        let spec = &self.lease.task.spec;
+        let too_much = |error: PromptError| refuse(code_of(&error), &error.to_string());
+        let Some(template) = &self.pack.pack.prompt else { return prompt::compose(spec).map_err(too_much) };
+        let filled = pack::fill(template, spec, &self.lease.name, &self.lease.worker);
+        let text = filled.map_err(|missing| refuse(ErrorCode::E002, &missing.to_string()))?;
+        prompt::check(&text).map_err(too_much)?;
+        Ok(text)
     }
 
     fn arguments(&self, begins: SessionStart) -> Vec<String> {
@@ -101,9 +101,9 @@ impl Run {
         let mut arguments = argv::arguments(&Invocation {
             session: attempt.session_id,
             start: begins,
-            model: None,
-            max_turns: spec.max_turns,
-            max_cost_usd: spec.max_cost_usd,
+            manner: self.manner(),
+            max_turns: self.pack.pack.turns(spec.max_turns),
+            max_cost_usd: self.pack.pack.cost_usd(spec.max_cost_usd),
         });
         if self.ctx.config.agent == AgentKind::Echo {
             arguments.insert(0, "echo-agent".to_owned());
@@ -121,7 +121,8 @@ impl Run {
             traceparent: self.ctx.traceparent(&self.lease),
         };
         let outer = self.ctx.environment.vars().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        env::environment(outer, &self.ctx.config.agent_env, &run)
+        let extra = self.pack.pack.environment.as_ref().unwrap_or(&self.ctx.config.agent_env);
+        env::environment(outer, extra, &run)
     }
 }
 
@@ -159,7 +160,7 @@ pub(super) fn put_back() -> Disposition {
 }
 
 /// The task can never be run as it is.
-fn refuse(code: ErrorCode, why: &str) -> Refused {
+pub(super) fn refuse(code: ErrorCode, why: &str) -> Refused {
     Box::new(Disposition::Conclude {
         outcome: Outcome::failed(code, why),
         answer: None,

@@ -26,6 +26,7 @@ impl Run {
         for (speaker, unfit) in heard.unfit {
             let by = if speaker == Speaker::Agent { "its agent" } else { "somebody" };
             tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, "passed over what {by} wrote: {unfit}");
+            self.ctx.herald.pass_over(unfit);
         }
         for (speaker, line) in heard.lines {
             match speaker {
@@ -38,9 +39,9 @@ impl Run {
         }
     }
 
-    fn said_by_people(&mut self, line: &str, live: &mut Live) {
+    fn said_by_people(&mut self, words: &str, live: &mut Live) {
         let dir = self.ctx.layout().pipes();
-        let request = match meant(line, self.lease.name.as_str()) {
+        let request = match meant(words, self.lease.name.as_str()) {
             Ok(Some(request)) => request,
             Ok(None) => return,
             Err(refusal) => return self.not_understood(&refusal, dir),
@@ -51,20 +52,17 @@ impl Run {
         if ![self.lease.name.as_str(), self.lease.file.as_str(), &full].contains(&task) {
             return caller.answer(Reply::refused(65, format!("this is the pipe of `{full}`")));
         }
-        let answer = Answer::to(move |reply| caller.answer(reply));
-        match request.op {
-            Op::Tell => self.tell(request.text.as_deref().unwrap_or_default(), answer, live),
-            Op::Interrupt => {
-                let acts = self.interrupt(request.text.as_deref(), answer, live);
-                self.act(acts, live);
-            }
-            op => {
-                let worker = &self.lease.worker;
-                let why = format!(
-                    "`{op}` is no word to an agent: its pipe takes a message, `tell` and `interrupt`"
-                );
-                answer.with(Reply::refused(69, why).hinting(format!("write it into pipes/{worker}.in")));
-            }
+        let answer = Answer::to(request.by.clone(), move |reply| caller.answer(reply));
+        if request.op == Op::Tell {
+            self.tell(request.text.as_deref().unwrap_or_default(), answer, live);
+        } else if request.op == Op::Interrupt {
+            let acts = self.interrupt(request.text.as_deref(), answer, live);
+            self.act(acts, live);
+        } else {
+            let (op, worker) = (request.op, &self.lease.worker);
+            let why =
+                format!("`{op}` is no word to an agent: its pipe takes a message, `tell` and `interrupt`");
+            answer.with(Reply::refused(69, why).hinting(format!("write it into pipes/{worker}.in")));
         }
     }
 
@@ -76,15 +74,19 @@ impl Run {
             Err(refusal) => return self.not_understood(&refusal, dir),
         };
         let caller = self.ctx.herald.asker_in(&request, dir);
-        let reply = match request.op {
-            Op::Submit => self.hand_on(&request.spec.unwrap_or_default()).await,
-            Op::Status => self.status(),
-            Op::Progress => self.progress(&request.text.unwrap_or_default()),
-            op => Reply::refused(77, format!("an agent may not `{op}`"))
-                .hinting("it may `submit`, ask for the `status`, and report `progress`"),
+        let op = request.op;
+        let reply = if op == Op::Submit {
+            self.hand_on(&request.spec.unwrap_or_default()).await
+        } else if op == Op::Status {
+            self.status()
+        } else if op == Op::Progress {
+            self.progress(&request.text.unwrap_or_default())
+        } else {
+            Reply::refused(77, format!("an agent may not `{op}`"))
+                .hinting("it may `submit`, ask for the `status`, and report `progress`")
         };
         if !reply.ok {
-            tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, op = %request.op, "refused to the agent: {}", reply.message);
+            tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, op = %op, "refused to the agent: {}", reply.message);
         }
         caller.answer(reply);
     }

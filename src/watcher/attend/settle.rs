@@ -28,8 +28,10 @@ impl Run {
             metrics.runbook().api_request(Duration::from_millis(ms));
         }
         metrics.runbook().agent_ran(took);
+        let (max_retries, most_retries) = self.retries(judgement);
         let terms = Terms {
-            max_retries: self.ctx.config.max_retries,
+            max_retries,
+            most_retries,
             now: self.ctx.clock.wall(),
             jitter: Ctx::jitter(),
             fails_at_limit: self.ctx.config.on_rate_limit == OnRateLimit::Fail,
@@ -60,8 +62,10 @@ impl Run {
                 let (spool, mut lease) = (Arc::clone(&run.ctx.spool), run.lease.clone());
                 let (outcome, answer) = (outcome.clone(), answer.clone());
                 let (code, reason) = (outcome.error_code, outcome.failure_reason.clone());
+                let by = run.ended_by().filter(|_| outcome.state == TaskState::Cancelled);
                 let note = run.ctx.noter(Noted::Concluded, move |line| {
                     line.from = Some(TaskState::Completing);
+                    line.by = by;
                     (line.error_code, line.reason, line.cost_usd) = (code, reason, usage.cost_usd);
                 });
                 move || {

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use super::Run;
 use super::prepare::Refused;
+use super::{Begin, Run};
 use crate::agent::disposition::{Disposition, at_limit, moment};
 use crate::agent::stream::RateLimit;
 use crate::agent::verdict::{Judgement, Verdict};
@@ -17,7 +17,8 @@ use crate::watcher::ctx::Ctx;
 impl Run {
     /// Tells what this run met. An answer to what was asked before a fault was met is no proof that it is over.
     pub(super) async fn share(&mut self, judgement: &Judgement) {
-        let answered = self.answered.then(|| if self.adopted { Ticks::default() } else { self.began });
+        let answered =
+            self.answered.then(|| if self.begin == Begin::Adopt { Ticks::default() } else { self.began });
         let file = self.lease.file.clone();
         if let Some(news) = self.news(judgement) {
             self.off_the_loop(move |limits| limits.learn(&file, news, Ctx::jitter())).await;

@@ -8,9 +8,10 @@
 
 use uuid::Uuid;
 
-use super::Run;
+use super::super::command::cancelled;
 use super::listen::{Live, flush};
 use super::order::Answer;
+use super::{Begin, Run};
 use crate::agent::course::Order as Act;
 use crate::agent::message;
 use crate::agent::stream::{BRIEF, ResultLine};
@@ -37,7 +38,7 @@ impl Run {
     /// Says `text` to the agent.
     pub(super) fn tell(&mut self, text: &str, answer: Answer, live: &mut Live) {
         let reply = self.deaf(text, live).unwrap_or_else(|| {
-            self.say(text, Noted::Told, live);
+            self.say(text, (Noted::Told, answer.by()), live);
             Reply::done("told: it is heard with the next answer of a tool, or as the next turn")
         });
         answer.with(reply);
@@ -50,12 +51,12 @@ impl Run {
             return Vec::new();
         }
         let Some(text) = text else {
+            self.note_said((Noted::Interrupted, answer.by()), "");
             self.closing.push((Closing::Hold, answer));
-            self.note_said(Noted::Interrupted, "");
             return live.course.end(EndedBy::Hold, self.ctx.clock.ticks());
         };
         live.outbox.extend(message::interrupt("steer").into_bytes());
-        self.say(text, Noted::Interrupted, live);
+        self.say(text, (Noted::Interrupted, answer.by()), live);
         answer.with(Reply::done("interrupted: it goes on with that"));
         Vec::new()
     }
@@ -80,7 +81,7 @@ impl Run {
         if text.trim().is_empty() {
             return Some(Reply::refused(64, "there is nothing in the message"));
         }
-        if self.adopted {
+        if self.begin == Begin::Adopt {
             let why = "its agent was adopted when its watcher had died: it works, and cannot hear";
             return Some(
                 Reply::refused(69, why).hinting("wait for its end, or `cancel` it; `retry` begins again"),
@@ -102,27 +103,32 @@ impl Run {
         })
     }
 
-    fn say(&mut self, text: &str, event: Noted, live: &mut Live) {
+    fn say(&mut self, text: &str, event: (Noted, Option<&str>), live: &mut Live) {
         let id = Uuid::new_v4();
         live.course.told(id, self.ctx.clock.ticks());
         live.outbox.extend(message::told(text, id).into_bytes());
         flush(live);
-        self.steered = true;
+        self.said += 1;
         self.note_said(event, text);
     }
 
-    fn note_said(&self, event: Noted, text: &str) {
-        let said = self.brief(text);
-        tracing::info!(task = %self.lease.name, run_id = %self.lease.run, text = %said, "{}", match event {
-            Noted::Interrupted => "the agent is interrupted",
-            _ => "the agent is told something",
+    fn note_said(&self, (event, by): (Noted, Option<&str>), text: &str) {
+        let (said, by) = (self.brief(text), by.map(|by| self.brief(by)));
+        let what = if event == Noted::Interrupted {
+            "the agent is interrupted"
+        } else {
+            "the agent is told something"
+        };
+        tracing::info!(task = %self.lease.name, run_id = %self.lease.run, by, text = %said, "{what}");
+        self.ctx.note(event, &self.lease, |line| {
+            line.reason = Some(said).filter(|said| !said.is_empty());
+            line.by = by;
         });
-        self.ctx.note(event, &self.lease, |line| line.reason = Some(said).filter(|said| !said.is_empty()));
     }
 
     /// A turn ended: where something was said to the run there may be several.
     pub(super) fn note_turn(&self, result: &ResultLine) {
-        if self.steered {
+        if self.said > 0 {
             let said = result.answer.as_deref().or(result.terminal_reason.as_deref()).unwrap_or_default();
             let said = self.brief(said);
             self.ctx.note(Noted::Turn, &self.lease, |line| line.reason = Some(said));
@@ -138,17 +144,24 @@ impl Run {
     pub(super) fn hold(&mut self) {
         let reason = "its agent was interrupted".to_owned();
         let since = Some(self.ctx.clock.wall());
-        self.lease.task.hold(Held { since, by: None, reason: Some(reason) });
+        self.lease.task.hold(Held { since, by: self.ended_by(), reason: Some(reason) });
+    }
+
+    /// Who wanted the run to end, as they say.
+    pub(super) fn ended_by(&self) -> Option<String> {
+        self.closing.iter().find_map(|(_, answer)| answer.by()).map(|by| self.brief(by))
     }
 
     /// The verdict with the reason of whoever cancelled.
     pub(super) fn explain(&self, judgement: &mut Judgement) {
         let reason = self.closing.iter().find_map(|(closing, _)| match closing {
-            Closing::Cancel(reason) => reason.as_deref(),
+            Closing::Cancel(reason) => reason.as_deref().map(|it| self.brief(it)),
             Closing::Hold => None,
         });
-        if let (Verdict::Cancelled { reason: said }, Some(reason)) = (&mut judgement.verdict, reason) {
-            *said = format!("cancelled by an operator: {}", self.brief(reason));
+        if let Verdict::Cancelled { reason: said } = &mut judgement.verdict
+            && !self.closing.is_empty()
+        {
+            *said = cancelled(self.ended_by().as_deref(), reason.as_deref());
         }
     }
 

@@ -12,6 +12,7 @@ use super::super::ctx::{Ctx, append_durably};
 use super::super::effects::Told;
 use super::super::herald::Herald;
 use super::super::look;
+use super::REASON_MAX;
 use super::desk::Found;
 use crate::clock::SharedClock;
 use crate::config::{Durability, Exit};
@@ -23,9 +24,6 @@ use crate::task::outcome::head;
 use crate::task::{FileName, Held, Place, TaskFile, TaskState};
 use crate::telemetry::journal::{Event as Noted, Journal, Line};
 use crate::text::redact::Redactor;
-
-/// How much of a reason is kept, in bytes.
-const REASON_MAX: usize = 1000;
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -46,12 +44,13 @@ pub(super) enum Act {
 
 impl Act {
     /// Whose file nobody else may take meanwhile.
-    pub(super) const fn takes(&self) -> Option<&FileName> {
+    pub(super) const fn takes(&self) -> Option<(Place, &FileName)> {
         match self {
             Self::Submit | Self::Renew(..) => None,
-            Self::Cancel(_, file) | Self::Hold(_, file) | Self::Release(_, file) | Self::TryNow(_, file) => {
-                Some(file)
-            }
+            Self::Cancel(place, file)
+            | Self::Hold(place, file)
+            | Self::Release(place, file)
+            | Self::TryNow(place, file) => Some((*place, file)),
         }
     }
 }
@@ -91,7 +90,8 @@ pub(super) struct Clerk {
     is_ours: Box<dyn Fn() -> bool + Send>,
 }
 
-type Done = Result<(Reply, Vec<Told>), Reply>;
+/// What was done, or why it was not.
+type Done = Result<(Reply, Vec<Told>), Box<Reply>>;
 
 impl Clerk {
     pub(super) fn new(ctx: &Ctx) -> Self {
@@ -118,57 +118,21 @@ impl Clerk {
             return (Reply::refused(Exit::TryAgain.code(), why), Vec::new());
         }
         let done = match act {
-            Act::Submit => self.submit(spool, request),
+            Act::Submit => submit(spool, request),
             Act::Cancel(place, file) => self.cancel(spool, (*place, file), request),
             Act::Hold(place, file) => self.hold(spool, (*place, file), request),
-            Act::Release(place, file) => self.release(spool, (*place, file)),
-            Act::TryNow(place, file) => self.try_now(spool, (*place, file)),
-            Act::Renew(place, file) => self.renew(spool, (*place, file)),
+            Act::Release(place, file) => self.release(spool, (*place, file), request),
+            Act::TryNow(place, file) => self.try_now(spool, (*place, file), request),
+            Act::Renew(place, file) => self.renew(spool, (*place, file), request),
         };
-        done.unwrap_or_else(|reply| (reply, Vec::new()))
-    }
-
-    fn submit(&self, spool: &Arc<Spool<Disk>>, request: &Request) -> Done {
-        let data = |why: String| Reply::refused(Exit::Data.code(), why);
-        let spec = serde_json::to_vec(&request.spec).unwrap_or_default();
-        let mut task = TaskFile::parse(&spec).map_err(|error| data(error.to_string()))?;
-        task.forget_record();
-        let worker = spool.worker();
-        if let Some(other) = task.spec.worker.as_ref().filter(|it| *it != worker) {
-            let why = format!("this is the pipe of {worker}, and the task is for {other}");
-            return Err(data(why).hinting(format!("write it to {other}.in, or into tasks/{other}/pending/")));
-        }
-        task.spec.worker = Some(worker.clone());
-        let dir = spool.layout().place(worker, Place::Pending);
-        let file = file_name(&task.spec, "".as_ref());
-        let can_be_renamed = task.spec.id.is_none();
-        if !can_be_renamed && let Some(path) = live(spool, &file) {
-            let path = path.display();
-            return Err(data(format!("there is a task `{}` already: `{path}`", file.stem())));
-        }
-        let is_known = |file: &FileName| {
-            let all = Place::OF_WORKER.into_iter().chain([Place::Inbox]);
-            all.into_iter().any(|place| stands(spool, place, file))
-        };
-        let fresh = Fresh { dir: &dir, file, can_be_renamed, task: &task };
-        let file = fresh.drop_into(spool.store(), is_known).map_err(|error| match error {
-            FreshError::Taken { .. } => data(error.to_string()).hinting("give another `id`, or none"),
-            FreshError::Disk(error) => disk(&error),
-        })?;
-        let name = task.name(&file);
-        tracing::info!(task = %name, file = %file, "submitted by the pipe");
-        let result = json!({ "task": name, "file": format!("tasks/{worker}/pending/{file}") });
-        let looked = look::look_at(spool, vec![(Place::Pending, file)]);
-        Ok((Reply::done(format!("submitted as {name}")).with(result), vec![Told::Looked(looked)]))
+        done.unwrap_or_else(|reply| (*reply, Vec::new()))
     }
 
     fn cancel(&self, spool: &Arc<Spool<Disk>>, (place, file): (Place, &FileName), request: &Request) -> Done {
-        let reason = match self.said(request.reason.as_deref()) {
-            Some(reason) => format!("cancelled by an operator: {reason}"),
-            None => "cancelled by an operator".to_owned(),
-        };
+        let (by, why) = (self.said(request.by.as_deref()), self.said(request.reason.as_deref()));
+        let reason = cancelled(by.as_deref(), why.as_deref());
         let note = |file: &FileName, task: &TaskFile| {
-            self.note(spool, (Noted::Concluded, Some(&reason)), file, Some(task))
+            self.note(spool, (Noted::Concluded, Some(&reason), by), file, Some(task))
         };
         let filed = spool.cancel(place, file, &reason, note).map_err(|error| waiting(&error))?;
         self.board.filed(Place::Cancelled);
@@ -177,30 +141,42 @@ impl Clerk {
     }
 
     fn hold(&self, spool: &Arc<Spool<Disk>>, (place, file): (Place, &FileName), request: &Request) -> Done {
-        let held = Held {
-            since: Some(self.clock.wall()),
-            by: self.said(request.by.as_deref()),
-            reason: self.said(request.reason.as_deref()),
-        };
+        let (by, reason) = (self.said(request.by.as_deref()), self.said(request.reason.as_deref()));
+        let held = Held { since: Some(self.clock.wall()), by: by.clone(), reason };
         let why = held.reason.as_ref().map_or_else(|| "held".to_owned(), |why| format!("held: {why}"));
-        let told = self.amend(spool, (place, file), &why, |task| task.hold(held))?;
+        let told = self.amend(spool, (place, file), (&why, by), |task| task.hold(held))?;
         Ok((Reply::done("held: it is not taken until `release`"), told))
     }
 
-    fn release(&self, spool: &Arc<Spool<Disk>>, (place, file): (Place, &FileName)) -> Done {
-        let told = self.amend(spool, (place, file), "released", |task| {
+    fn release(
+        &self,
+        spool: &Arc<Spool<Disk>>,
+        (place, file): (Place, &FileName),
+        request: &Request,
+    ) -> Done {
+        let by = self.said(request.by.as_deref());
+        let told = self.amend(spool, (place, file), ("released", by), |task| {
             task.release();
         })?;
         Ok((Reply::done("released: it waits for its turn"), told))
     }
 
-    fn try_now(&self, spool: &Arc<Spool<Disk>>, (place, file): (Place, &FileName)) -> Done {
-        let mut waited = false;
-        let told = self.amend(spool, (place, file), "to be tried now", |task| waited = task.try_now())?;
+    fn try_now(
+        &self,
+        spool: &Arc<Spool<Disk>>,
+        (place, file): (Place, &FileName),
+        request: &Request,
+    ) -> Done {
+        let (mut waited, mut has_moment, by) = (false, false, self.said(request.by.as_deref()));
+        let told = self.amend(spool, (place, file), ("to be tried now", by), |task| {
+            (waited, has_moment) = (task.try_now(), task.spec.not_before.is_some());
+        })?;
         let said = if waited {
             "it is tried as soon as there is a free slot"
-        } else {
+        } else if has_moment {
             "it waited for its own `not_before`, and still does"
+        } else {
+            "it waits for its turn, and for nothing else"
         };
         Ok((if waited { Reply::done(said) } else { Reply::refused(Exit::Unavailable.code(), said) }, told))
     }
@@ -209,9 +185,9 @@ impl Clerk {
         &self,
         spool: &Arc<Spool<Disk>>,
         (place, file): (Place, &FileName),
-        why: &str,
+        (why, by): (&str, Option<String>),
         change: impl FnOnce(&mut TaskFile),
-    ) -> Result<Vec<Told>, Reply> {
+    ) -> Result<Vec<Told>, Box<Reply>> {
         let mut changed = None;
         let name = spool
             .amend(place, file, None, |task| {
@@ -220,13 +196,14 @@ impl Clerk {
             })
             .map_err(|error| waiting(&error))?;
         // Nothing is lost with this line: the file says the same.
-        self.note(spool, (Noted::Amended, Some(why)), &name, changed.as_ref()).ok();
+        self.note(spool, (Noted::Amended, Some(why), by), &name, changed.as_ref()).ok();
         tracing::info!(file = %name, "{why}");
         Ok(vec![Told::Looked(look::look_at(spool, vec![(place, name)]))])
     }
 
-    fn renew(&self, spool: &Arc<Spool<Disk>>, (place, file): (Place, &FileName)) -> Done {
-        let note = |task: Option<&TaskFile>| self.note(spool, (Noted::Retried, None), file, task);
+    fn renew(&self, spool: &Arc<Spool<Disk>>, (place, file): (Place, &FileName), request: &Request) -> Done {
+        let by = self.said(request.by.as_deref());
+        let note = |task: Option<&TaskFile>| self.note(spool, (Noted::Retried, None, by), file, task);
         let name = spool.renew(place, file, note).map_err(|error| disk(&error))?;
         self.board.left(place);
         tracing::info!(file = %file, from = %place, "queued again, for a new life");
@@ -239,13 +216,13 @@ impl Clerk {
     fn note(
         &self,
         spool: &Arc<Spool<Disk>>,
-        (event, reason): (Noted, Option<&str>),
+        (event, reason, by): (Noted, Option<&str>, Option<String>),
         file: &FileName,
         task: Option<&TaskFile>,
     ) -> io::Result<()> {
         let mut line = Line::new(self.clock.wall(), spool.worker().clone(), event);
         line.file = Some(file.as_str().to_owned());
-        line.reason = reason.map(str::to_owned);
+        (line.reason, line.by) = (reason.map(str::to_owned), by);
         if let Some(task) = task {
             line = line.about(task.name(file), file, task.record.run_id);
             line.attempt = task.record.attempts.last().map(|it| it.number);
@@ -264,6 +241,48 @@ impl Clerk {
     }
 }
 
+/// Why a task ended that somebody cancelled.
+pub(in crate::watcher) fn cancelled(by: Option<&str>, why: Option<&str>) -> String {
+    let by = by.unwrap_or("an operator");
+    why.map_or_else(|| format!("cancelled by {by}"), |why| format!("cancelled by {by}: {why}"))
+}
+
+/// Drops a new task, as `agentctl submit --worker` does.
+fn submit(spool: &Arc<Spool<Disk>>, request: &Request) -> Done {
+    let data = |why: String| Reply::refused(Exit::Data.code(), why);
+    let spec = serde_json::to_vec(&request.spec).unwrap_or_default();
+    let mut task = TaskFile::parse(&spec).map_err(|error| Box::new(data(error.to_string())))?;
+    task.forget_record();
+    let worker = spool.worker();
+    if let Some(other) = task.spec.worker.as_ref().filter(|it| *it != worker) {
+        let why = format!("this is the pipe of {worker}, and the task is for {other}");
+        let hint = format!("write it to {other}.in, or into tasks/{other}/pending/");
+        return Err(Box::new(data(why).hinting(hint)));
+    }
+    task.spec.worker = Some(worker.clone());
+    let dir = spool.layout().place(worker, Place::Pending);
+    let file = file_name(&task.spec, "".as_ref());
+    let can_be_renamed = task.spec.id.is_none();
+    if !can_be_renamed && let Some(path) = live(spool, &file) {
+        let path = path.display();
+        return Err(Box::new(data(format!("there is a task `{}` already: `{path}`", file.stem()))));
+    }
+    let is_known = |file: &FileName| {
+        let all = Place::OF_WORKER.into_iter().chain([Place::Inbox]);
+        all.into_iter().any(|place| stands(spool, place, file))
+    };
+    let fresh = Fresh { dir: &dir, file, can_be_renamed, task: &task };
+    let file = fresh.drop_into(spool.store(), is_known).map_err(|error| match error {
+        FreshError::Taken { .. } => Box::new(data(error.to_string()).hinting("give another `id`, or none")),
+        FreshError::Disk(error) => disk(&error),
+    })?;
+    let name = task.name(&file);
+    tracing::info!(task = %name, file = %file, "submitted by the pipe");
+    let result = json!({ "task": name, "file": format!("tasks/{worker}/pending/{file}") });
+    let looked = look::look_at(spool, vec![(Place::Pending, file)]);
+    Ok((Reply::done(format!("submitted as {name}")).with(result), vec![Told::Looked(looked)]))
+}
+
 fn stands(spool: &Spool<Disk>, place: Place, file: &FileName) -> bool {
     spool.store().identity(&spool.path(place, file)).is_ok()
 }
@@ -274,12 +293,12 @@ fn live(spool: &Spool<Disk>, file: &FileName) -> Option<std::path::PathBuf> {
     places.into_iter().find(|place| stands(spool, *place, file)).map(|place| spool.path(place, file))
 }
 
-fn disk(error: &StepError) -> Reply {
+fn disk(error: &StepError) -> Box<Reply> {
     let exit = if error.is_gone() { Exit::TryAgain } else { Exit::of_io(&error.source) };
-    Reply::refused(exit.code(), format!("could not {}: {}", error.step, error.source))
+    Box::new(Reply::refused(exit.code(), format!("could not {}: {}", error.step, error.source)))
 }
 
-fn waiting(error: &WaitingError) -> Reply {
+fn waiting(error: &WaitingError) -> Box<Reply> {
     let exit = match error {
         WaitingError::NotATask { .. } => Exit::Data,
         WaitingError::Elsewhere { .. } => Exit::Unavailable,
@@ -291,5 +310,5 @@ fn waiting(error: &WaitingError) -> Reply {
         | WaitingError::Open(_) => Exit::TryAgain,
     };
     let reply = Reply::refused(exit.code(), super::super::enter::with_causes(error));
-    if exit == Exit::TryAgain { reply.hinting("ask again in a moment") } else { reply }
+    Box::new(if exit == Exit::TryAgain { reply.hinting("ask again in a moment") } else { reply })
 }

@@ -17,6 +17,7 @@ use crate::clock::Ticks;
 use crate::config::Exit;
 use crate::pipe::reply::Reply;
 use crate::pipe::words::{Op, Request};
+use crate::spool::Examined;
 use crate::task::text::shown;
 use crate::task::{FileName, Place};
 
@@ -147,81 +148,96 @@ impl Looping {
 
     fn on_running(&self, file: &FileName, errand: Errand) {
         let Errand { request, asker, .. } = errand;
-        let reply = match request.op {
-            Op::Cancel | Op::Tell | Op::Interrupt => {
-                let answer = Answer::to(move |reply| asker.answer(reply));
-                let text = request.text;
-                let order = match request.op {
-                    Op::Tell => Order::Tell { text: text.unwrap_or_default(), answer },
-                    Op::Interrupt => Order::Interrupt { text, answer },
-                    _ => Order::Cancel { reason: request.reason, answer },
-                };
-                return self.tell_run(file, order);
-            }
-            Op::Hold => {
-                impossible("it is being worked on").hinting("`interrupt TASK` ends that, and holds it")
-            }
-            Op::Retry => impossible("it is being worked on").hinting("`cancel` it first"),
-            _ => impossible("it is being worked on, and not held"),
+        let (op, text) = (request.op, request.text);
+        if ![Op::Cancel, Op::Tell, Op::Interrupt].contains(&op) {
+            return asker.answer(busy(op));
+        }
+        let answer = Answer::to(request.by, move |reply| asker.answer(reply));
+        let order = if op == Op::Cancel {
+            Order::Cancel { reason: request.reason, answer }
+        } else if op == Op::Tell {
+            Order::Tell { text: text.unwrap_or_default(), answer }
+        } else {
+            Order::Interrupt { text, answer }
         };
-        asker.answer(reply);
+        self.tell_run(file, order);
     }
 
     fn on_waiting(&mut self, place: Place, file: FileName, errand: Errand) {
-        let (is_held, waits) = self
-            .core
-            .queue()
-            .get(place, &file)
-            .map_or((None, None), |head| (Some(head.is_held), Some(head.not_before.is_some())));
-        let act = match errand.request.op {
-            Op::Cancel => Act::Cancel(place, file),
-            Op::Hold => Act::Hold(place, file),
-            Op::Release if is_held == Some(false) => {
-                return errand.asker.answer(impossible("it is not held"));
-            }
-            Op::Release => Act::Release(place, file),
-            Op::Retry if waits == Some(false) => {
-                return errand.asker.answer(impossible("it waits for its turn, and for nothing else"));
-            }
-            Op::Retry => Act::TryNow(place, file),
-            _ => {
-                let reply =
-                    impossible("it waits: there is no agent that could hear").hinting("wait until it runs");
-                return errand.asker.answer(reply);
-            }
-        };
-        self.begin(act, errand);
+        let head = self.core.queue().get(place, &file);
+        let is_held = head.map(|it| it.is_held);
+        let waits = head.map(|it| it.not_before.is_some());
+        match act_on_waiting(errand.request.op, (place, file), is_held, waits) {
+            Ok(act) => self.begin(act, errand),
+            Err(reply) => errand.asker.answer(*reply),
+        }
     }
 
     fn on_ended(&mut self, place: Place, file: FileName, errand: Errand) {
-        if errand.request.op == Op::Retry && place != Place::Completed {
+        let is_well = place == Place::Completed;
+        if errand.request.op == Op::Retry && !is_well {
             return self.begin(Act::Renew(place, file), errand);
         }
-        let hint = match place {
-            Place::Completed => "its answer: agentctl show TASK",
-            _ => "`retry` begins a new life of it",
-        };
+        let hint = if is_well { "its answer: agentctl show TASK" } else { "`retry` begins a new life of it" };
         errand.asker.answer(impossible(&format!("it has ended: it lies in {place}/")).hinting(hint));
     }
 
     fn begin(&mut self, act: Act, errand: Errand) {
         self.desk.is_busy = true;
-        let taken = act.takes().cloned();
-        if let Some(file) = taken.clone() {
-            self.on_event(Event::Recovering { file });
+        let taken = act.takes().map(|(place, file)| (place, file.clone()));
+        if let Some((place, file)) = taken.clone() {
+            // What is known of it is of no use afterwards.
+            self.on_event(Event::Recovering { file: file.clone() });
+            self.on_event(Event::Looked(vec![((place, file), Examined::Gone)]));
         }
         let clerk = Clerk::new(&self.ctx);
         self.errands.go(move |spool| {
             let Errand { request, asker, .. } = errand;
-            let (reply, mut told) = clerk.perform(spool, &act, &request);
+            let (reply, seen) = clerk.perform(spool, &act, &request);
             asker.answer(reply);
-            told.extend(taken.map(|file| Told::Core(Event::NotClaimed { file })));
-            told.push(Told::Served);
-            told
+            // First it is nobody's any more, or what was seen of it since would not count.
+            let free = taken.map(|(_, file)| Told::Core(Event::NotClaimed { file }));
+            free.into_iter().chain(seen).chain([Told::Served]).collect()
         });
     }
 }
 
 fn impossible(why: &str) -> Reply {
     Reply::refused(Exit::Unavailable.code(), why)
+}
+
+/// What can be done to a task that waits; what is not known of it is looked at by whoever does it.
+fn act_on_waiting(
+    op: Op,
+    (place, file): (Place, FileName),
+    is_held: Option<bool>,
+    waits: Option<bool>,
+) -> Result<Act, Box<Reply>> {
+    let refused = |why: &str| Err(Box::new(impossible(why)));
+    if op == Op::Cancel {
+        Ok(Act::Cancel(place, file))
+    } else if op == Op::Hold {
+        Ok(Act::Hold(place, file))
+    } else if op == Op::Release {
+        if is_held == Some(false) { refused("it is not held") } else { Ok(Act::Release(place, file)) }
+    } else if op == Op::Retry {
+        if waits == Some(false) {
+            refused("it waits for its turn, and for nothing else")
+        } else {
+            Ok(Act::TryNow(place, file))
+        }
+    } else {
+        refused("it waits: there is no agent that could hear; say it when it runs")
+    }
+}
+
+/// Why nothing is done to a task that is being worked on.
+fn busy(op: Op) -> Reply {
+    if op == Op::Hold {
+        impossible("it is being worked on").hinting("`interrupt TASK` ends that, and holds it")
+    } else if op == Op::Retry {
+        impossible("it is being worked on").hinting("`cancel` it first")
+    } else {
+        impossible("it is being worked on, and not held")
+    }
 }

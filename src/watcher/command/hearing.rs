@@ -3,6 +3,7 @@
 use crate::clock::Ticks;
 use crate::pipe::framing::Framed;
 use crate::pipe::inlet::Inlet;
+use crate::pipe::leftover::Leftovers;
 use crate::pipe::outlet::Listener;
 use crate::pipe::place::{Notice, Place, PlaceError};
 use crate::telemetry::health::Check;
@@ -15,13 +16,14 @@ pub(in crate::watcher) struct Hearing {
     inlet: Inlet,
     /// What is wrong with the pipes, so that it is said once.
     trouble: Option<String>,
+    leftovers: Leftovers,
 }
 
 impl Hearing {
     pub(in crate::watcher) fn new(ctx: &Ctx) -> Self {
         let layout = ctx.layout();
         let place = Place::new(layout.root(), &layout.commands(&ctx.config.worker), ctx.config.pipes);
-        Self { inlet: Inlet::new(place), trouble: None }
+        Self { inlet: Inlet::new(place), trouble: None, leftovers: Leftovers::default() }
     }
 
     /// Sees that both pipes stand where they should: what came in meanwhile, and whether somebody new reads.
@@ -33,6 +35,11 @@ impl Hearing {
             tracing::warn!(remedy, "{message}");
             ctx.herald.warn(message, Some(remedy));
         }
+        let layout = ctx.layout();
+        let swept = self.leftovers.look(layout.root(), &layout.pipes(), now);
+        if swept > 0 {
+            tracing::info!(count = swept, "removed pipes for answers that nobody reads any more");
+        }
         self.show(ctx, heard.as_ref().err().or(told.as_ref().err()));
         (lines, told.unwrap_or(Listener::Nobody))
     }
@@ -42,11 +49,10 @@ impl Hearing {
         if trouble == self.trouble {
             return;
         }
-        match error {
-            Some(error) => {
-                tracing::error!(remedy = error.remedy, "the worker works, and cannot be talked to: {error}");
-            }
-            None => tracing::info!("the pipes are as they should be again"),
+        if let Some(error) = error {
+            tracing::error!(remedy = error.remedy, "the worker works, and cannot be talked to: {error}");
+        } else {
+            tracing::info!("the pipes are as they should be again");
         }
         ctx.board.show().pipes = trouble.clone().map_or(Check::Ok, Check::Degraded);
         self.trouble = trouble;
@@ -57,11 +63,11 @@ impl Hearing {
         self.inlet.readable().await;
     }
 
-    /// Reads what is there, as far as one turn goes.
-    pub(in crate::watcher) fn read(&mut self, now: Ticks) -> Vec<Framed> {
+    /// Reads what is there, as far as one turn goes; and whether there may be more.
+    pub(in crate::watcher) fn read(&mut self, now: Ticks) -> (Vec<Framed>, bool) {
         let mut lines = Vec::new();
-        self.inlet.read(now, &mut lines);
-        lines
+        let may_be_more = self.inlet.read(now, &mut lines);
+        (lines, may_be_more)
     }
 
     /// When half a line is to be given up.

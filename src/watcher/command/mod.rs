@@ -29,9 +29,11 @@ use crate::pipe::reply::Reply;
 use crate::pipe::words::{self, Op, Request};
 use crate::task::FileName;
 use crate::task::outcome::head;
+use crate::telemetry::journal::Event as Noted;
 use crate::telemetry::log::LogHandle;
 use crate::telemetry::state_file::{self, WantedMode};
 
+pub(super) use acts::cancelled;
 pub(super) use desk::{Desk, Errand, Found};
 pub(super) use hearing::Hearing;
 
@@ -71,10 +73,22 @@ impl Looping {
         let reply = match request.op {
             Op::Ping => Reply::done("here"),
             Op::Status => self.said_status(),
-            Op::Pause => self.pause(&request),
-            Op::Resume => self.resume(),
-            Op::Drain => self.drain(),
-            Op::Stop => self.stop(),
+            Op::Pause => {
+                let reply = self.pause(&request);
+                self.noted(reply, "paused", &request)
+            }
+            Op::Resume => {
+                let reply = self.resume();
+                self.noted(reply, "resumed", &request)
+            }
+            Op::Drain => {
+                let reply = self.drain();
+                self.noted(reply, "draining", &request)
+            }
+            Op::Stop => {
+                let reply = self.stop();
+                self.noted(reply, "stopping", &request)
+            }
             Op::Reload => {
                 self.reload(log);
                 Reply::done("the log was reopened, and what was mended is tried")
@@ -88,6 +102,21 @@ impl Looping {
         asker.answer(reply);
     }
 
+    /// The journal says who wanted the worker otherwise.
+    fn noted(&self, reply: Reply, word: &str, request: &Request) -> Reply {
+        if reply.ok {
+            let why = self.said(request.reason.as_deref());
+            let word = why.map_or_else(|| word.to_owned(), |why| format!("{word}: {why}"));
+            self.ctx.note_asked(Noted::WorkerStatus, word, self.said(request.by.as_deref()));
+        }
+        reply
+    }
+
+    /// What somebody wrote, as it is kept.
+    fn said(&self, text: Option<&str>) -> Option<String> {
+        text.map(|it| head(&self.ctx.redactor.redact(it), REASON_MAX).to_owned())
+    }
+
     fn said_status(&self) -> Reply {
         let shown = self.ctx.board.show().clone();
         let result = said::status(&self.ctx.config.worker, &shown, self.core.active());
@@ -98,6 +127,7 @@ impl Looping {
     pub(super) fn reload(&mut self, log: &LogHandle) {
         log.reopen();
         tracing::info!("log reopened");
+        self.ctx.packs.try_again();
         self.try_now();
     }
 
@@ -105,19 +135,13 @@ impl Looping {
         if self.core.wanted().leaves() {
             return leaving();
         }
-        let said = |text: &Option<String>| {
-            text.as_deref().map(|it| head(&self.ctx.redactor.redact(it), REASON_MAX).to_owned())
-        };
-        let wanted = state_file::Wanted {
-            mode: WantedMode::Pause,
-            reason: said(&request.reason),
-            by: said(&request.by),
-            at: Some(self.ctx.clock.wall()),
-        };
+        let (by, reason) = (self.said(request.by.as_deref()), self.said(request.reason.as_deref()));
+        let at = Some(self.ctx.clock.wall());
+        let wanted = state_file::Wanted { mode: WantedMode::Pause, reason: reason.clone(), by, at };
         if let Err(error) = self.want(Some(wanted)) {
             return not_kept(&error);
         }
-        tracing::info!(reason = request.reason, "paused: taking no new tasks until `resume`");
+        tracing::info!(reason, "paused: taking no new tasks until `resume`");
         self.on_event(Event::Asked(Wanted::Pause));
         self.beat_now();
         Reply::done("paused: it takes no new tasks until `resume`; the running ones go on")
@@ -181,7 +205,7 @@ impl Looping {
         let Some(file) = self.running(request.task.as_deref().unwrap_or_default()) else {
             return self.take(request, asker);
         };
-        let answer = Answer::to(move |reply| asker.answer(reply));
+        let answer = Answer::to(request.by, move |reply| asker.answer(reply));
         let text = request.text;
         let order = if request.op == Op::Tell {
             Order::Tell { text: text.unwrap_or_default(), answer }

@@ -7,6 +7,7 @@ use crate::spool::{Examined, Identity};
 use crate::task::{ErrorCode, FileName, Place, RunId, TaskName, WorkerName};
 
 use super::super::takes::Takes;
+use crate::pack::Bars;
 
 /// Both answers of the clock, at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +97,8 @@ pub enum Event {
     Refused(Holding),
     /// From where tasks are taken now.
     Takes(Takes),
+    /// With which packs nothing is started now.
+    Bars(Bars),
     /// The operator, or a signal.
     Asked(Wanted),
     /// What all workers of the account know now, as far as it stops starts.

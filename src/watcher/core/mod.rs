@@ -12,6 +12,7 @@ use super::hold::Holds;
 use super::takes::Takes;
 use crate::agent::disposition::Holding;
 use crate::clock::{Ticks, Timestamp};
+use crate::pack::Bars;
 use crate::spool::{Examined, Head, Identity, Queue};
 use crate::task::{ErrorCode, FileName, HoldCause, Place, RunId, TaskName, WorkerName};
 
@@ -55,6 +56,7 @@ pub struct Core {
     takes: Takes,
     /// Until when the account has no request left.
     paced: Option<Ticks>,
+    bars: Bars,
     wanted: Wanted,
     left: bool,
 }
@@ -75,6 +77,7 @@ impl Core {
             stumbled: None,
             takes: Takes::All,
             paced: None,
+            bars: Bars::default(),
             wanted: Wanted::Run,
             left: false,
         }
@@ -103,6 +106,7 @@ impl Core {
             Event::Fault(fault) => self.fault_is(fault, now),
             Event::Refused(holding) => self.refused = Some((holding, now.ticks.plus(REFUSED))),
             Event::Takes(takes) => self.takes = takes,
+            Event::Bars(bars) => self.bar(bars, now),
             Event::Asked(wanted) => self.asked(wanted, &mut effects),
             Event::Account(word) => self.holds.heed(word.as_deref(), &self.worker),
             Event::Paced(until) => self.paced = Some(until),
@@ -112,6 +116,11 @@ impl Core {
         self.claim(now, &mut effects);
         self.leave(&mut effects);
         effects
+    }
+
+    /// The packs that nothing is started with.
+    pub const fn bars(&self) -> &Bars {
+        &self.bars
     }
 
     /// What waits.
@@ -187,7 +196,8 @@ impl Core {
         Vec::new()
     }
 
-    fn found(&mut self, head: Head, now: Now) -> Vec<Effect> {
+    fn found(&mut self, mut head: Head, now: Now) -> Vec<Effect> {
+        head.is_barred = self.bars.of(head.pack.as_deref()).is_some();
         if head.pinned.as_ref().is_some_and(|pinned| *pinned != self.worker) {
             self.queue.remove(head.place, &head.file);
             return Vec::new();
@@ -204,6 +214,13 @@ impl Core {
         }
         self.queue.put(head, now.wall);
         Vec::new()
+    }
+
+    fn bar(&mut self, bars: Bars, now: Now) {
+        if self.bars != bars {
+            self.queue.bar(|head| bars.of(head.pack.as_deref()).is_some(), now.wall);
+            self.bars = bars;
+        }
     }
 
     fn not_claimed(&mut self, file: &FileName, effects: &mut Vec<Effect>) {

@@ -1,6 +1,7 @@
 //! The decisions of the worker, each as a row of what happens and what follows.
 
 use super::*;
+use crate::pack::{Bar, What};
 
 fn now(second: u64) -> Now {
     let wall = Timestamp::from_second(1_000_000 + i64::try_from(second).unwrap()).unwrap();
@@ -26,6 +27,8 @@ fn head(place: Place, name: &str) -> Head {
         not_before: None,
         pinned: None,
         is_held: false,
+        pack: None,
+        is_barred: false,
         run: None,
     }
 }
@@ -62,6 +65,23 @@ fn ended(name: &str, hold: Option<Holding>) -> Event {
 
 fn auth() -> Holding {
     Holding { cause: HoldCause::Auth, reason: "r".to_owned(), remedy: "m".to_owned(), until: None }
+}
+
+#[test]
+fn what_names_a_barred_pack_waits_and_goes_on_when_that_is_over() {
+    let mut core = core(2);
+    let of = |name: &str, pack: &str| {
+        let head = Head { pack: Some(pack.to_owned()), ..head(Place::Pending, name) };
+        Event::Looked(vec![((Place::Pending, file(name)), Examined::Task(Box::new(head)))])
+    };
+    let bar = Bar { what: What::Broken, why: String::new(), remedy: String::new(), end_running: false };
+    let barred = Bars { named: [("a".to_owned(), bar.clone())].into(), others: None };
+    assert_eq!(core.handle(Event::Bars(barred), now(0)), []);
+    assert_eq!(core.handle(of("one", "a"), now(0)), []);
+    assert_eq!(core.handle(of("two", "b"), now(0)), [claim(Place::Pending, "two")]);
+    assert_eq!(core.handle(Event::Bars(Bars::default()), now(1)), [claim(Place::Pending, "one")]);
+    let all = Bars { others: Some(bar), ..Bars::default() };
+    assert!(all.of(Some("any")).is_some() && all.of(None).is_none() && all.of(Some("default")).is_none());
 }
 
 #[test]
