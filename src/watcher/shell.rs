@@ -208,26 +208,6 @@ impl Looping {
         }
     }
 
-    /// What another worker learned a moment ago holds this one too.
-    fn look_at_account(&mut self) {
-        let Some(limits) = &self.ctx.limits else { return };
-        let sight = limits.look();
-        self.ctx.metrics.set_account(u8::from(sight.limited), sight.breaker);
-        self.on_event(Event::Account(sight.word.map(Box::new)));
-        if !sight.empty {
-            // A person gave back what was spent.
-            self.on_event(Event::Paced(Ticks::default()));
-        }
-    }
-
-    /// A person says that something was mended: all workers of the account may try.
-    pub(super) fn try_now(&mut self) {
-        if let Some(limits) = &self.ctx.limits {
-            limits.try_now();
-        }
-        self.on_event(Event::TryNow);
-    }
-
     /// Both pipes stand where they should, and who begins to read is told how the worker is.
     fn tend_pipes(&mut self, log: &LogHandle) {
         let (lines, listener) = self.hearing.look(&self.ctx, self.ctx.clock.ticks());
