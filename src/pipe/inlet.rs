@@ -75,7 +75,16 @@ impl Inlet {
 
     /// Reads what is there, as far as one turn goes; whether there may be more.
     pub fn read(&mut self, now: Ticks, lines: &mut Vec<Framed>) -> bool {
-        let may_be_more = self.take(now, lines, Receiver::try_read);
+        let mut is_short = false;
+        // The answer comes before the question whether the pipe is empty now: the next turn asks it, and only then waits.
+        let may_be_more = self.take(now, lines, |pipe, piece| {
+            if is_short {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let n = pipe.try_read(piece)?;
+            is_short = n < piece.len();
+            Ok(n)
+        });
         lines.extend(self.framer.tick(now).map(Err));
         may_be_more
     }
@@ -84,7 +93,7 @@ impl Inlet {
         &mut self,
         now: Ticks,
         lines: &mut Vec<Framed>,
-        read: impl Fn(&Receiver, &mut [u8]) -> io::Result<usize>,
+        mut read: impl FnMut(&Receiver, &mut [u8]) -> io::Result<usize>,
     ) -> bool {
         let Some((pipe, _)) = &self.open else { return false };
         let mut piece = [0; PIECE];
