@@ -154,9 +154,9 @@ mod tests {
             OpenOptions::new().write(true).open(&self.path).unwrap()
         }
 
-        async fn turn(&mut self) {
+        async fn turn(&mut self) -> bool {
             tokio::time::timeout(Duration::from_mins(1), self.inlet.readable()).await.unwrap();
-            self.inlet.read(Ticks::default(), &mut self.lines);
+            self.inlet.read(Ticks::default(), &mut self.lines)
         }
 
         fn heard(&mut self) -> Vec<String> {
@@ -170,7 +170,7 @@ mod tests {
         rig.look();
         for line in ["ping", "status"] {
             rig.writer().write_all(format!("{line}\n").as_bytes()).unwrap();
-            rig.turn().await;
+            assert!(!rig.turn().await, "that was all");
             assert_eq!(rig.heard(), [line]);
         }
         let quiet = tokio::time::timeout(Duration::from_millis(20), async {
@@ -187,7 +187,7 @@ mod tests {
         rig.look();
         // As much as a pipe takes at once.
         rig.writer().write_all(&b"x\n".repeat(TURN_BYTES / 2)).unwrap();
-        rig.turn().await;
+        assert!(rig.turn().await, "there is more");
         let first = rig.heard().len();
         assert!((TURN_LINES..=TURN_LINES + PIECE).contains(&first), "{first}");
         let mut all = first;
