@@ -18,7 +18,7 @@ use crate::clock::Ticks;
 use crate::os::folder::{End, Folder, Inode};
 
 /// Between two looks.
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// The pipe for the answer to the command with this mark.
 pub fn name_of(mark: &Uuid) -> String {
