@@ -1,5 +1,5 @@
-//! What the pipes cost: a `ping` of the real watcher beside a bare round trip over two FIFOs, events told to a fast reader,
-//! and events told to nobody.
+//! What the pipes cost: a `ping` of the real watcher beside a bare round trip over two FIFOs, events told to a fast reader
+//! as fast as can be and 100,000 a second, and events told to nobody.
 //!
 //! The bare one has all that the kernel asks for and nothing else: another process that sleeps in `read(2)`, is woken by
 //! the line, answers with one `write(2)` of as many bytes as the watcher does, and so wakes the one who asked. Both are
@@ -32,6 +32,8 @@ use serde_json::json;
 
 /// How many events are told.
 const EVENTS: u32 = 200_000;
+/// How often one is told where they come evenly: 100,000 a second.
+const PACE: Duration = Duration::from_micros(10);
 
 /// A folder of its own, and a program in it.
 struct Root {
@@ -162,15 +164,10 @@ fn round_trips(dir: &Path, rounds: usize) -> io::Result<(f64, f64)> {
     Ok((bare.median(), watcher.median()))
 }
 
-/// Who reads the events.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Audience {
-    Nobody,
-    Fast,
-}
-
-/// How long one event takes to be told, and how many of all came through.
-fn events(dir: &Path, audience: Audience) -> io::Result<(f64, u64)> {
+/// How long one event takes to be told, and the share of all that came through to a reader that does nothing but read.
+/// `every` so often one is told, if the machine can; without it there is no reader.
+fn events(dir: &Path, every: Option<Duration>) -> io::Result<(f64, f64)> {
+    let is_heard = every.is_some();
     let root = Root::new(dir, "events")?;
     let path = root.dir.join("pipes/marie.out");
     let place = Place::new(&root.dir, &path, Access { mode: 0o640, group: None });
@@ -179,7 +176,7 @@ fn events(dir: &Path, audience: Audience) -> io::Result<(f64, u64)> {
     outlet.look(&mut Vec::new()).map_err(io::Error::other)?;
     let is_over = AtomicBool::new(false);
     let seconds = std::thread::scope(|scope| -> io::Result<f64> {
-        if audience == Audience::Fast {
+        if is_heard {
             let mut reader = both(&path)?;
             let is_over = &is_over;
             scope.spawn(move || {
@@ -188,9 +185,13 @@ fn events(dir: &Path, audience: Audience) -> io::Result<(f64, u64)> {
             });
         }
         let listener = outlet.look(&mut Vec::new()).map_err(io::Error::other)?;
-        debug_assert_eq!(listener == Listener::New, audience == Audience::Fast);
+        debug_assert_eq!(listener == Listener::New, is_heard);
         let began = Instant::now();
         for attempt in 0..EVENTS {
+            let due = every.unwrap_or_default() * attempt;
+            while !due.is_zero() && began.elapsed() < due {
+                std::hint::spin_loop();
+            }
             outlet.tell(|| {
                 let data = json!({"run_id": uuid::Uuid::nil(), "attempt": attempt, "text": "I look at the figures first."});
                 Event::new(Kind::Turn, Some("hello".to_owned()), Timestamp::UNIX_EPOCH, data)
@@ -199,25 +200,27 @@ fn events(dir: &Path, audience: Audience) -> io::Result<(f64, u64)> {
         let seconds = began.elapsed().as_secs_f64();
         is_over.store(true, Ordering::Relaxed);
         // The reader wakes once more, and sees that it is over.
-        if audience == Audience::Fast {
+        if is_heard {
             both(&path)?.write_all(b"\n")?;
         }
         Ok(seconds)
     })?;
-    Ok((seconds / f64::from(EVENTS), u64::from(EVENTS) - outlet.lost()))
+    #[expect(clippy::cast_precision_loss, reason = "a few hundred thousand")]
+    let lost = outlet.lost() as f64 / f64::from(EVENTS);
+    Ok((seconds / f64::from(EVENTS), 1.0 - lost))
 }
 
 fn measure(dir: &Path, rounds: usize) -> io::Result<()> {
     let (floor, ping) = round_trips(dir, rounds)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
-    let (heard, came) = events(dir, Audience::Fast)?;
-    let (unheard, _) = events(dir, Audience::Nobody)?;
+    let (heard, came) = events(dir, Some(Duration::ZERO))?;
+    let (paced, came_paced) = events(dir, Some(PACE))?;
+    let (unheard, _) = events(dir, None)?;
     println!("bare round trip\t{floor:.4} ms\t1.00x");
     println!("ping\t{ping:.4} ms\t{:.2}x", ping / floor);
-    #[expect(clippy::cast_precision_loss, reason = "a few hundred thousand")]
-    let share = came as f64 / f64::from(EVENTS);
-    println!("events, heard\t{:.0}/s told\t{:.0}/s came", 1.0 / heard, share / heard);
+    println!("events, heard\t{:.0}/s told\t{:.0}/s came", 1.0 / heard, came / heard);
+    println!("events, paced\t{:.0}/s told\t{:.2} % came", 1.0 / paced, came_paced * 100.0);
     println!("events, unheard\t{:.1} ns each\t", unheard * 1e9);
     Ok(())
 }

@@ -39,7 +39,7 @@ fn at_work() -> (World, world::Started) {
 fn what_runs_is_seen_and_the_terminal_is_given_back() {
     let (world, _watcher) = at_work();
     let mut screen = Terminal::start(&top(&world), (30, 120));
-    let before = screen.modes();
+    let before = screen.modes_before();
     screen.shows("reading the figures");
     let text = screen.until("the detail is there", |text| text.matches("reading the figures").count() == 2);
     assert!(text.contains("marie") && text.contains("running") && text.contains("RUNNING"), "{text}");
@@ -56,7 +56,7 @@ fn a_signal_gives_the_terminal_back_too() {
     let (world, _watcher) = at_work();
     for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
         let mut screen = Terminal::start(&top(&world), (24, 80));
-        let before = screen.modes();
+        let before = screen.modes_before();
         screen.shows("reading the figures");
         assert!(screen.is_raw());
         screen.signal(signal);
@@ -86,7 +86,7 @@ fn a_screen_of_another_size_is_drawn_anew() {
 fn stopped_and_continued_it_goes_on() {
     let (world, _watcher) = at_work();
     let mut screen = Terminal::start(&top(&world), (24, 80));
-    let before = screen.modes();
+    let before = screen.modes_before();
     screen.shows("reading the figures");
     screen.signal(Signal::SIGTSTP);
     let stat = format!("/proc/{}/stat", screen.pid());

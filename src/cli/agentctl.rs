@@ -79,6 +79,8 @@ pub enum Verb {
     Resume(pause::ResumeArgs),
     /// Have workers finish what runs, and stop
     Drain(pause::DrainArgs),
+    /// Have workers stop now; what runs is put back
+    Stop(pause::StopArgs),
     /// Say something to an agent at work
     Tell(tell::TellArgs),
     /// End what an agent is doing right now
@@ -150,6 +152,7 @@ fn outside(desk: &Desk, verb: &Verb, program: &OsStr) -> Result<Exit, OperatorEr
         Verb::Pause(args) => pause::pause(desk, args),
         Verb::Resume(args) => pause::resume(desk, args),
         Verb::Drain(args) => pause::drain(desk, args),
+        Verb::Stop(args) => pause::stop(desk, args),
         Verb::Tell(args) => tell::tell(desk, args),
         Verb::Interrupt(args) => tell::interrupt(desk, args),
         Verb::Prune(args) => prune::run(desk, args),

@@ -1,4 +1,4 @@
-//! `agentctl pause`, `resume` and `drain`: whether workers take tasks.
+//! `agentctl pause`, `resume`, `drain` and `stop`: whether workers take tasks.
 //!
 //! Without a watcher the wish is written into `state.json`, where the next one reads it.
 
@@ -80,6 +80,32 @@ pub struct DrainArgs {
     pub manner: Manner,
 }
 
+/// Which workers to stop.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Like SIGTERM: its agents are interrupted, and their tasks put back uncharged. `agentctl drain` lets them finish.
+
+Examples:
+  agentctl stop marie --dry-run
+  agentctl stop marie --yes --wait")]
+pub struct StopArgs {
+    /// The workers; all without any
+    #[arg(value_name = "WORKER")]
+    pub workers: Vec<String>,
+    /// Until they have stopped
+    #[arg(long)]
+    pub wait: bool,
+    /// Wait at most so long; ends with 75 then
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "wait")]
+    pub timeout: Option<Duration>,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// How it is done.
+    #[command(flatten)]
+    pub manner: Manner,
+}
+
 /// How it is done.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Manner {
@@ -96,6 +122,7 @@ enum Wish<'a> {
     Pause(Option<&'a String>),
     Resume,
     Drain,
+    Stop,
 }
 
 impl Wish<'_> {
@@ -104,6 +131,7 @@ impl Wish<'_> {
             Self::Pause(_) => Op::Pause,
             Self::Resume => Op::Resume,
             Self::Drain => Op::Drain,
+            Self::Stop => Op::Stop,
         }
     }
 }
@@ -121,6 +149,26 @@ pub fn resume(desk: &Desk, args: &ResumeArgs) -> Result<Exit, OperatorError> {
 /// Drains workers.
 pub fn drain(desk: &Desk, args: &DrainArgs) -> Result<Exit, OperatorError> {
     let (exit, workers) = each(desk, &Wish::Drain, &args.workers, args.manner)?;
+    if exit != Exit::Done || !args.wait || args.manner.dry_run {
+        return Ok(exit);
+    }
+    until_stopped(desk, &workers, args.timeout)
+}
+
+/// Stops workers.
+pub fn stop(desk: &Desk, args: &StopArgs) -> Result<Exit, OperatorError> {
+    if !args.manner.dry_run {
+        let alive: Vec<_> = chosen(desk, &args.workers)?
+            .into_iter()
+            .filter(|worker| of_worker(desk, worker))
+            .map(|worker| worker.to_string())
+            .collect();
+        if !alive.is_empty() {
+            let what = format!("stop {}: the agents at work are interrupted", alive.join(", "));
+            act::confirm(desk, args.yes.into(), &what)?;
+        }
+    }
+    let (exit, workers) = each(desk, &Wish::Stop, &args.workers, args.manner)?;
     if exit != Exit::Done || !args.wait || args.manner.dry_run {
         return Ok(exit);
     }
@@ -222,7 +270,9 @@ fn one(
         }
     }
     let wanted = match wish {
-        Wish::Drain => return Ok(Ok("no watcher lives: there is nothing to drain".to_owned())),
+        Wish::Drain | Wish::Stop => {
+            return Ok(Ok(format!("no watcher lives: there is nothing to {}", wish.op())));
+        }
         Wish::Resume => None,
         Wish::Pause(reason) => Some(Wanted {
             mode: WantedMode::Pause,

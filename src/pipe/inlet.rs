@@ -75,7 +75,16 @@ impl Inlet {
 
     /// Reads what is there, as far as one turn goes; whether there may be more.
     pub fn read(&mut self, now: Ticks, lines: &mut Vec<Framed>) -> bool {
-        let may_be_more = self.take(now, lines, Receiver::try_read);
+        let mut is_short = false;
+        // The answer comes before the question whether the pipe is empty now: the next turn asks it, and only then waits.
+        let may_be_more = self.take(now, lines, |pipe, piece| {
+            if is_short {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let n = pipe.try_read(piece)?;
+            is_short = n < piece.len();
+            Ok(n)
+        });
         lines.extend(self.framer.tick(now).map(Err));
         may_be_more
     }
@@ -84,7 +93,7 @@ impl Inlet {
         &mut self,
         now: Ticks,
         lines: &mut Vec<Framed>,
-        read: impl Fn(&Receiver, &mut [u8]) -> io::Result<usize>,
+        mut read: impl FnMut(&Receiver, &mut [u8]) -> io::Result<usize>,
     ) -> bool {
         let Some((pipe, _)) = &self.open else { return false };
         let mut piece = [0; PIECE];
@@ -145,9 +154,9 @@ mod tests {
             OpenOptions::new().write(true).open(&self.path).unwrap()
         }
 
-        async fn turn(&mut self) {
+        async fn turn(&mut self) -> bool {
             tokio::time::timeout(Duration::from_mins(1), self.inlet.readable()).await.unwrap();
-            self.inlet.read(Ticks::default(), &mut self.lines);
+            self.inlet.read(Ticks::default(), &mut self.lines)
         }
 
         fn heard(&mut self) -> Vec<String> {
@@ -161,7 +170,7 @@ mod tests {
         rig.look();
         for line in ["ping", "status"] {
             rig.writer().write_all(format!("{line}\n").as_bytes()).unwrap();
-            rig.turn().await;
+            assert!(!rig.turn().await, "that was all");
             assert_eq!(rig.heard(), [line]);
         }
         let quiet = tokio::time::timeout(Duration::from_millis(20), async {
@@ -178,7 +187,7 @@ mod tests {
         rig.look();
         // As much as a pipe takes at once.
         rig.writer().write_all(&b"x\n".repeat(TURN_BYTES / 2)).unwrap();
-        rig.turn().await;
+        assert!(rig.turn().await, "there is more");
         let first = rig.heard().len();
         assert!((TURN_LINES..=TURN_LINES + PIECE).contains(&first), "{first}");
         let mut all = first;

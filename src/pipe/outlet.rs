@@ -264,6 +264,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_reader_that_is_late_finds_some_hundred_events() {
+        let mut rig = Rig::new();
+        rig.look();
+        let mut reader = rig.reader();
+        rig.look();
+        for _ in 0..500 {
+            rig.tell();
+        }
+        assert_eq!((heard(&mut reader).len(), rig.outlet.lost()), (500, 0));
+    }
+
+    #[tokio::test]
     async fn a_reader_that_stopped_costs_its_lines_and_is_told_so() {
         let mut rig = Rig::new();
         rig.look();

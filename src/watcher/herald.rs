@@ -99,6 +99,13 @@ impl Herald {
         self.tell(Kind::Warning, None, || json!({ "message": message, "remedy": remedy }));
     }
 
+    /// The same in the log too; `file` is what it is about.
+    pub(super) fn caution(&self, file: Option<&str>, message: &str, remedy: Option<&str>) {
+        tracing::warn!(file, remedy, "{message}");
+        let told = file.map_or_else(|| message.to_owned(), |file| format!("{file}: {message}"));
+        self.warn(&told, remedy);
+    }
+
     /// Whoever asked this, to be answered.
     pub(super) fn asker(&self, request: &Request) -> Asker {
         self.asker_at(request, None)

@@ -359,7 +359,10 @@ impl Looping {
         let (Examined::Task(head), false) = (found, place == Place::Inbox) else { return };
         let ours = &self.ctx.config.worker;
         if let Some(pinned) = head.pinned.as_ref().filter(|it| *it != ours) {
-            tracing::warn!(file = %head.file, place = %place, pinned = %pinned, "waits in the wrong folder: it is pinned to another worker; move it to tasks/ or to that worker's pending/");
+            let message =
+                format!("waits in the wrong folder, {place}/: it is pinned to another worker, {pinned}");
+            let remedy = Some("move it to tasks/ or to that worker's pending/");
+            self.ctx.herald.caution(Some(head.file.as_str()), &message, remedy);
         }
     }
 

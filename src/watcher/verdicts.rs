@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::board::Board;
 use super::core::Sentence;
 use super::effects::{Errands, Told};
+use super::herald::Herald;
 use super::look::{self, Slot};
 use crate::clock::Clock;
 use crate::spool::{Disk, Examined, Spool, StepError};
@@ -70,7 +71,8 @@ impl Verdicts {
         let (metrics, board) = (Arc::clone(&ctx.metrics), Arc::clone(&ctx.board));
         let (journal, clock) = (ctx.journal.clone(), Arc::clone(&ctx.clock));
         let worker = ctx.config.worker.clone();
-        let clerk = Clerk { metrics, board, redactor: ctx.redactor.clone(), journal, clock, worker };
+        let (redactor, herald) = (ctx.redactor.clone(), ctx.herald.clone());
+        let clerk = Clerk { metrics, board, redactor, journal, herald, clock, worker };
         let ours = ctx.ours();
         errands.go_on(move |spool, tell| {
             // Without the lock they are another watcher's to file.
@@ -89,6 +91,7 @@ struct Clerk {
     board: Arc<Board>,
     redactor: Redactor,
     journal: Journal,
+    herald: Herald,
     clock: Arc<dyn Clock>,
     worker: WorkerName,
 }
@@ -105,11 +108,16 @@ impl Clerk {
             Verdict::Copy((place, file), owner) => {
                 match spool.drop_foreign_copy(*place, file, owner) {
                     Ok(true) => {
-                        tracing::warn!(file = %file, place = %place, owner = %owner, "removed a copy of a task that another worker has");
+                        let what = format!(
+                            "removed a copy of a task that another worker has, from {place}/: {owner} has it"
+                        );
+                        self.herald.caution(Some(file.as_str()), &what, None);
                     }
                     Ok(false) => {}
                     Err(error) => {
-                        tracing::warn!(file = %file, error = %error, "could not remove a copy of a task that another worker has");
+                        let what =
+                            format!("could not remove a copy of a task that another worker has: {error}");
+                        self.herald.caution(Some(file.as_str()), &what, None);
                     }
                 }
                 None
@@ -147,6 +155,7 @@ impl Clerk {
         if let Err(error) = self.journal.append(&line) {
             tracing::warn!(error = %error, "could not write the journal; the line waits in memory");
         }
+        self.herald.note(&line, None);
     }
 
     /// Says what came of it; whether it is over.
@@ -158,7 +167,8 @@ impl Clerk {
                 self.metrics.runbook().task_failed();
                 self.board.filed(Place::Failed);
                 self.note(&name, code, why);
-                tracing::warn!(file = %file, filed = %name, error_code = %code, reason = %why, "not a task; moved to failed");
+                let what = format!("not a task; moved to failed/{name}: {code} {why}");
+                self.herald.caution(Some(&file), &what, Some("mend it, and drop it again"));
                 true
             }
             // Another worker was faster with what lay in the inbox.
@@ -169,7 +179,11 @@ impl Clerk {
             }
             Err(error) => {
                 if self.board.immovable(path.to_owned(), why.to_owned()) {
-                    tracing::warn!(file = %file, reason = %why, error = %error, cause = %error.source, "could not move what is no task to failed; remove it by hand. It is tried again every few seconds, and said once");
+                    let what =
+                        format!("could not move what is no task to failed: {error}: {}; {why}", error.source);
+                    let remedy =
+                        Some("remove it by hand; it is tried again every few seconds, and said once");
+                    self.herald.caution(Some(&file), &what, remedy);
                 }
                 false
             }

@@ -135,8 +135,8 @@ fn a_task_that_no_journal_tells_of_is_told() {
                 let line: Value = serde_json::from_str(line).unwrap();
                 line["task"] != "good" || line["event"] != "concluded"
             };
-            let kept: Vec<&str> = text.lines().filter(is_other).collect();
-            fs::write(day.path(), kept.join("\n") + "\n").unwrap();
+            let kept: String = text.lines().filter(is_other).flat_map(|line| [line, "\n"]).collect();
+            fs::write(day.path(), kept).unwrap();
         }
     });
     let history = fs::read_to_string(run_of(&world, GOOD).join("history.ndjson")).unwrap();

@@ -43,6 +43,7 @@ const DEPENDS: &[&str] = &[
     "release",
     "resume",
     "retry",
+    "stop",
     "tell",
 ];
 

@@ -67,6 +67,26 @@ fn a_running_task_is_cancelled_only_when_that_is_meant() {
 }
 
 #[test]
+fn a_worker_is_stopped_only_when_that_is_meant_and_its_task_waits_again() {
+    let (world, marie) = at_work();
+    running(&world, "x", "fake: hang");
+    let asked = agentctl(&world, "stop marie");
+    assert!(asked.code == 64 && asked.err.contains("--yes"), "{asked:?}");
+    let planned = done(&world, "stop --dry-run");
+    assert!(planned.out.contains("would stop through its watcher"), "{planned:?}");
+    assert_eq!(world.homes("x"), ["marie/active"]);
+    done(&world, "stop marie --yes --wait");
+    assert_eq!(marie.ended(), 0);
+    let task = world.filed("marie/pending", "x");
+    assert_eq!(
+        (&task["attempts"][0]["outcome"], &task["attempts"][0]["charged"]),
+        (&json!("interrupted"), &json!(false))
+    );
+    let nobody = done(&world, "stop marie");
+    assert!(nobody.out.contains("nothing to stop"), "{nobody:?}");
+}
+
+#[test]
 fn an_agent_is_told_and_interrupted() {
     let (world, _marie) = at_work();
     running(&world, "x", "fake: steer; succeed text=done");

@@ -81,6 +81,23 @@ fn who_listens_hears_what_the_agent_says_and_which_tools_it_takes() {
 }
 
 #[test]
+fn who_listens_is_warned_of_what_waits_in_vain_and_of_what_was_set_aside() {
+    let world = World::new();
+    let _watcher = world.up("marie");
+    let mut marie = Listener::to_marie(&world);
+    world.submit("marie/pending", "t", &json!({"prompt": "x", "worker": "anga"}));
+    let warned = marie.next(&world, |event| kind(event) == "worker.warning");
+    let message = warned["data"]["message"].as_str().unwrap();
+    assert!(message.starts_with("t.json: waits in the wrong folder") && message.contains("anga"), "{warned}");
+    assert!(warned["data"]["remedy"].as_str().unwrap().contains("tasks/"), "{warned}");
+    world.submit("", "none", &json!({"prompt": 7}));
+    let ends = marie.next(&world, |event| kind(event) == "task.concluded");
+    assert_eq!((&ends["subject"], &ends["data"]["error_code"]), (&json!("none"), &json!("E002")), "{ends}");
+    let warned = marie.next(&world, |event| kind(event) == "worker.warning");
+    assert!(warned["data"]["message"].as_str().unwrap().contains("not a task"), "{warned}");
+}
+
+#[test]
 fn without_a_reader_it_works_and_the_first_reader_is_told_what_was_missed_and_how_it_is() {
     let world = World::new();
     let _watcher = world.up("marie");

@@ -28,7 +28,7 @@ use nix::sys::termios::{LocalFlags, Termios, tcgetattr};
 use nix::unistd::Pid;
 
 /// How long a fact may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A program at a terminal.
 pub struct Terminal {
@@ -37,6 +37,8 @@ pub struct Terminal {
     hand: File,
     /// The side of the program, so that its modes can be looked at when the program has gone.
     desk: Option<OwnedFd>,
+    /// The modes before the program had a hand on them.
+    before: Termios,
     reader: Option<JoinHandle<()>>,
     screen: Arc<Mutex<vt100::Parser>>,
 }
@@ -47,6 +49,7 @@ impl Terminal {
     pub fn start(command: &Command, (rows, columns): (u16, u16)) -> Self {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(&size, None).unwrap();
+        let before = tcgetattr(&pair.slave).unwrap();
         let end = || Stdio::from(pair.slave.try_clone().unwrap());
         let mut at_terminal = Command::new("setsid");
         at_terminal.arg("--ctty").arg(command.get_program()).args(command.get_args()).env_clear();
@@ -68,7 +71,7 @@ impl Terminal {
         let screen = Arc::new(Mutex::new(vt100::Parser::new(some(rows), some(columns), 0)));
         let hand = File::from(pair.master);
         let reader = Some(read_into(Arc::clone(&screen), hand.try_clone().unwrap()));
-        Self { child, hand, desk: Some(pair.slave), reader, screen }
+        Self { child, hand, desk: Some(pair.slave), before, reader, screen }
     }
 
     /// The program.
@@ -95,6 +98,11 @@ impl Terminal {
     /// The modes of the terminal.
     pub fn modes(&self) -> Termios {
         tcgetattr(self.desk.as_ref().unwrap()).unwrap()
+    }
+
+    /// The modes before the program was started.
+    pub fn modes_before(&self) -> Termios {
+        self.before.clone()
     }
 
     /// Whether the program has taken the keys for itself.

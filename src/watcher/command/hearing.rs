@@ -32,8 +32,7 @@ impl Hearing {
         let heard = self.inlet.look(now, &mut notices, &mut lines);
         let told = ctx.herald.look(&mut notices);
         for Notice { message, remedy } in &notices {
-            tracing::warn!(remedy, "{message}");
-            ctx.herald.warn(message, Some(remedy));
+            ctx.herald.caution(None, message, Some(remedy));
         }
         let layout = ctx.layout();
         let swept = self.leftovers.look(layout.root(), &layout.pipes(), now);
