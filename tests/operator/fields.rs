@@ -100,6 +100,12 @@ fn lay_the_rest(root: &Root) {
     std::fs::create_dir_all(root.path(&format!("workspaces/{run}"))).unwrap();
 }
 
+/// A worker that starts nothing with one of the packs.
+fn lay_a_barred_pack(root: &Root) {
+    let barred = json!({"pack": "review", "reason": "r", "remedy": "m"});
+    root.lay("workers/anga/state.json", &json!({"status": "running", "packs": [barred]}).to_string());
+}
+
 /// An account of which everything is known.
 fn known() -> Value {
     let stop = |cause| {
@@ -123,6 +129,7 @@ fn the_page_tells_every_field_and_none_that_is_not_there() {
     let scene = Scene::new();
     let root = &scene.root;
     lay_the_rest(root);
+    lay_a_barred_pack(root);
     let json = |args: &[&str]| root.run(args).json();
     compare("A task", &[json(&["list", "--json"]), json(&["wait", "invoice", "--json"])]);
     compare("status", &[json(&["status", "--json"])]);
