@@ -120,7 +120,7 @@ struct Watched {
 impl Watched {
     fn start(root: &Root, stand_in: &Path) -> io::Result<Self> {
         let mut child = root
-            .supervisor(&["up", "--workers=marie=none", "--metrics-addr=none"])
+            .supervisor(&["up", "--workers=marie=none", "--metrics-addr=none", "--api-requests-per-minute=0"])
             .args(["--max-restarts=1000000", "--cooldown=1ms", "--window=1s"])
             .arg(format!("--claude-bin={}", stand_in.display()))
             .stdout(Stdio::piped())

@@ -57,7 +57,12 @@ impl Root {
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", self.dir.join("home"))
-            .args(["--worker=marie", "--metrics-addr=none", "--log-level=error"])
+            .args([
+                "--worker=marie",
+                "--metrics-addr=none",
+                "--log-level=error",
+                "--api-requests-per-minute=0",
+            ])
             .arg(format!("--root={}", self.dir.display()))
             .arg(format!("--log-dir={}", self.dir.join("log").display()))
             .arg(format!("--claude-bin={}", stand_in.display()))

@@ -142,6 +142,11 @@ impl Layout {
         self.pipes().join(format!("{worker}.out"))
     }
 
+    /// `limits/`: what workers of one account know together. Made by the first that learns something.
+    pub fn limits(&self) -> PathBuf {
+        self.root.join("limits")
+    }
+
     /// `packs/`, which is its owner's alone.
     pub fn packs(&self) -> PathBuf {
         self.root.join("packs")

@@ -13,6 +13,7 @@
 //! | 2 | [`os`] | one kernel idea a file: durable writes, locks, pipes, processes, signals |
 //! | 3 | [`spool`] | where tasks live: the state table, the step lists, the disk that performs them |
 //! | 3 | [`agent`] | one Claude run: arguments, stream, verdict, the child |
+//! | 3 | [`limits`] | what all workers of one account know: requests left, a rate limit, the breaker |
 //! | 3 | [`pack`] | how an agent is run, as the operator says in a file |
 //! | 3 | [`pipe`] | what a line on a named pipe means, and the pipes' two ends |
 //! | 3 | [`telemetry`] | logs, journal, metrics and the HTTP face |
@@ -30,6 +31,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod layout;
+pub mod limits;
 pub mod operator;
 pub mod os;
 pub mod pack;

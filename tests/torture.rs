@@ -80,6 +80,8 @@ impl Torture {
                 "1s",
                 "--log-format",
                 "json",
+                "--api-requests-per-minute",
+                "0",
             ])
             .arg("--root")
             .arg(self.world.root())

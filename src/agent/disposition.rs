@@ -6,6 +6,7 @@
 //! | failed, a code that is retried | yes | pending with a backoff, until the budget is used up; then failed |
 //! | failed, another code | yes | failed |
 //! | not the task's fault | no | pending; the worker holds |
+//! | a rate limit, where tasks are not to wait for its end | - | failed (E006) |
 //! | the disk was full under it, for the second time in a row | yes | as a code that is retried (E007); the worker holds |
 //! | the agent or its watcher died | yes | pending, at once after a first crash; past the budget failed |
 //! | ended by an operator or a shutdown | no | pending |
@@ -36,6 +37,8 @@ pub struct Terms<'a> {
     pub now: Timestamp,
     /// 0 to 1, for the backoff.
     pub jitter: f64,
+    /// Whether a task fails at a rate limit in place of waiting for its end.
+    pub fails_at_limit: bool,
     /// What takes secrets out of the reasons, which are written in many places.
     pub redactor: &'a Redactor,
 }
@@ -138,6 +141,9 @@ fn disposed(judgement: &Judgement, task: &TaskFile, terms: &Terms<'_>) -> Dispos
             let disposition = failed(ErrorCode::E007, &reason, usage, task, terms);
             disposition.holding(Holding { cause, reason, remedy: remedy.clone(), until: None })
         }
+        Verdict::Wait { cause: HoldCause::RateLimit, reason, .. } if terms.fails_at_limit => {
+            Disposition::Conclude { outcome: at_limit(reason), answer: None, usage }
+        }
         Verdict::Wait { cause, until, reason, remedy } => {
             let entry = uncharged(AttemptOutcome::Deferred, reason, Some(cause.code()), usage);
             let until = until.and_then(|until| moment(until, terms.now));
@@ -172,7 +178,16 @@ fn disposed(judgement: &Judgement, task: &TaskFile, terms: &Terms<'_>) -> Dispos
     }
 }
 
-fn moment(until: Until, now: Timestamp) -> Option<Timestamp> {
+/// A task that is not to wait until a rate limit is lifted. It is not tried again: that would only burn its retries.
+pub fn at_limit(reason: &str) -> Outcome {
+    Outcome::failed(
+        ErrorCode::E006,
+        format!("{reason}; it did not wait for the end of the limit (--on-rate-limit fail)"),
+    )
+}
+
+/// The moment that is meant.
+pub fn moment(until: Until, now: Timestamp) -> Option<Timestamp> {
     match until {
         Until::At(at) => Some(at),
         Until::After(pause) => later(now, pause),

@@ -21,6 +21,9 @@ use crate::task::outcome::head;
 /// The bytes of a text that is shown to people: a tool's subject, the beginning of what the agent said.
 pub const BRIEF: usize = 400;
 
+/// The bytes of a window's name.
+const WINDOW: usize = 40;
+
 /// What one line says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StreamEvent {
@@ -116,8 +119,14 @@ pub struct Retry {
 pub struct RateLimit {
     /// Whether requests are refused now.
     pub is_rejected: bool,
+    /// Whether they will be before long.
+    pub is_near: bool,
     /// When the limit is lifted, in seconds since 1970.
     pub resets_at: Option<i64>,
+    /// Which window it is of: `five_hour`, `seven_day`.
+    pub window: Option<String>,
+    /// How much of it is used up, in hundredths.
+    pub used_percent: Option<u32>,
 }
 
 /// A tool that was denied.
@@ -241,10 +250,20 @@ fn denial(wire: &DenialWire<'_>) -> Denial {
 
 fn rate_limit(wire: &RateLimitWire<'_>) -> RateLimit {
     let info: RateLimitInfoWire<'_> = wire.rate_limit_info.get().unwrap_or_default();
+    let status = info.status.text().unwrap_or_default();
+    let used = info.utilization.get::<f64>().filter(|used| (0.0..=100.0).contains(used));
     RateLimit {
-        is_rejected: info.status.text().is_some_and(|status| status == "rejected"),
+        is_rejected: status == "rejected",
+        is_near: status == "allowed_warning",
         resets_at: info.resets_at.get(),
+        window: info.rate_limit_type.text().map(|window| head(&window, WINDOW).to_owned()),
+        used_percent: used.map(percent),
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10000")]
+fn percent(share: f64) -> u32 {
+    (share * 100.0).round() as u32
 }
 
 fn assistant(wire: &TurnWire<'_>) -> Assistant {

@@ -112,6 +112,10 @@ fn life_signs_and_answers_to_us() {
     );
     assert_eq!(
         text(r#"{"type":"rate_limit_event","rate_limit_info":{"status":"rejected","resetsAt":1795349521}}"#),
-        StreamEvent::RateLimit(RateLimit { is_rejected: true, resets_at: Some(1_795_349_521) })
+        StreamEvent::RateLimit(RateLimit {
+            is_rejected: true,
+            resets_at: Some(1_795_349_521),
+            ..RateLimit::default()
+        })
     );
 }

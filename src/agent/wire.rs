@@ -82,7 +82,7 @@ line! {
 }
 line! {
     /// What stands in a `rate_limit_event`.
-    RateLimitInfoWire { status, #[serde(rename = "resetsAt")] resets_at }
+    RateLimitInfoWire { status, utilization, #[serde(rename = "resetsAt")] resets_at, #[serde(rename = "rateLimitType")] rate_limit_type }
 }
 line! {
     /// `assistant` and `user`.

@@ -8,8 +8,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::clock::SystemClock;
 use crate::config::{Environment, Exit};
 use crate::operator::{
-    Desk, OperatorError, attach, cancel, doctor, edit, fsck, hold, inside, list, logs, packs, pause, prune,
-    retry, show, status, submit, tell, top, wait, watch, why,
+    Desk, OperatorError, attach, cancel, doctor, edit, fsck, hold, inside, limits, list, logs, packs, pause,
+    prune, retry, show, status, submit, tell, top, wait, watch, why,
 };
 use crate::os::inherited;
 
@@ -87,6 +87,10 @@ pub enum Verb {
     Interrupt(tell::InterruptArgs),
     /// Remove what is done with and past its time
     Prune(prune::PruneArgs),
+    /// What the workers of an account know together: requests left, rate limit, breaker
+    Limits(limits::LimitsArgs),
+    /// Whether the API answers, as the workers know it
+    Breaker(limits::BreakerArgs),
     /// Whether this machine can work, and what to type where it cannot
     Doctor(doctor::DoctorArgs),
     /// Whether the tree keeps its promises, and what mends it
@@ -152,6 +156,8 @@ fn outside(desk: &Desk, verb: &Verb, program: &OsStr) -> Result<Exit, OperatorEr
         Verb::Tell(args) => tell::tell(desk, args),
         Verb::Interrupt(args) => tell::interrupt(desk, args),
         Verb::Prune(args) => prune::run(desk, args),
+        Verb::Limits(args) => limits::limits(desk, args),
+        Verb::Breaker(args) => limits::breaker(desk, args),
         Verb::Doctor(args) => doctor::run(desk, args),
         Verb::Fsck(args) => fsck::run(desk, args),
         Verb::Progress(args) => inside::progress(desk, args),

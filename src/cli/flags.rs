@@ -118,6 +118,12 @@ pub struct LimitFlags {
     /// How many charged failures a task may have and still be tried again [default: 3]
     #[arg(long, env = "MAX_RETRIES", value_name = "N", hide_env_values = true)]
     pub max_retries: Option<String>,
+    /// How many agents all workers of one account start in a minute, 0 for as many as they want [default: 50]
+    #[arg(long, value_name = "N")]
+    pub api_requests_per_minute: Option<String>,
+    /// What becomes of a task that meets a rate limit: wait until it is lifted, or fail (E006) [default: wait]
+    #[arg(long, value_name = "HOW")]
+    pub on_rate_limit: Option<String>,
     /// With less room than this on a disk that is written to, nothing is claimed [default: 64MiB]
     #[arg(long, env = "DISK_RESERVE", value_name = "SIZE", hide_env_values = true)]
     pub reserve: Option<String>,

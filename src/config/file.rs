@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::near::nearest;
 
 /// Every key that may stand in a file: the long flags with underscores.
-pub const KEYS: [&str; 60] = [
+pub const KEYS: [&str; 62] = [
     "root",
     "worker",
     "workers",
@@ -33,6 +33,8 @@ pub const KEYS: [&str; 60] = [
     "agent_submits",
     "agent_depth",
     "max_retries",
+    "api_requests_per_minute",
+    "on_rate_limit",
     "reserve",
     "reserve_inodes",
     "agent_env",

@@ -39,4 +39,6 @@ pub use retention::{Kind, Limit, Retention, days};
 pub use settings::{Given, Settings, Shown};
 pub use size::parse_size;
 pub use supervisor::{Manner, RecoverConfig, RestartBy, SupervisorConfig, WorkerSpec};
-pub use watcher::{AgentKind, LogConfig, LogFormat, LogLevel, WatcherConfig, address, default_metrics_addr};
+pub use watcher::{
+    AgentKind, LogConfig, LogFormat, LogLevel, OnRateLimit, WatcherConfig, address, default_metrics_addr,
+};

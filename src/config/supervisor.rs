@@ -236,7 +236,7 @@ fn bad(settings: &Settings, key: &'static str, why: String) -> ConfigError {
 
 /// The flags that a watcher understands too and that are not said for each one anyway.
 fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
-    const ALSO_THE_WATCHERS: [&str; 31] = [
+    const ALSO_THE_WATCHERS: [&str; 33] = [
         "config",
         "allowed_host",
         "claude_bin",
@@ -257,6 +257,8 @@ fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
         "agent_submits",
         "agent_depth",
         "max_retries",
+        "api_requests_per_minute",
+        "on_rate_limit",
         "reserve",
         "reserve_inodes",
         "agent_env",

@@ -48,6 +48,27 @@ impl AgentKind {
     }
 }
 
+/// What becomes of a task that meets a rate limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRateLimit {
+    /// It waits in the queue until the limit is lifted.
+    Wait,
+    /// It fails.
+    Fail,
+}
+
+impl FromStr for OnRateLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "wait" => Ok(Self::Wait),
+            "fail" => Ok(Self::Fail),
+            _ => Err("takes `wait` or `fail`".to_owned()),
+        }
+    }
+}
+
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
@@ -200,6 +221,10 @@ pub struct WatcherConfig {
     pub max_output: u64,
     /// How many charged failures a task may have and still be tried again, unless it says otherwise.
     pub max_retries: u32,
+    /// How many agents all workers of one account start in a minute; 0: as many as they want.
+    pub api_requests_per_minute: u32,
+    /// What becomes of a task that meets a rate limit.
+    pub on_rate_limit: OnRateLimit,
     /// Bytes that are kept free on every file system that is written to: with less, nothing is claimed.
     pub reserve: u64,
     /// The same, in files.
@@ -248,6 +273,8 @@ impl WatcherConfig {
             visibility_timeout: settings.take("visibility_timeout", some_time, "5m")?,
             max_output: settings.take("max_output", some_size, "256MiB")?,
             max_retries: settings.take("max_retries", number, "3")?,
+            api_requests_per_minute: settings.take("api_requests_per_minute", number, "50")?,
+            on_rate_limit: settings.take("on_rate_limit", str::parse, "wait")?,
             reserve: settings.take("reserve", parse_size, "64MiB")?,
             reserve_inodes: settings.take("reserve_inodes", number, "500")?.into(),
             agent_env: settings.take_list("agent_env", variable, "")?,
@@ -379,6 +406,7 @@ mod tests {
         assert_eq!((marie.reserve, marie.reserve_inodes), (64 << 20, 500));
         assert_eq!(marie.log.dir, Path::new("/var/log/agents"));
         assert_eq!(marie.max_output, 256 << 20);
+        assert_eq!((marie.api_requests_per_minute, marie.on_rate_limit), (50, OnRateLimit::Wait));
     }
 
     #[test]
@@ -407,6 +435,8 @@ mod tests {
             ("max_output", "0"),
             ("allowed_host", "http://x"),
             ("max_output", "much"),
+            ("api_requests_per_minute", "-1"),
+            ("on_rate_limit", "retry"),
             ("log_level", "loud"),
             ("root", ""),
         ] {

@@ -21,6 +21,7 @@ pub mod fsck;
 mod gazette;
 pub mod hold;
 pub mod inside;
+pub mod limits;
 pub mod list;
 pub mod logs;
 mod look;

@@ -53,6 +53,8 @@ impl Policy {
             most_retries: pack.max_retries,
             now: self.now,
             jitter: self.jitter,
+            // Its worker did not hear of it; whoever takes it next does.
+            fails_at_limit: false,
             redactor: &self.redactor,
         }
     }

@@ -242,6 +242,9 @@ pub struct State {
     /// What its settings allow a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// The account whose limits it shares, as the file in `limits/` is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// What keeps it from claiming.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
@@ -281,6 +284,7 @@ impl State {
             last_crash_detail: take(&mut fields, "last_crash_detail"),
             metrics_addr: take(&mut fields, "metrics_addr"),
             limits: take(&mut fields, "limits"),
+            account: take(&mut fields, "account"),
             hold: take(&mut fields, "hold"),
             packs: take(&mut fields, "packs"),
             wanted: take(&mut fields, "wanted"),

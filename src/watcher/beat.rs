@@ -225,6 +225,7 @@ impl Beat {
             state.queues = shown.queues;
             state.metrics_addr = shown.served.map(|addr| addr.to_string());
             state.limits = Some(limits(&self.ctx.config));
+            state.account = self.ctx.limits.as_ref().map(|limits| limits.account().key.clone());
         };
         let on_disk = self.ctx.spool.store().identity(&path).ok();
         if let Some((written, identity)) = &self.written {

@@ -14,6 +14,7 @@ use crate::agent::trouble::Program;
 use crate::clock::{SharedClock, Ticks, Timestamp};
 use crate::config::{AgentKind, Environment, WatcherConfig};
 use crate::layout::Layout;
+use crate::limits::Limiter;
 use crate::os::durable::Durability;
 use crate::os::lock::Lock;
 use crate::os::process::Reaper;
@@ -51,6 +52,8 @@ pub(super) struct Ctx {
     pub(super) disks: Disks,
     pub(super) traces: Traces,
     pub(super) herald: Herald,
+    /// What all workers of the account know; an agent that costs nothing has no account.
+    pub(super) limits: Option<Arc<Limiter>>,
     pub(super) packs: Arc<Shelf>,
     /// What it has once it is in; until then it waits.
     pub(super) entered: OnceCell<Entered>,

@@ -12,6 +12,7 @@ use super::ctx::Ctx;
 use super::look::{self, Slot};
 use crate::agent::disposition::Holding;
 use crate::agent::trouble::{self, is_scarcity};
+use crate::limits::Permit;
 use crate::pack::{self, AfterTimeout, Shelf};
 use crate::recovery::{ApplyError, LivingAgents, Policy, SystemHands, SystemWitness, recover_one};
 use crate::spool::{ClaimError, Claimed, Disk, Examined, Lease, Spool, Store};
@@ -81,13 +82,23 @@ impl Errands {
         let config_dir = self.ctx.config_dir();
         let clock = Arc::clone(&self.ctx.clock);
         let (ours, packs) = (self.ctx.ours(), Arc::clone(&self.ctx.packs));
+        let limits = self.ctx.limits.clone();
         self.go(move |spool| {
             if !ours() {
                 return vec![Told::Core(Event::Refused(not_ours())), Told::Core(Event::NotClaimed { file })];
             }
-            match spool
-                .claim(place, &file, |task, _| plan_attempt(task, &packs, &clock, config_dir.as_deref()))
+            let permit = limits.as_ref().map(|limits| limits.permit(&file));
+            if let Some(why) = permit.as_ref().and_then(not_permitted) {
+                return vec![Told::Core(why), Told::Core(Event::NotClaimed { file })];
+            }
+            let claimed = spool
+                .claim(place, &file, |task, _| plan_attempt(task, &packs, &clock, config_dir.as_deref()));
+            if let (Some(limits), Some(Permit::Granted)) = (&limits, &permit)
+                && !matches!(claimed, Ok(Claimed::Lease(_)))
             {
+                limits.give_back(&file);
+            }
+            match claimed {
                 Ok(Claimed::Lease(lease)) => vec![Told::Claimed(lease)],
                 Ok(Claimed::Open(file)) => vec![Told::Open(file)],
                 Err(error) => not_claimed(&file, &error),
@@ -242,6 +253,16 @@ fn adopted(spool: &Arc<Spool<Disk>>, file: &FileName) -> Vec<Told> {
         |lease| Told::Adopted(Box::new(lease)),
     );
     vec![told]
+}
+
+/// Why no agent may be started now, for the core.
+fn not_permitted(permit: &Permit) -> Option<Event> {
+    match permit {
+        // One that is not to wait is claimed, and told why it fails.
+        Permit::Granted | Permit::Refused => None,
+        Permit::Paced(until) => Some(Event::Paced(*until)),
+        Permit::Stopped(word) => Some(Event::Account(Some(word.clone()))),
+    }
 }
 
 fn not_claimed(file: &FileName, error: &ClaimError) -> Vec<Told> {

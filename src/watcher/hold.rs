@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::core::Now;
 use crate::agent::disposition::Holding;
-use crate::agent::verdict::HoldCause;
 use crate::clock::{Ticks, Timestamp};
-use crate::task::FileName;
+use crate::limits::Word;
+use crate::limits::record::{is_shared, pause};
+use crate::task::{FileName, WorkerName};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Hold {
@@ -19,6 +20,10 @@ struct Hold {
     due: Ticks,
     times: u32,
     trying: Option<FileName>,
+    /// Whether it is what all workers of the account know.
+    shared: bool,
+    /// Whether another worker's run tries.
+    elsewhere: bool,
 }
 
 /// The hold of a worker, if there is one.
@@ -36,12 +41,44 @@ impl Holds {
         let told = holding.until.filter(|at| *at > now.wall);
         let wait = told.map_or_else(|| pause(holding.cause, times), |at| ahead(at, now.wall));
         let until = told.unwrap_or_else(|| after(now.wall, wait));
-        self.hold = Some(Hold { holding, until, due: now.ticks.plus(wait), times, trying: None });
+        let due = now.ticks.plus(wait);
+        self.hold = Some(Hold { holding, until, due, times, trying: None, shared: false, elsewhere: false });
     }
 
     /// A run reached the API and was answered: whatever was wrong is over.
     pub fn prove_over(&mut self) {
         self.hold = None;
+    }
+
+    /// What all workers of the account know now. It takes the place of what this one learned of the account by itself;
+    /// what is wrong with this worker alone is waited out first.
+    pub fn heed(&mut self, word: Option<&Word>, me: &WorkerName) {
+        let Some(Word { stop, elsewhere }) = word else {
+            self.hold.take_if(|hold| hold.shared);
+            return;
+        };
+        if self.hold.as_ref().is_some_and(|hold| !is_shared(hold.holding.cause)) {
+            return;
+        }
+        let reason = if stop.by == *me {
+            stop.reason.clone()
+        } else {
+            format!("{} (met by {})", stop.reason, stop.by)
+        };
+        self.hold = Some(Hold {
+            holding: Holding {
+                cause: stop.cause,
+                reason,
+                remedy: stop.remedy.clone(),
+                until: Some(stop.until),
+            },
+            until: stop.until,
+            due: stop.due(),
+            times: stop.times,
+            trying: self.hold.take().and_then(|hold| hold.trying),
+            shared: true,
+            elsewhere: *elsewhere,
+        });
     }
 
     /// The pause is over: the next task tries.
@@ -54,7 +91,7 @@ impl Holds {
 
     /// Whether a task may be started.
     pub fn lets_start(&self, now: Ticks) -> bool {
-        self.hold.as_ref().is_none_or(|hold| now >= hold.due && hold.trying.is_none())
+        self.hold.as_ref().is_none_or(|hold| now >= hold.due && hold.trying.is_none() && !hold.elsewhere)
     }
 
     /// A task is being started: under a hold, it tries.
@@ -92,24 +129,12 @@ impl Holds {
     }
 
     fn waiting(&self) -> Option<&Hold> {
-        self.hold.as_ref().filter(|hold| hold.trying.is_none())
+        self.hold.as_ref().filter(|hold| hold.trying.is_none() && !hold.elsewhere)
     }
 }
 
 /// Two clocks that are so close are one: what is shown does not flicker.
 const SAME: Duration = Duration::from_secs(2);
-
-/// How long to hold where nobody told: by cause, doubling each time.
-fn pause(cause: HoldCause, times: u32) -> Duration {
-    let (first, longest) = match cause {
-        HoldCause::Auth | HoldCause::Billing | HoldCause::Configuration => (15, 300),
-        HoldCause::RateLimit => (60, 900),
-        HoldCause::Outage | HoldCause::Resume => (5, 60),
-        // Trying costs a few writes, and whoever made room does not wait long.
-        HoldCause::Disk => (2, 5),
-    };
-    Duration::from_secs((first << times.saturating_sub(1).min(8)).min(longest))
-}
 
 fn ahead(at: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
@@ -122,6 +147,8 @@ fn after(now: Timestamp, pause: Duration) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Stop;
+    use crate::task::HoldCause;
 
     fn at(second: i64) -> Now {
         let ticks = Ticks(Duration::from_secs(1_000 + second.unsigned_abs()));
@@ -203,6 +230,60 @@ mod tests {
         holds.started(&file("t"));
         holds.try_now(at(2));
         assert!(!holds.lets_start(at(2).ticks), "one task tries already");
+    }
+
+    fn word(cause: HoldCause, due: i64) -> Word {
+        let stop = Stop {
+            cause,
+            reason: "r".to_owned(),
+            remedy: "m".to_owned(),
+            by: "marie".parse().unwrap(),
+            at: at(0).wall,
+            since_ns: 0,
+            until: at(due).wall,
+            due_ns: u64::try_from(at(due).ticks.0.as_nanos()).unwrap(),
+            times: 1,
+        };
+        Word { stop, elsewhere: false }
+    }
+
+    #[test]
+    fn what_another_worker_met_holds_until_the_same_moment() {
+        let (mut holds, anga) = (Holds::default(), "anga".parse().unwrap());
+        holds.heed(Some(&word(HoldCause::RateLimit, 100)), &anga);
+        assert_eq!(holds.holding().unwrap().reason, "r (met by marie)");
+        assert_eq!((holds.lets_start(at(99).ticks), holds.until(at(50))), (false, Some(at(100).wall)));
+        assert!(holds.lets_start(at(100).ticks));
+        holds.heed(Some(&Word { elsewhere: true, ..word(HoldCause::RateLimit, 100) }), &anga);
+        assert!(!holds.lets_start(at(100).ticks), "another worker tries");
+        assert_eq!(holds.due(), None, "and tells when it is over");
+        holds.heed(None, &anga);
+        assert!(holds.lets_start(at(101).ticks) && holds.holding().is_none());
+    }
+
+    #[test]
+    fn what_is_known_together_takes_the_place_of_what_was_met_alone() {
+        let (mut holds, marie) = (Holds::default(), "marie".parse().unwrap());
+        holds.begin(holding(HoldCause::Outage, None), at(0));
+        holds.heed(None, &marie);
+        assert!(!holds.lets_start(at(1).ticks), "the others were not told yet");
+        holds.heed(Some(&word(HoldCause::Outage, 30)), &marie);
+        assert_eq!((holds.due(), holds.holding().unwrap().reason.as_str()), (Some(at(30).ticks), "r"));
+        holds.started(&file("t"));
+        holds.heed(Some(&word(HoldCause::Outage, 30)), &marie);
+        assert!(!holds.lets_start(at(40).ticks), "one of ours tries still");
+    }
+
+    #[test]
+    fn what_is_wrong_with_this_worker_alone_is_waited_out_first() {
+        for cause in [HoldCause::Configuration, HoldCause::Disk] {
+            let (mut holds, marie) = (Holds::default(), "marie".parse().unwrap());
+            holds.begin(holding(cause, None), at(0));
+            for word in [Some(word(HoldCause::Outage, 1)), None] {
+                holds.heed(word.as_ref(), &marie);
+                assert_eq!(holds.holding().map(|it| it.cause), Some(cause));
+            }
+        }
     }
 
     #[test]

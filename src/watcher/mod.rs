@@ -19,6 +19,7 @@
 //! | `command` | carries out what is asked on the pipe for commands |
 //! | `herald` | tells on the pipe for events what happens, and answers commands |
 //! | `ground` | what it stands on: its lock, its folders, room, its agent |
+//! | `account` | what all workers of the account know |
 //! | `packs` | which packs nothing may be started with |
 //! | `tenure` | how long it may go on when its lock is in doubt (pure) |
 //!
@@ -30,6 +31,7 @@
 //!
 //! It deliberately does not know how tasks are stored: that is the spool's.
 
+mod account;
 mod attend;
 mod beat;
 mod board;

@@ -182,6 +182,7 @@ impl Looping {
             // Before it beats: the beat says which resume is followed, and its leader goes by that.
             let takes = self.ramp.look(&self.ctx, now.ticks);
             self.on_event(Event::Takes(takes));
+            self.look_at_account();
             self.look_at_packs();
             self.beat(shell, now);
             self.tend_pipes(&shell.log);

@@ -14,8 +14,9 @@ use super::mirror::Mirrors;
 use super::shell::{Parting, Shell};
 use super::{beat::Beat, disks::Disks, keeping, watchdog};
 use crate::clock::SharedClock;
-use crate::config::{Environment, Exit, LogFormat as Wanted, WatcherConfig};
+use crate::config::{AgentKind, Environment, Exit, LogFormat as Wanted, OnRateLimit, WatcherConfig};
 use crate::layout::Layout;
+use crate::limits::{Account, Limiter, Store};
 use crate::os::inherited;
 use crate::os::process::{Reaper, reaper};
 use crate::os::signals;
@@ -128,6 +129,7 @@ fn prepare(
         disks: Disks::new(config.root.clone(), reserve),
         scratch,
         traces,
+        limits: None,
         entered: OnceCell::new(),
         config,
     };
@@ -136,9 +138,17 @@ fn prepare(
         .and("log", Some(ctx.config.log.dir.clone()))
         .and("scratch", Some(ctx.scratch.clone()))
         .and("home", ctx.config_dir());
+    ctx.limits = (ctx.config.agent == AgentKind::Claude).then(|| Arc::new(limiter(&ctx)));
     ctx.board.turned(ctx.clock.ticks());
     let ctx = Rc::new(ctx);
     Ok(Starting { ctx, runtime, signals, sending, mirrors, face: None, faced: false, revival: None })
+}
+
+fn limiter(ctx: &Ctx) -> Limiter {
+    let account = Account::of(&ctx.environment, ctx.config_dir().as_deref());
+    let (config, store) = (&ctx.config, Store::new(ctx.layout().limits()));
+    let how = (config.api_requests_per_minute, config.on_rate_limit == OnRateLimit::Fail);
+    Limiter::new(store, account, config.worker.clone(), how, Arc::clone(&ctx.clock))
 }
 
 fn work(starting: Starting, living: Vec<FileName>, log: LogHandle) -> Exit {

@@ -128,6 +128,9 @@ fn prepare(root: &Root) -> std::path::PathBuf {
     root.lay("here/nightly.json", r#"{"prompt":"tidy up"}"#);
     root.lay("here/tasks.json", "{\"prompt\":\"one\"}\n{\"prompt\":\"two\"}\n");
     root.lay("log/marie.log", "");
+    for path in ["here/review.toml", "packs/review.toml"] {
+        root.lay(path, "model = \"opus\"\n");
+    }
     here
 }
 

@@ -100,16 +100,43 @@ fn lay_the_rest(root: &Root) {
     std::fs::create_dir_all(root.path(&format!("workspaces/{run}"))).unwrap();
 }
 
+/// A worker that starts nothing with one of the packs.
+fn lay_a_barred_pack(root: &Root) {
+    let barred = json!({"pack": "review", "reason": "r", "remedy": "m"});
+    root.lay("workers/anga/state.json", &json!({"status": "running", "packs": [barred]}).to_string());
+}
+
+/// An account of which everything is known.
+fn known() -> Value {
+    let stop = |cause| {
+        json!({
+            "cause": cause, "reason": "r", "remedy": "m", "by": "marie", "at": "2026-01-01T00:00:00Z", "since_ns": 1,
+            "until": "2026-01-01T00:01:00Z", "due_ns": 2, "times": 1,
+        })
+    };
+    json!({
+        "version": 1, "endpoint": "https://api.example", "boot_id": "b", "per_minute": 50, "spent_until_ns": 0,
+        "rate_limit": stop("rate_limit"), "breaker": stop("outage"),
+        "warning": {
+            "window": "five_hour", "used_percent": 87, "resets_at": "2026-01-01T00:00:00Z", "by": "marie",
+            "at": "2026-01-01T00:00:00Z",
+        },
+    })
+}
+
 #[test]
 fn the_page_tells_every_field_and_none_that_is_not_there() {
     let scene = Scene::new();
     let root = &scene.root;
     lay_the_rest(root);
+    lay_a_barred_pack(root);
     let json = |args: &[&str]| root.run(args).json();
     compare("A task", &[json(&["list", "--json"]), json(&["wait", "invoice", "--json"])]);
     compare("status", &[json(&["status", "--json"])]);
     compare("show", &[json(&["show", "invoice", "--json"]), json(&["show", "count", "--json"])]);
     compare("why", &[json(&["why", "letter", "--json"]), json(&["why", "count", "--json"])]);
+    root.lay("limits/api.example-1.json", &known().to_string());
+    compare("limits", &[json(&["limits", "--json"])]);
     let moves = [json(&["retry", "invoice", "--dry-run", "--json"]), json(&["cancel", "invoice", "--json"])];
     compare("What moves a task", &moves);
     compare("What moves a worker", &[json(&["pause", "fabien", "--dry-run", "--json"])]);

@@ -46,9 +46,14 @@ impl Real {
 
     /// A watcher of marie that is not logged in; to be changed, then started.
     fn watcher_without_key(&self) -> Command {
+        self.watcher_of("marie")
+    }
+
+    /// The same of any worker.
+    fn watcher_of(&self, worker: &str) -> Command {
         let mut command = self.world.command("watcher");
         command
-            .args(["--worker", "marie", "--metrics-addr", "none", "--log-format", "json"])
+            .args(["--worker", worker, "--metrics-addr", "none", "--log-format", "json"])
             .arg("--root")
             .arg(self.world.root())
             .arg("--log-dir")

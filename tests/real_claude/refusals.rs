@@ -60,7 +60,7 @@ fn an_account_without_credit_holds_for_billing() {
 }
 
 #[test]
-fn a_rate_limit_holds_and_a_restart_tries_again() {
+fn a_rate_limit_outlives_a_restart_and_is_cleared_by_hand() {
     let Some(real) = Real::new(Scenario::rate_limited(1)) else { return };
     let watcher = real.up();
     real.world.submit("marie/pending", "busy", &json!({"prompt": "say hello"}));
@@ -69,9 +69,36 @@ fn a_rate_limit_holds_and_a_restart_tries_again() {
     assert!(state["hold"]["until"].is_string(), "{state}");
     assert_eq!(watcher.stop(), 0);
     real.api.play(Scenario::Text("free".to_owned()));
+    let asked = real.api.count();
     let _watcher = real.up();
+    real.state("it holds again", |it| it["status"] == "degraded" && it["hold"]["cause"] == "rate_limit");
+    assert_eq!(real.api.count(), asked, "who is started again knows what was known");
+    assert!(real.world.agentctl(&["limits", "--clear"]).status.success());
     let task = real.completed("busy");
     assert_eq!((&task["result"], charges(&task)), (&json!("free"), 0));
+}
+
+#[test]
+fn a_rate_limit_that_marie_met_holds_anga_and_one_answer_frees_both() {
+    let Some(real) = Real::new(Scenario::rate_limited(3600)) else { return };
+    let _marie = real.up();
+    let anga = real.world.start(real.watcher_of("anga").env("ANTHROPIC_API_KEY", "dummy"), "anga");
+    real.world.at_work("anga", &anga);
+    real.world.submit("marie/pending", "met", &json!({"prompt": "say hello"}));
+    real.held("rate_limit", "met");
+    let path = real.world.root().join("workers/anga/state.json");
+    let held = real
+        .world
+        .until("anga holds", || crate::world::json(&path).filter(|it| it["hold"]["cause"] == "rate_limit"));
+    assert!(held["hold"]["reason"].as_str().unwrap().contains("(met by marie)"), "{held}");
+    let asked = real.api.count();
+    real.world.submit("anga/pending", "waits", &json!({"prompt": "say hello"}));
+    real.world.until("it is seen", || crate::world::json(&path).filter(|it| it["queues"]["pending"] == 1));
+    assert_eq!(real.api.count(), asked, "anga did not ask");
+    real.api.play(Scenario::Text("free".to_owned()));
+    assert!(real.world.agentctl(&["limits", "--clear"]).status.success());
+    assert_eq!(real.world.filed("anga/completed", "waits")["result"], "free");
+    assert_eq!(real.completed("met")["result"], "free");
 }
 
 #[test]

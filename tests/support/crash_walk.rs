@@ -304,6 +304,7 @@ impl Scenario {
             most_retries: None,
             now: now(),
             jitter: 0.0,
+            fails_at_limit: false,
             redactor: &redactor,
         };
         match dispose(&ending.judgement(), &lease.task, &terms) {

@@ -125,6 +125,8 @@ impl World {
         let mut command = self.command("watcher");
         command
             .args(["--worker", worker, "--metrics-addr", addr, "--log-format", "json"])
+            // A test starts more agents in a minute than an account would like.
+            .args(["--api-requests-per-minute", "0"])
             .arg("--root")
             .arg(self.root())
             .arg("--log-dir")

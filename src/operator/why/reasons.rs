@@ -278,8 +278,9 @@ fn taker_reasons(facts: &Facts, waiting: &Waiting, taker: &Taker) -> Vec<Reason>
         let reason = Reason::new("no_watcher", format!("no watcher of {name} is at work ({word})"));
         reasons.push(reason.remedy(format!("watcher --worker {name}, or supervisor up")));
     }
-    // A state that cannot be read tells nothing of what its worker does.
-    for it in taker.conditions.iter().filter(|it| it.word != "unreadable") {
+    // A state that cannot be read tells nothing of what its worker does, and a warning keeps it from nothing.
+    let tells = |it: &&Condition| !matches!(it.word, "unreadable" | "limit_near");
+    for it in taker.conditions.iter().filter(tells) {
         let text = format!("{name} {}", it.what);
         let reason = Reason::new(it.word, text).until(it.until.filter(|at| *at > facts.now));
         reasons.push(Reason { remedy: it.remedy.clone(), ..reason });

@@ -78,6 +78,8 @@ impl WorkerView {
             self.holds(),
             self.is_resumed(),
             self.is_paused(),
+            self.is_paced(),
+            self.is_near_its_limit(),
         ];
         all.into_iter().flatten().collect()
     }
@@ -165,6 +167,19 @@ impl WorkerView {
         let tail = paused.as_ref().map(Word::tail).unwrap_or_default();
         let remedy = Some(format!("agentctl resume {}", self.name));
         Some(Condition { remedy, ..by_hand("paused", format!("is paused{tail}")) })
+    }
+
+    fn is_paced(&self) -> Option<Condition> {
+        let until = self.paced.filter(|_| self.is_alive())?;
+        let what = "starts nothing for a moment: the requests of this minute are used up".to_owned();
+        let remedy = Some("nothing; --api-requests-per-minute says how many there are".to_owned());
+        Some(Condition { word: "paced", what, until: Some(until), remedy, is_yours: false })
+    }
+
+    fn is_near_its_limit(&self) -> Option<Condition> {
+        let warning = self.warning.as_ref().filter(|_| self.is_alive())?;
+        let what = format!("was warned: {warning} (told to {})", warning.by);
+        Some(Condition { word: "limit_near", what, until: None, remedy: None, is_yours: false })
     }
 
     /// Whether it left without a word.

@@ -5,9 +5,11 @@
 mod judge;
 
 use crate::clock::Timestamp;
+use crate::limits::store::Found;
+use crate::limits::{Record, Store, Warning};
 use crate::os::holder::{Holder, Role};
 use crate::os::process::identity::boot_id;
-use crate::recovery::ramp::Record;
+use crate::recovery::ramp;
 use crate::task::{Place, RunId, TaskFile, WorkerName};
 use crate::telemetry::heartbeat::Heartbeat;
 use crate::telemetry::state_file::{State, WantedMode, WorkerStatus};
@@ -40,7 +42,7 @@ pub(super) struct WorkerView {
     /// Seconds since the last beat.
     pub(super) beat_s: Option<u64>,
     /// A gradual resume, and whether somebody leads it.
-    pub(super) resume: Option<(Box<Record>, bool)>,
+    pub(super) resume: Option<(Box<ramp::Record>, bool)>,
     pub(super) pid: Option<i32>,
     pub(super) depths: Depths,
     /// For how many seconds the oldest has waited that nobody holds.
@@ -48,6 +50,10 @@ pub(super) struct WorkerView {
     /// What waits and is held, the oldest first.
     pub(super) held: Vec<Seen>,
     pub(super) running: Vec<Running>,
+    /// Until when its account has no request left.
+    pub(super) paced: Option<Timestamp>,
+    /// What the API said before its limit, while that is news.
+    pub(super) warning: Option<Warning>,
 }
 
 /// A task in `active/`.
@@ -76,6 +82,7 @@ pub(super) fn view(desk: &Desk, name: WorkerName) -> Result<WorkerView, Operator
         Err(error) => (Some(State::default()), Some(error.to_string())),
     };
     let held_by = held_by(desk, &name);
+    let known = account(desk, state.as_ref());
     let signs = vital::look(&desk.layout, &name, &*desk.clock);
     Ok(WorkerView {
         supervised: is_supervised(desk),
@@ -90,9 +97,32 @@ pub(super) fn view(desk: &Desk, name: WorkerName) -> Result<WorkerView, Operator
         oldest_s,
         held,
         running: running(desk, &name, state.as_ref())?,
+        paced: known.as_ref().and_then(|known| paced(desk, known)),
+        warning: known.and_then(|known| known.warning).filter(|it| is_news(desk, it)),
         state,
         name,
     })
+}
+
+/// What is known of the account of a worker.
+fn account(desk: &Desk, state: Option<&State>) -> Option<Record> {
+    match Store::new(desk.layout.limits()).read(state?.account.as_deref()?) {
+        Ok(Found::Record(record)) if record.boot_id == boot_id() => Some(*record),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+fn paced(desk: &Desk, known: &Record) -> Option<Timestamp> {
+    let wait = known.empty_until(desk.clock.ticks())?.since(desk.clock.ticks());
+    desk.clock.wall().checked_add(jiff::SignedDuration::try_from(wait).ok()?).ok()
+}
+
+/// Until the window begins anew; without a word about that, for an hour.
+fn is_news(desk: &Desk, warning: &Warning) -> bool {
+    match warning.resets_at {
+        Some(at) => at > desk.clock.wall(),
+        None => desk.age_s(warning.at) < 3600,
+    }
 }
 
 /// How many tasks lie in each place of a worker, and what waits in all its queues.
@@ -151,9 +181,9 @@ pub(super) fn waiting(
     Ok(waits)
 }
 
-fn resume(desk: &Desk, name: &WorkerName) -> Option<(Box<Record>, bool)> {
+fn resume(desk: &Desk, name: &WorkerName) -> Option<(Box<ramp::Record>, bool)> {
     let path = desk.layout.resume(name);
-    let record = Record::read(&path)?;
+    let record = ramp::Record::read(&path)?;
     Some((Box::new(record), crate::os::lock::is_held(&path).unwrap_or(true)))
 }
 

@@ -47,6 +47,8 @@ struct Counts {
 struct Levels {
     queue: IntGaugeVec,
     held: IntGaugeVec,
+    rate_limited: IntGauge,
+    breaker: IntGauge,
     oldest_pending: Gauge,
     heartbeat_age: Gauge,
     loop_lag: Gauge,
@@ -96,6 +98,14 @@ impl Levels {
         let levels = Self {
             queue: registry.int_gauges("agent_worker_queue_depth", "Task files, by place.", "state")?,
             held: registry.int_gauges("agent_worker_held", held, "cause")?,
+            rate_limited: registry.int_gauge(
+                "agent_worker_rate_limited",
+                "1 while the API refuses requests of this worker's account.",
+            )?,
+            breaker: registry.int_gauge(
+                "agent_worker_breaker_state",
+                "The breaker of this worker's account: 0 closed, 1 half-open, 2 open.",
+            )?,
             oldest_pending: registry.gauge(
                 "agent_worker_oldest_pending_age_seconds",
                 "How long the oldest waiting task has waited.",
@@ -261,6 +271,12 @@ impl Metrics {
         self.levels.loop_lag.set(lag.as_secs_f64());
     }
 
+    /// What all workers of the account know: how many rate limits there are, and the breaker as a number.
+    pub fn set_account(&self, limits: u8, breaker: u8) {
+        self.levels.rate_limited.set(limits.into());
+        self.levels.breaker.set(breaker.into());
+    }
+
     /// Why the worker does not claim; `None` when it does.
     pub fn set_hold(&self, cause: Option<HoldCause>) {
         self.levels.set_hold(cause);
@@ -288,6 +304,8 @@ mod tests {
             "external_api_request_duration_seconds_count 0",
             "agent_worker_queue_depth{state=\"pending\"} 0",
             "agent_worker_held{cause=\"rate_limit\"} 0",
+            "agent_worker_rate_limited 0",
+            "agent_worker_breaker_state 0",
             "agent_worker_tokens_total{kind=\"cache_write\"} 0",
             "agent_worker_cost_usd_total 0",
             "agent_worker_pruned_total{kind=\"completed\"} 0",

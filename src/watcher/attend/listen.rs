@@ -170,7 +170,7 @@ impl Run {
     fn hear(&mut self, live: &mut Live) -> std::io::Result<bool> {
         let now = self.ctx.clock.ticks();
         let mut acts = Vec::new();
-        let (mut began, mut turns) = (false, Vec::new());
+        let (mut began, mut turns, mut near) = (false, Vec::new(), None);
         let course = &mut live.course;
         let (herald, lease, is_replay) = (&self.ctx.herald, &self.lease, live.is_replay);
         let looked = live.tail.look(|event| match event {
@@ -184,6 +184,7 @@ impl Run {
             }
             StreamEvent::TakenUp(message) => course.took_up(*message),
             StreamEvent::Assistant(said) if !is_replay => tell_said(herald, lease, said),
+            StreamEvent::RateLimit(limit) if !is_replay && limit.is_near => near = Some(limit.clone()),
             StreamEvent::Assistant(_)
             | StreamEvent::ToolResults(_)
             | StreamEvent::Retry(_)
@@ -197,6 +198,7 @@ impl Run {
         for turn in &turns {
             self.note_turn(turn);
         }
+        self.warn_of(near);
         if began || !turns.is_empty() {
             let state = if live.course.has_answered() { TaskState::Completing } else { WORKING };
             self.show_state(state);

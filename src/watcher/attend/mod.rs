@@ -13,6 +13,7 @@ mod packed;
 mod prepare;
 mod said;
 mod settle;
+mod share;
 mod steer;
 mod sweep;
 mod workdir;
@@ -123,6 +124,7 @@ impl Run {
             None => After::Unknown,
         };
         let file = self.lease.file.clone();
+        self.let_others_try();
         self.ctx.board.show().running.remove(&file);
         // The loop has left only if the whole program ends.
         self.tell.send(Told::Core(Event::RunEnded(Ended { file, after }))).ok();
@@ -178,6 +180,7 @@ impl Run {
         self.report(&over, agent.as_ref());
         let judgement = &over.judgement;
         self.answered = judgement.tokens.output > 0 || matches!(judgement.verdict, Verdict::Done { .. });
+        self.share(&over.judgement).await;
         let mut disposition = self.dispose(&over.judgement, took);
         self.about_pack(&mut disposition, ended_by);
         if ended_by == Some(EndedBy::Hold) && matches!(disposition, Disposition::Requeue { .. }) {

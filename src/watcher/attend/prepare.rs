@@ -30,6 +30,7 @@ impl Run {
     /// Everything for the start; or what becomes of the task when it cannot be started.
     pub(super) fn prepare(&mut self) -> Result<Prepared, Refused> {
         self.take_pack()?;
+        self.check_limit()?;
         let cwd = self.working_directory()?;
         let program = self.ctx.program().map_err(deferred)?;
         let scratch = self.ctx.scratch.join(self.lease.run.to_string());

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{Order, Run};
 use crate::agent::disposition::{Disposition, Holding, Terms, dispose};
 use crate::agent::verdict::Judgement;
+use crate::config::OnRateLimit;
 use crate::spool::StepError;
 use crate::task::{ErrorCode, Outcome, Place, Requeue, TaskState, Usage};
 use crate::telemetry::journal::Event as Noted;
@@ -33,6 +34,7 @@ impl Run {
             most_retries,
             now: self.ctx.clock.wall(),
             jitter: Ctx::jitter(),
+            fails_at_limit: self.ctx.config.on_rate_limit == OnRateLimit::Fail,
             redactor: &self.ctx.redactor,
         };
         dispose(judgement, &self.lease.task, &terms)

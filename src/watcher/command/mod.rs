@@ -128,7 +128,7 @@ impl Looping {
         log.reopen();
         tracing::info!("log reopened");
         self.ctx.packs.try_again();
-        self.on_event(Event::TryNow);
+        self.try_now();
     }
 
     fn pause(&mut self, request: &Request) -> Reply {
@@ -159,7 +159,7 @@ impl Looping {
         }
         tracing::info!("resumed");
         self.on_event(Event::Asked(Wanted::Run));
-        self.on_event(Event::TryNow);
+        self.try_now();
         self.beat_now();
         Reply::done(match was {
             Wanted::Pause => "it takes tasks again",

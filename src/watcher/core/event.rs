@@ -2,6 +2,7 @@
 
 use crate::agent::disposition::Holding;
 use crate::clock::{Ticks, Timestamp};
+use crate::limits::Word;
 use crate::spool::{Examined, Identity};
 use crate::task::{ErrorCode, FileName, Place, RunId, TaskName, WorkerName};
 
@@ -100,6 +101,10 @@ pub enum Event {
     Bars(Bars),
     /// The operator, or a signal.
     Asked(Wanted),
+    /// What all workers of the account know now, as far as it stops starts.
+    Account(Option<Box<Word>>),
+    /// The account's requests are used up until then.
+    Paced(Ticks),
     /// The operator says that something was mended: a hold need not be waited out.
     TryNow,
     /// Time passed.

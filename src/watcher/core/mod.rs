@@ -54,6 +54,8 @@ pub struct Core {
     /// Whose end began the hold or made it longer.
     stumbled: Option<FileName>,
     takes: Takes,
+    /// Until when the account has no request left.
+    paced: Option<Ticks>,
     bars: Bars,
     wanted: Wanted,
     left: bool,
@@ -74,6 +76,7 @@ impl Core {
             refused: None,
             stumbled: None,
             takes: Takes::All,
+            paced: None,
             bars: Bars::default(),
             wanted: Wanted::Run,
             left: false,
@@ -105,6 +108,8 @@ impl Core {
             Event::Takes(takes) => self.takes = takes,
             Event::Bars(bars) => self.bar(bars, now),
             Event::Asked(wanted) => self.asked(wanted, &mut effects),
+            Event::Account(word) => self.holds.heed(word.as_deref(), &self.worker),
+            Event::Paced(until) => self.paced = Some(until),
             Event::TryNow => self.holds.try_now(now),
             Event::Tick => self.settle(now, &mut effects),
         }
@@ -156,7 +161,7 @@ impl Core {
             let ahead = at.duration_since(now.wall);
             now.ticks.plus(Duration::try_from(ahead).unwrap_or(Duration::ZERO))
         });
-        [settles, due, self.holds.due()].into_iter().flatten().filter(|at| *at > now.ticks).min()
+        [settles, due, self.holds.due(), self.paced].into_iter().flatten().filter(|at| *at > now.ticks).min()
     }
 
     fn looked(&mut self, slot: (Place, FileName), found: Examined, now: Now) -> Vec<Effect> {
@@ -290,7 +295,9 @@ impl Core {
 
     fn claim(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.refused.take_if(|(_, until)| now.ticks >= *until);
-        if self.wanted != Wanted::Run || self.fault.is_some() || self.refused.is_some() {
+        self.paced.take_if(|until| now.ticks >= *until);
+        let is_stopped = self.fault.is_some() || self.refused.is_some() || self.paced.is_some();
+        if self.wanted != Wanted::Run || is_stopped {
             return;
         }
         while self.active() < self.slots && self.holds.lets_start(now.ticks) {

@@ -382,3 +382,39 @@ fn a_task_is_found_by_its_name_and_by_its_file_s() {
         assert_eq!(name_of(&marie, called), name, "{called}");
     }
 }
+
+#[test]
+fn what_another_worker_met_stops_claims_until_it_is_over() {
+    let mut core = core(2);
+    let stop = crate::limits::Stop {
+        cause: HoldCause::Outage,
+        reason: "r".to_owned(),
+        remedy: "m".to_owned(),
+        by: "anga".parse().unwrap(),
+        at: now(0).wall,
+        since_ns: 0,
+        until: now(10).wall,
+        due_ns: 10_000_000_000,
+        times: 1,
+    };
+    let word =
+        |elsewhere| Event::Account(Some(Box::new(crate::limits::Word { stop: stop.clone(), elsewhere })));
+    core.handle(word(false), now(1));
+    assert_eq!(core.handle(seen(Place::Pending, "a"), now(2)), []);
+    assert_eq!(core.hold().map(|it| it.reason.as_str()), Some("r (met by anga)"));
+    assert_eq!(core.next_moment(now(2)), Some(now(10).ticks));
+    assert_eq!(core.handle(word(true), now(10)), [], "another worker tries");
+    assert_eq!(core.handle(Event::Account(None), now(11)), [claim(Place::Pending, "a")]);
+    assert_eq!(core.hold(), None);
+}
+
+#[test]
+fn a_claim_that_is_not_permitted_is_made_again_when_there_is_a_request() {
+    let mut core = core(2);
+    assert_eq!(core.handle(seen(Place::Pending, "a"), now(1)), [claim(Place::Pending, "a")]);
+    core.handle(Event::Paced(now(5).ticks), now(1));
+    core.handle(Event::NotClaimed { file: file("a") }, now(1));
+    assert_eq!(core.handle(seen(Place::Pending, "a"), now(1)), []);
+    assert_eq!((core.hold(), core.next_moment(now(1))), (None, Some(now(5).ticks)), "that is no fault");
+    assert_eq!(core.handle(Event::Tick, now(5)), [claim(Place::Pending, "a")]);
+}
