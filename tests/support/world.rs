@@ -93,8 +93,11 @@ impl World {
         let here = self.dir.path().join("bin").join(name);
         if !here.exists() {
             fs::create_dir_all(here.parent().unwrap()).unwrap();
-            if fs::hard_link(built, &here).is_err() {
-                fs::copy(built, &here).unwrap();
+            // Two threads may want it first: what is there is never written over, it may be running.
+            if fs::hard_link(built, &here).is_err() && !here.exists() {
+                let own = here.with_extension(format!("{:?}", std::thread::current().id()));
+                fs::copy(built, &own).unwrap();
+                fs::rename(own, &here).unwrap();
             }
         }
         here
