@@ -13,10 +13,13 @@ pub struct PipeAccess {
 }
 
 impl PipeAccess {
+    /// For a pipe that is written into, where nobody says otherwise: its owner, and the group that gives orders.
+    pub const USUAL: Self = Self { mode: 0o620, group: None };
+
     /// Resolves the settings of the pipes.
     pub fn resolve(settings: &mut Settings) -> Result<Self, ConfigError> {
         Ok(Self {
-            mode: settings.take("pipe_mode", mode, "0620")?,
+            mode: settings.take("pipe_mode", mode, &format!("0{:o}", Self::USUAL.mode))?,
             group: settings.take_optional("pipe_group", group)?,
         })
     }

@@ -8,13 +8,11 @@ use std::path::Path;
 
 use super::DoctorArgs;
 use super::check::{Check, Fix};
+use super::judge::pipe_mode;
 use crate::operator::desk::Desk;
 use crate::os::durable::{DIR_MODE, make_dir};
 use crate::os::fifo;
 use crate::recovery::locks;
-
-/// The mode of a pipe: whoever may write into it may give orders.
-const PIPE_MODE: u32 = 0o620;
 
 /// Does every fix of `checks`, or only tells them; one that fails is told and does not cost the others.
 pub(super) fn all(desk: &Desk, checks: &[Check], args: &DoctorArgs) {
@@ -34,7 +32,10 @@ fn one(fix: &Fix) -> io::Result<()> {
         Fix::MakeFolder { path } => make_dir(path, DIR_MODE),
         // Only where nothing stands: a pipe that came meanwhile is somebody's.
         Fix::MakePipe { path } if path.symlink_metadata().is_ok() => Ok(()),
-        Fix::MakePipe { path } => fifo::make(path, PIPE_MODE).and_then(|()| set_mode(path, PIPE_MODE)),
+        Fix::MakePipe { path } => {
+            let mode = pipe_mode(path);
+            fifo::make(path, mode).and_then(|()| set_mode(path, mode))
+        }
         Fix::RemoveLock { path } => locks::remove_stale(path).map(drop),
         Fix::SetMode { path, mode } => set_mode(path, *mode),
     }

@@ -1,9 +1,12 @@
 //! What the facts mean, and what to type. Pure: facts in, one line for each thing out.
 
+use std::path::Path;
+
 use super::check::{Check, Fix};
 use super::facts::{
     Acting, ClaudeSeen, Facts, FolderSeen, Login, Machine, Pipe, PipeSeen, PortSeen, ScratchSeen, WorkerSeen,
 };
+use crate::config::PipeAccess;
 use crate::os::durable::DIR_MODE;
 use crate::os::folder::Standing;
 use crate::spool::suitable::Weight;
@@ -249,18 +252,23 @@ fn worker(facts: &Facts, seen: &WorkerSeen) -> Vec<Check> {
     all
 }
 
+/// The mode of a worker's pipe: commands are written into one, events are read from the other.
+pub(super) fn pipe_mode(path: &Path) -> u32 {
+    let is_read = path.extension().is_some_and(|it| it == "out");
+    if is_read { PipeAccess::USUAL.to_read().mode } else { PipeAccess::USUAL.mode }
+}
+
 fn pipe(seen: &PipeSeen, vital: &Vital) -> Check {
     let shown = seen.path.display();
     let word = shell_word(&shown.to_string());
+    let make = format!("mkfifo -m 0{:o} {word}", pipe_mode(&seen.path));
     let set = |mode| Fix::SetMode { path: seen.path.clone(), mode };
     match seen.stands {
-        Pipe::Missing => {
-            Check::warn("pipe", format!("`{shown}` is missing"), format!("mkfifo -m 0620 {word}"))
-                .fixed_by(Fix::MakePipe { path: seen.path.clone() })
-        }
+        Pipe::Missing => Check::warn("pipe", format!("`{shown}` is missing"), make)
+            .fixed_by(Fix::MakePipe { path: seen.path.clone() }),
         Pipe::Other => {
             let found = format!("`{shown}` is no named pipe: what is written there is heard by nobody");
-            Check::warn("pipe", found, format!("mv {word} {word}.aside && mkfifo -m 0620 {word}"))
+            Check::warn("pipe", found, format!("mv {word} {word}.aside && {make}"))
         }
         Pipe::Fifo { mode, .. } if mode & 0o002 != 0 => {
             let found = format!("`{shown}` may be written by everybody, who may then give orders");

@@ -136,6 +136,15 @@ const AILMENTS: &[(Change, Verdict, Exit, &str)] = &[
         Exit::Done,
         "mkfifo -m 0620 /s/pipes/marie.in",
     ),
+    (
+        |it| {
+            it.workers[0].pipes[0].stands = Pipe::Missing;
+            it.workers[0].pipes[0].path = "/s/pipes/marie.out".into();
+        },
+        Verdict::Warn,
+        Exit::Done,
+        "mkfifo -m 0640 /s/pipes/marie.out",
+    ),
     (|it| it.workers[0].pipes[0].stands = Pipe::Other, Verdict::Warn, Exit::Done, "no named pipe"),
     (
         |it| it.workers[0].pipes[0].stands = Pipe::Fifo { mode: 0o622, has_reader: true },
