@@ -13,6 +13,7 @@
 )]
 
 mod havoc;
+mod left_behind;
 mod script;
 mod session;
 mod voice;
@@ -37,10 +38,10 @@ use voice::Voice;
 pub(crate) const VERSION: &str = "2.1.330";
 
 /// How long what waits waits at most, so that a test that fails leaves nothing behind.
-const PATIENCE: Duration = Duration::from_mins(5);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How often a gate is looked at.
-const LOOK: Duration = Duration::from_millis(5);
+pub(crate) const LOOK: Duration = Duration::from_millis(5);
 
 /// What comes through standard input.
 enum Input {
@@ -82,7 +83,7 @@ fn main() {
         std::process::exit(i32::from(!is_in));
     }
     if let Some(at) = args.iter().position(|arg| arg == "--fake-grandchild") {
-        return grandchild(&args[at + 1..]);
+        return left_behind::grandchild(&args[at + 1..]);
     }
     std::process::exit(Agent::run(&args));
 }
@@ -309,7 +310,7 @@ impl Agent {
             "stderr" => eprintln!("{}", step.or("text", "a warning")),
             "write" => std::fs::write(step.or("file", "out.txt"), step.or("text", "")).expect("a file"),
             "append" => append(step.or("file", "out.txt"), step.or("text", "")),
-            "grandchild" => leave_behind(step),
+            "grandchild" => left_behind::leave_behind(step),
             unknown => {
                 if !havoc::wreak(step) {
                     eprintln!("fake-claude: unknown step `{unknown}`");
@@ -438,7 +439,7 @@ fn code_of(step: &Step) -> i32 {
     i32::try_from(step.number("code", 1)).expect("a status")
 }
 
-fn fresh() -> String {
+pub(crate) fn fresh() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
@@ -454,63 +455,4 @@ fn die(signal: u64) {
     kill(Pid::this(), signal.expect("a signal")).expect("a signal to myself");
     // A signal to oneself is there before kill returns, unless it is blocked.
     std::thread::sleep(PATIENCE);
-}
-
-/// Starts a process that outlives this one, and waits until it has said its pid in the log.
-fn leave_behind(step: &Step) {
-    let exe = std::env::current_exe().expect("my own path");
-    let mut command = Command::new(exe);
-    command.arg("--fake-grandchild").args(&step.words).stdin(Stdio::null()).stderr(Stdio::null());
-    if !step.has("stdout") {
-        command.stdout(Stdio::null());
-    }
-    let ready = std::env::temp_dir().join(format!("grandchild-{}", fresh()));
-    command.env("FAKE_GRANDCHILD_READY", &ready);
-    let child = command.spawn().expect("a grandchild");
-    if step.has("double") {
-        child.wait_with_output().expect("the process between");
-    }
-    while !ready.exists() {
-        std::thread::sleep(LOOK);
-    }
-    std::fs::remove_file(&ready).ok();
-}
-
-/// What a process that is left behind does: it detaches as it was told and sleeps.
-fn grandchild(words: &[String]) {
-    let has = |word: &str| words.iter().any(|known| known == word);
-    if has("setsid") || has("double") {
-        nix::unistd::setsid().expect("a session of its own");
-    }
-    let rest: Vec<&String> =
-        words.iter().filter(|word| !["setsid", "double", "noenv"].contains(&word.as_str())).collect();
-    if has("double") || has("noenv") {
-        let mut next = Command::new(std::env::current_exe().expect("my own path"));
-        next.arg("--fake-grandchild").args(rest);
-        if has("noenv") {
-            // Only what the log needs; the run's cookie is gone.
-            next.env_clear();
-            for name in ["HOME", "FAKE_CLAUDE_LOG", "FAKE_GRANDCHILD_READY"] {
-                next.envs(std::env::var_os(name).map(|value| (name, value)));
-            }
-        }
-        next.spawn().expect("the process after");
-        return;
-    }
-    if has("noterm") {
-        signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::default())
-            .expect("a handler for SIGTERM");
-    }
-    log("grandchild", &json!({"words": words}));
-    if let Some(ready) = std::env::var_os("FAKE_GRANDCHILD_READY") {
-        std::fs::write(ready, "").expect("a sign that it is there");
-    }
-    let mut left = PATIENCE;
-    while has("flood") {
-        voice::raw(b"x\n".repeat(500).as_slice());
-    }
-    while !left.is_zero() {
-        std::thread::sleep(Duration::from_millis(100));
-        left = left.saturating_sub(Duration::from_millis(100));
-    }
 }
