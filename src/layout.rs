@@ -147,6 +147,11 @@ impl Layout {
         self.root.join("limits")
     }
 
+    /// `directories/`: who works in which directory. Made by the first that works in one.
+    pub fn directories(&self) -> PathBuf {
+        self.root.join("directories")
+    }
+
     /// `packs/`, which is its owner's alone.
     pub fn packs(&self) -> PathBuf {
         self.root.join("packs")
@@ -172,6 +177,11 @@ impl Layout {
         self.workspaces().join(run.to_string())
     }
 
+    /// The worktree that the agent works in, where it works in one.
+    pub fn tree(&self, run: &RunId) -> PathBuf {
+        tree_in(&self.workspace(run))
+    }
+
     /// Where scratch goes when nothing else is said: `/tmp/<worker>` for the root `/shared`, else below the root.
     pub fn default_scratch(&self, worker: &WorkerName) -> PathBuf {
         if self.root == Path::new("/shared") {
@@ -193,6 +203,11 @@ impl Layout {
         dirs.push(self.journal_dir(worker));
         dirs
     }
+}
+
+/// The worktree in the workspace of a run.
+pub fn tree_in(workspace: &Path) -> PathBuf {
+    workspace.join("tree")
 }
 
 /// The agent's stdout in the folder of an attempt.
@@ -237,14 +252,24 @@ impl RunPaths {
         self.dir.join("stdin")
     }
 
+    /// The agent's own pipes: the one folder here that it writes to.
+    pub fn pipes(&self) -> PathBuf {
+        self.dir.join("pipes")
+    }
+
     /// What the agent says to its worker, a named pipe.
     pub fn agent_pipe(&self) -> PathBuf {
-        self.dir.join("agent.in")
+        self.pipes().join("agent.in")
     }
 
     /// A named pipe that the agent made and reads an answer from.
     pub fn answers(&self, name: &FileName) -> PathBuf {
-        self.dir.join(name.as_str())
+        self.pipes().join(name.as_str())
+    }
+
+    /// Says that the next life of its task goes on with the conversation of this one.
+    pub fn continued(&self) -> PathBuf {
+        self.dir.join("continue")
     }
 
     /// The folder of attempt `number`, counted from 1.
@@ -260,6 +285,36 @@ impl RunPaths {
     /// What the pack said that the attempt was started with; there is none without a pack of one's own.
     pub fn pack(&self, number: u32) -> PathBuf {
         self.attempt(number).join("pack.json")
+    }
+
+    /// What the acceptance command printed.
+    pub fn verify_log(&self, number: u32) -> PathBuf {
+        self.attempt(number).join("verify.log")
+    }
+
+    /// What it came to.
+    pub fn verify(&self, number: u32) -> PathBuf {
+        self.attempt(number).join("verify.json")
+    }
+
+    /// In which repository the attempt works, how, and what was there before.
+    pub fn checkout(&self, number: u32) -> PathBuf {
+        self.attempt(number).join("checkout.json")
+    }
+
+    /// What the run changed there, for programs.
+    pub fn changes(&self) -> PathBuf {
+        self.dir.join("changes.json")
+    }
+
+    /// The same as a patch.
+    pub fn patch(&self) -> PathBuf {
+        self.dir.join("changes.patch")
+    }
+
+    /// The files as they were before and after, as git keeps them; gone when the run has ended.
+    pub fn snapshot(&self) -> PathBuf {
+        self.dir.join("snapshot")
     }
 
     /// The agent's stderr.

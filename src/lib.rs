@@ -13,10 +13,12 @@
 //! | 2 | [`os`] | one kernel idea a file: durable writes, locks, pipes, processes, signals |
 //! | 3 | [`spool`] | where tasks live: the state table, the step lists, the disk that performs them |
 //! | 3 | [`agent`] | one Claude run: arguments, stream, verdict, the child |
+//! | 3 | [`checkout`] | working on a git repository: what git is asked, whose a directory is, what was changed |
 //! | 3 | [`limits`] | what all workers of one account know: requests left, a rate limit, the breaker |
 //! | 3 | [`pack`] | how an agent is run, as the operator says in a file |
 //! | 3 | [`pipe`] | what a line on a named pipe means, and the pipes' two ends |
 //! | 3 | [`telemetry`] | logs, journal, metrics and the HTTP face |
+//! | 4 | [`budget`] | what was spent, by worker and pack, and what may be |
 //! | 4 | [`recovery`] | survey, plan, apply |
 //! | 4 | [`retention`] | what is done with goes, after its time |
 //! | 5 | [`watcher`] | the worker: a core that decides, a shell that does |
@@ -27,6 +29,8 @@
 //! What always holds is written at the top of each module; the promises to users are in `docs/ARCHITECTURE.md`.
 
 pub mod agent;
+pub mod budget;
+pub mod checkout;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -11,7 +11,7 @@
 //!
 //! It deliberately does not know where the CLI is or how it is started.
 
-use crate::task::SessionId;
+use crate::task::{Attempt, Began, SessionId};
 
 /// Whether a conversation begins or goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,19 @@ pub enum SessionStart {
     New,
     /// The CLI must find the conversation's transcript.
     Resume,
+    /// The same of another conversation, of which it makes a copy under this fresh identifier.
+    Fork(SessionId),
+}
+
+impl SessionStart {
+    /// As an attempt is recorded to begin.
+    pub fn of(attempt: &Attempt) -> Self {
+        match (attempt.began, attempt.forked_from) {
+            (Some(Began::Resumed), _) => Self::Resume,
+            (Some(Began::Forked), Some(from)) => Self::Fork(from),
+            (Some(Began::Forked), None) | (Some(Began::New | Began::Told) | None, _) => Self::New,
+        }
+    }
 }
 
 /// What one start of the CLI is told.
@@ -52,6 +65,8 @@ pub struct Manner {
     pub disallowed_tools: Option<Vec<String>>,
     /// What is added to the CLI's own system prompt.
     pub system_prompt: Option<String>,
+    /// The JSON Schema that the answer has to fit.
+    pub json_schema: Option<String>,
 }
 
 /// What the default pack allows without asking, since nobody is there to answer: to read, edit, write and run
@@ -68,11 +83,15 @@ pub const REMOVED_TOOLS: [&str; 4] = ["CronCreate", "EnterWorktree", "Monitor", 
 pub fn arguments(invocation: &Invocation) -> Vec<String> {
     let manner = &invocation.manner;
     let mut argv = fixed(manner);
-    let flag = match invocation.start {
-        SessionStart::New => "--session-id",
-        SessionStart::Resume => "--resume",
-    };
-    argv.extend([flag.to_owned(), invocation.session.to_string()]);
+    let session = invocation.session.to_string();
+    argv.extend(match invocation.start {
+        SessionStart::New => vec!["--session-id".to_owned(), session],
+        SessionStart::Resume => vec!["--resume".to_owned(), session],
+        SessionStart::Fork(from) => {
+            let from = from.to_string();
+            vec!["--resume".to_owned(), from, "--fork-session".to_owned(), "--session-id".to_owned(), session]
+        }
+    });
     if let Some(turns) = invocation.max_turns {
         argv.extend(["--max-turns".to_owned(), turns.to_string()]);
     }
@@ -82,6 +101,7 @@ pub fn arguments(invocation: &Invocation) -> Vec<String> {
     // Each in one argument, so that a text with a leading dash stays a text.
     argv.extend(manner.model.iter().map(|model| format!("--model={model}")));
     argv.extend(manner.fallback_model.iter().map(|models| format!("--fallback-model={}", models.join(","))));
+    argv.extend(manner.json_schema.iter().map(|schema| format!("--json-schema={schema}")));
     argv.extend(manner.system_prompt.iter().map(|text| format!("--append-system-prompt={text}")));
     argv
 }
@@ -96,6 +116,8 @@ fn fixed(manner: &Manner) -> Vec<String> {
         "--verbose",
         // Life signs while the model thinks: without them minutes of silence are normal.
         "--include-partial-messages",
+        // Which hook is at work: one that never ends is not a silent API.
+        "--include-hook-events",
         "--permission-mode",
         manner.permission_mode.unwrap_or("acceptEdits"),
         // A repository's own .mcp.json would start programs, and one that never answers holds the start up for 30 s.
@@ -141,6 +163,12 @@ mod tests {
         let next = arguments(&Invocation { start: SessionStart::Resume, ..first.clone() });
         assert_eq!(value_of(&next, "--resume"), Some(first.session.to_string().as_str()));
         assert!(!next.contains(&"--session-id".to_owned()), "the CLI refuses both together");
+        let copy = SessionId::mint();
+        let fork = Invocation { session: copy, start: SessionStart::Fork(first.session), ..first.clone() };
+        let argv = arguments(&fork);
+        assert_eq!(value_of(&argv, "--resume"), Some(first.session.to_string().as_str()));
+        assert_eq!(value_of(&argv, "--session-id"), Some(copy.to_string().as_str()));
+        assert!(argv.contains(&"--fork-session".to_owned()), "without it both together are refused");
     }
 
     #[test]
@@ -175,6 +203,7 @@ mod tests {
             allowed_tools: Some(vec!["Read".to_owned(), "Bash(git *)".to_owned()]),
             disallowed_tools: Some(vec!["Bash(git push *)".to_owned()]),
             system_prompt: Some("--be brief".to_owned()),
+            json_schema: Some("{\"type\":\"object\"}".to_owned()),
             ..Manner::default()
         };
         let argv = arguments(&Invocation { manner, ..invocation(SessionStart::New) });
@@ -183,6 +212,7 @@ mod tests {
         let denied = value_of(&argv, "--disallowedTools").unwrap();
         assert!(denied.ends_with(",Bash(git push *)") && denied.starts_with("CronCreate,"), "{denied}");
         assert!(argv.contains(&"--fallback-model=haiku,sonnet".to_owned()));
+        assert!(argv.contains(&"--json-schema={\"type\":\"object\"}".to_owned()));
         assert!(argv.contains(&"--append-system-prompt=--be brief".to_owned()));
         let manner = Manner { allowed_tools: Some(Vec::new()), ..Manner::default() };
         let argv = arguments(&Invocation { manner, ..invocation(SessionStart::New) });

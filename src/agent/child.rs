@@ -7,22 +7,20 @@
 //! - nothing runs between fork and exec, so that `posix_spawn(3)` serves;
 //! - an agent that cannot be started has cost nothing: the error says in words what is missing.
 
-#![expect(clippy::disallowed_methods, reason = "the door through which agents are started")]
-
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::trouble::{self, Trouble};
 use crate::layout::RunPaths;
-use crate::os::durable::{DIR_MODE, FILE_MODE, make_dir};
+use crate::os::cgroup::group::Group;
+use crate::os::confine::Confinement;
+use crate::os::durable::{DIR_MODE, make_dir};
 use crate::os::fifo::{self, Ends};
 use crate::os::lock::Lock;
-use crate::os::process::priority::goes_first;
+use crate::os::process::start::{Start, Started, append_to, start};
 use crate::os::process::{Child, Reaper};
 
 /// Everything that is needed to start an agent.
@@ -42,6 +40,10 @@ pub struct Launch<'a> {
     pub number: u32,
     /// What it is told first.
     pub first: &'a [u8],
+    /// The control group that it and all that it starts are to be in.
+    pub group: Option<&'a Group>,
+    /// What they may write to; everything that their user may, where nothing is said.
+    pub confined: Option<&'a Confinement>,
 }
 
 /// A started agent.
@@ -56,6 +58,8 @@ pub struct Agent {
     pub stream: File,
     /// How much of the first message is in the pipe.
     pub sent: usize,
+    /// Why it is not in its control group.
+    pub outside: Option<io::Error>,
 }
 
 /// Why an agent could not be started.
@@ -95,26 +99,28 @@ pub fn launch(reaper: &Reaper, launch: &Launch<'_>) -> Result<Agent, LaunchError
     let sent = prepare(&paths.stdin(), |_| fifo::write_some(&write, launch.first))?;
     let stream = lock_stream(&paths.stream(number))?;
     let heard = prepare(&paths.stream(number), |path| File::open(path))?;
-    let stderr = prepare(&paths.stderr(number), append_to)?;
-    let mut command = Command::new(launch.program);
-    command
-        .args(&launch.arguments)
-        .env_clear()
-        .envs(launch.environment.iter().map(|(key, value)| (key, value)))
-        .current_dir(launch.cwd)
-        .process_group(0)
-        .stdin(Stdio::from(read))
-        .stdout(Stdio::from(stream))
-        .stderr(Stdio::from(stderr));
-    let child = reaper.spawn(&mut command).map_err(|source| LaunchError::Spawn {
+    let stderr = paths.stderr(number);
+    prepare(&stderr, append_to)?;
+    let started = start(
+        reaper,
+        Start {
+            program: launch.program,
+            arguments: &launch.arguments,
+            environment: launch.environment.clone(),
+            cwd: launch.cwd,
+            stdin: Stdio::from(read),
+            stdout: stream,
+            stderr: &stderr,
+            group: launch.group,
+            confined: launch.confined,
+        },
+    );
+    let Started { child, outside } = started.map_err(|source| LaunchError::Spawn {
         program: launch.program.to_owned(),
         trouble: trouble::explain(&source, launch.program, launch.cwd),
         source,
     })?;
-    if let Err(error) = goes_first(child.id.pid) {
-        tracing::debug!(pid = child.id.pid, error = %error, "the agent is as likely as we are to go when memory runs out");
-    }
-    Ok(Agent { child, stdin: write, stream: heard, sent })
+    Ok(Agent { child, stdin: write, stream: heard, sent, outside })
 }
 
 /// The stream, locked, as a file that takes the lock along wherever it is handed.
@@ -122,11 +128,6 @@ fn lock_stream(path: &Path) -> Result<File, LaunchError> {
     let file = prepare(path, append_to)?;
     let locked = prepare(path, |_| Lock::try_exclusive_on(file))?;
     locked.and_then(Lock::into_file).ok_or_else(|| LaunchError::Occupied(path.to_owned()))
-}
-
-fn append_to(path: &Path) -> io::Result<File> {
-    let flags = nix::libc::O_NOFOLLOW;
-    OpenOptions::new().append(true).create(true).mode(FILE_MODE).custom_flags(flags).open(path)
 }
 
 fn prepare<T>(path: &Path, make: impl FnOnce(&Path) -> io::Result<T>) -> Result<T, LaunchError> {

@@ -12,6 +12,9 @@
 //! | answered | the exit, a new turn | gone, working again |
 //! | answered | 10 s without a sign | ending: TERM, then KILL |
 //! | any | too much output | ending: KILL at once, since a disk fills faster than anybody answers |
+//! | working | too much memory | ending: interrupt, a second later TERM, a second later KILL |
+//! | owing, answered | too much memory | ending: TERM, a second later KILL |
+//! | any | a quarter too much memory | ending: KILL at once, since it grows faster than anybody answers |
 //! | ending | the exit | gone |
 //!
 //! An interrupt that goes on ends a turn with a result like any other, and the message that it goes on with is not taken up
@@ -31,6 +34,9 @@ const INTERRUPT: Duration = Duration::from_secs(2);
 /// Between `SIGTERM` and `SIGKILL`: the CLI needs up to 1.5 s to end its tools.
 const TERMINATE: Duration = Duration::from_secs(5);
 
+/// The same where it uses too much memory: it grows meanwhile.
+const HURRIED: Duration = Duration::from_secs(1);
+
 /// Between two looks at a run there are two seconds; so much more means that nobody could look.
 const STANDSTILL: Duration = Duration::from_secs(5);
 
@@ -45,6 +51,8 @@ pub struct Limits {
     pub quiet: Duration,
     /// Bytes of output, of both streams together.
     pub output: u64,
+    /// Bytes of memory, of the agent and all that it started; `None`: as many as there are.
+    pub memory: Option<u64>,
 }
 
 /// What is to be done to the agent.
@@ -148,6 +156,17 @@ impl Course {
         } else {
             Vec::new()
         }
+    }
+
+    /// How much memory it uses with all that it started. An interrupt leaves a result line, which tells what was spent;
+    /// what grows fast is not given the time.
+    pub fn weighed(&mut self, used: u64, now: Ticks) -> Vec<Order> {
+        let Some(limit) = self.limits.memory.filter(|limit| used > *limit) else { return Vec::new() };
+        let is_killed = matches!(self.phase, Phase::Ending { step: Step::Killed, .. });
+        if used <= limit.saturating_add(limit / 4) {
+            return self.end(EndedBy::MemoryLimit, now);
+        }
+        if is_killed { Vec::new() } else { self.kill(EndedBy::MemoryLimit, now) }
     }
 
     /// Whether something can be said to it: its stdin is open, and it is not at its end.
@@ -261,6 +280,7 @@ impl Course {
                 silence.min(wall).min(warning).min(quiet)
             }
             Phase::Owing | Phase::Answered => self.sign.plus(AFTER_RESULT),
+            Phase::Ending { by: EndedBy::MemoryLimit, since, .. } => since.plus(HURRIED),
             Phase::Ending { step: Step::Interrupted, since, .. } => since.plus(INTERRUPT),
             Phase::Ending { step: Step::Terminated, since, .. } => since.plus(TERMINATE),
             Phase::Ending { step: Step::Killed, since, .. } => since.plus(Duration::from_secs(1)),
@@ -315,175 +335,5 @@ pub const LONGEST_ENDING: Duration = Duration::from_secs(7);
 const _: () = assert!(INTERRUPT.as_secs() + TERMINATE.as_secs() == LONGEST_ENDING.as_secs());
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: u64) -> Ticks {
-        Ticks(Duration::from_secs(seconds))
-    }
-
-    fn course() -> Course {
-        let limits = Limits {
-            wall: Duration::from_mins(2),
-            silence: Duration::from_mins(1),
-            quiet: Duration::from_mins(5),
-            output: 1000,
-        };
-        Course::new(limits, at(0))
-    }
-
-    #[test]
-    fn a_run_is_asked_then_told_then_killed() {
-        let mut course = course();
-        course.heard(at(100));
-        assert_eq!(course.tick(at(120)), [Order::Interrupt]);
-        assert_eq!(course.ended_by(), Some(EndedBy::Timeout));
-        assert_eq!(course.tick(at(121)), []);
-        assert_eq!(course.tick(at(122)), [Order::Terminate]);
-        assert_eq!(course.tick(at(127)), [Order::Kill]);
-        assert_eq!(course.tick(at(128)), [Order::Kill], "again, while it is still there");
-    }
-
-    #[test]
-    fn silence_is_counted_from_the_last_line() {
-        let mut course = course();
-        course.heard(at(50));
-        assert!(!course.tick(at(109)).contains(&Order::Interrupt));
-        assert_eq!(course.tick(at(110)).last(), Some(&Order::Interrupt));
-        assert_eq!(course.ended_by(), Some(EndedBy::Silence));
-    }
-
-    #[test]
-    fn a_quiet_agent_is_told_once_and_again_after_a_sign_of_life() {
-        let limits = Limits {
-            wall: Duration::from_hours(1),
-            silence: Duration::from_mins(10),
-            quiet: Duration::from_mins(5),
-            output: 1000,
-        };
-        let mut course = Course::new(limits, at(0));
-        assert_eq!(course.next_moment(), at(300));
-        let told = [Order::Warn("No sign of progress for 300s: the task may be stuck".to_owned())];
-        assert_eq!(course.tick(at(300)), told);
-        assert_eq!(course.tick(at(301)), []);
-        assert_eq!(course.next_moment(), at(600), "the limit on silence is next");
-        course.heard(at(400));
-        assert_eq!(course.tick(at(700)), told);
-    }
-
-    #[test]
-    fn time_in_which_nobody_could_look_counts_for_nothing() {
-        let mut course = course();
-        for second in 1..=50 {
-            course.watched(at(second));
-        }
-        // Suspended, or the watcher stopped, for an hour.
-        course.watched(at(3650));
-        assert_eq!(course.tick(at(3650)), []);
-        assert_eq!(course.spent(at(3650)), Duration::from_secs(50));
-        course.watched(at(3652));
-        assert_eq!(course.next_moment(), at(3660), "a minute of silence, of which the agent had 52 s");
-        course.watched(at(3655));
-        course.watched(at(3660));
-        assert_eq!(course.tick(at(3660)), [Order::Interrupt]);
-        course.watched(at(7260));
-        assert_eq!(course.tick(at(7260)), [], "its two seconds to obey count as well");
-        assert_eq!(course.tick(at(7262)), [Order::Terminate]);
-    }
-
-    #[test]
-    fn a_run_that_is_taken_up_has_the_rest_of_its_time_and_was_heard_just_now() {
-        let course = Course::taken_up(course().limits, Duration::from_secs(100), at(1000));
-        assert_eq!((course.spent(at(1000)), course.last_sign()), (Duration::from_secs(100), at(1000)));
-    }
-
-    #[test]
-    fn people_are_warned_at_five_sixths_and_eleven_twelfths() {
-        let mut course = course();
-        course.heard(at(99));
-        assert_eq!(course.next_moment(), at(100));
-        assert_eq!(course.tick(at(100)), [Order::Warn("Execution time: 100s of 120s limit".to_owned())]);
-        assert_eq!(course.tick(at(101)), []);
-        assert_eq!(course.tick(at(110)), [Order::Warn("Execution time: 110s of 120s limit".to_owned())]);
-    }
-
-    #[test]
-    fn an_agent_that_hangs_after_its_result_is_ended() {
-        let mut course = course();
-        assert_eq!(course.answered(at(5)), [Order::CloseStdin]);
-        assert_eq!(course.tick(at(14)), []);
-        assert_eq!(course.tick(at(15)), [Order::CloseStdin, Order::Terminate]);
-        assert_eq!(course.ended_by(), Some(EndedBy::HangAfterResult));
-        assert_eq!(course.tick(at(20)), [Order::Kill]);
-    }
-
-    #[test]
-    fn a_turn_after_the_first_result_is_work_again() {
-        let mut course = course();
-        course.answered(at(5));
-        course.turn_began();
-        course.heard(at(6));
-        assert_eq!(course.tick(at(30)), [], "the limits of a working run hold again");
-    }
-
-    fn message(number: u128) -> Uuid {
-        Uuid::from_u128(number)
-    }
-
-    #[test]
-    fn a_result_closes_nothing_while_something_that_was_said_is_not_taken_up() {
-        let mut course = course();
-        for number in [1, 2] {
-            course.told(message(number), at(1));
-        }
-        course.took_up(message(1));
-        assert_eq!(course.answered(at(5)), []);
-        assert!(course.hears());
-        course.took_up(message(2));
-        course.turn_began();
-        assert_eq!(course.tick(at(20)), [], "it is at work");
-        assert_eq!(course.answered(at(30)), [Order::CloseStdin]);
-        assert!(!course.hears());
-    }
-
-    #[test]
-    fn what_is_never_taken_up_keeps_nothing_open_for_ever() {
-        let mut course = course();
-        course.told(message(1), at(1));
-        assert_eq!(course.answered(at(5)), []);
-        course.told(message(2), at(10));
-        assert_eq!((course.tick(at(19)), course.next_moment()), (vec![], at(20)));
-        assert_eq!(course.tick(at(20)), [Order::CloseStdin]);
-        assert!(!course.hears() && course.ended_by().is_none());
-        assert_eq!(course.tick(at(29)), [], "it may still answer what it finds in the pipe");
-        assert_eq!(course.tick(at(30)), [Order::CloseStdin, Order::Terminate]);
-    }
-
-    #[test]
-    fn an_agent_that_owes_an_answer_is_not_asked_to_end_a_turn_that_has_not_begun() {
-        let mut course = course();
-        course.told(message(1), at(1));
-        course.answered(at(2));
-        assert_eq!(course.end(EndedBy::Cancel, at(3)), [Order::CloseStdin, Order::Terminate]);
-    }
-
-    #[test]
-    fn too_much_output_ends_it_and_the_first_reason_stays() {
-        let mut course = course();
-        assert_eq!(course.measured(1000, at(1)), []);
-        assert_eq!(course.measured(1001, at(1)), [Order::Kill], "what fills a disk is not asked first");
-        assert_eq!(course.measured(2000, at(1)), [], "once is enough");
-        assert_eq!(course.end(EndedBy::Stop, at(2)), []);
-        assert_eq!(course.ended_by(), Some(EndedBy::OutputLimit));
-        assert_eq!(course.kill(EndedBy::Stop, at(3)), [Order::Kill]);
-        assert_eq!(course.ended_by(), Some(EndedBy::OutputLimit));
-    }
-
-    #[test]
-    fn one_that_was_asked_to_end_may_not_fill_the_disk_meanwhile() {
-        let mut course = course();
-        course.end(EndedBy::Stop, at(1));
-        assert_eq!(course.measured(1001, at(1)), [Order::Kill]);
-        assert_eq!(course.ended_by(), Some(EndedBy::Stop), "the first reason stays");
-    }
-}
+#[path = "course_tests.rs"]
+mod tests;

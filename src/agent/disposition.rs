@@ -9,9 +9,11 @@
 //! | a rate limit, where tasks are not to wait for its end | - | failed (E006) |
 //! | the disk was full under it, for the second time in a row | yes | as a code that is retried (E007); the worker holds |
 //! | the agent or its watcher died | yes | pending, at once after a first crash; past the budget failed |
+//! | its turns were used up, and its pack gives more | no | pending, at once |
+//! | the same without more | yes | failed (E004), with what goes on with it |
 //! | ended by an operator or a shutdown | no | pending |
 //! | cancelled by an operator | no | cancelled |
-//! | its session is gone | no | pending |
+//! | its session is gone, or refused | no | pending, at once, with the next rung of [`super::ladder`] |
 
 use std::borrow::Cow;
 
@@ -20,11 +22,10 @@ use super::verdict::{HoldCause, Interruption, Judgement, Until, Verdict};
 use crate::clock::Timestamp;
 use crate::os::trouble::Trouble;
 use crate::task::retry::{backoff, crash_backoff, is_exhausted};
-use crate::task::{AttemptOutcome, ErrorCode, Outcome, Requeue, TaskFile, TaskState, Usage};
+use crate::task::{
+    Attempt, AttemptOutcome, Began, ErrorCode, Outcome, Requeue, SessionId, TaskFile, TaskState, Usage,
+};
 use crate::text::redact::Redactor;
-
-/// Before another session is begun in place of one that is gone.
-const SESSION_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What the rule depends on besides verdict and task.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,8 @@ pub struct Terms<'a> {
     pub max_retries: u32,
     /// The most that it may say itself; `None`: anything.
     pub most_retries: Option<u32>,
+    /// How often a task that used up its turns goes on with as many again.
+    pub continues: u32,
     /// Now.
     pub now: Timestamp,
     /// 0 to 1, for the backoff.
@@ -128,10 +131,14 @@ fn disposed(judgement: &Judgement, task: &TaskFile, terms: &Terms<'_>) -> Dispos
     let usage = usage(judgement, task);
     match &judgement.verdict {
         Verdict::Done { answer } => Disposition::Conclude {
-            outcome: Outcome::completed(answer, output_path(task)),
+            outcome: Outcome {
+                denied_tools: judgement.denied.clone(),
+                ..Outcome::completed(answer, output_path(task))
+            },
             answer: Some(answer.clone()),
             usage,
         },
+        Verdict::Failed { reason, .. } if judgement.needs_more => needs_more(reason, usage, task, terms),
         Verdict::Failed { code, reason } => failed(*code, reason, usage, task, terms),
         // Once is the disk's fault. Twice in a row, with room found in between, is the task's, which fills it.
         Verdict::Wait { cause: HoldCause::Disk, reason, remedy, .. }
@@ -164,15 +171,13 @@ fn disposed(judgement: &Judgement, task: &TaskFile, terms: &Terms<'_>) -> Dispos
                 failure_reason: Some(reason.clone()),
                 result: None,
                 output: None,
+                denied_tools: Vec::new(),
             };
             Disposition::Conclude { outcome, answer: None, usage }
         }
+        // At once: the ladder has an end.
         Verdict::SessionGone { reason } => Disposition::Requeue {
-            // Another session begins; a CLI that refuses them all is not asked over and over.
-            entry: Requeue {
-                retry_at: later(terms.now, SESSION_PAUSE),
-                ..uncharged(AttemptOutcome::SessionLost, reason, None, usage)
-            },
+            entry: uncharged(AttemptOutcome::SessionLost, reason, None, usage),
             hold: None,
         },
     }
@@ -215,6 +220,24 @@ fn failed(code: ErrorCode, reason: &str, usage: Usage, task: &TaskFile, terms: &
         usage,
     };
     Disposition::Requeue { entry, hold: None }
+}
+
+/// Its turns were used up: it goes on with as many again, or fails with what would go on with it.
+fn needs_more(reason: &str, usage: Usage, task: &TaskFile, terms: &Terms<'_>) -> Disposition {
+    let had = task.record.attempts.iter().filter(|it| it.outcome == Some(AttemptOutcome::NeedsMore)).count();
+    if u32::try_from(had).is_ok_and(|had| had < terms.continues) {
+        let entry = uncharged(AttemptOutcome::NeedsMore, reason, Some(ErrorCode::E004), usage);
+        return Disposition::Requeue { entry, hold: None };
+    }
+    let name = task.spec.id.as_ref().map_or("TASK", |id| id.as_str());
+    let had = if had > 0 {
+        format!("; it went on {had} times already (max_continues in its pack)")
+    } else {
+        String::new()
+    };
+    let reason =
+        format!("{reason}{had}; its session is kept: `agentctl retry {name} --continue` goes on with it");
+    Disposition::Conclude { outcome: Outcome::failed(ErrorCode::E004, reason), answer: None, usage }
 }
 
 fn crash(reason: &str, usage: Usage, task: &TaskFile, terms: &Terms<'_>) -> Disposition {
@@ -260,19 +283,41 @@ fn output_path(task: &TaskFile) -> Option<String> {
     task.record.run_id.map(|run| format!("artifacts/{run}/output.txt"))
 }
 
-/// What the attempt itself used: the CLI counts cost over the whole session, so what earlier attempts of the
-/// same session cost is taken off.
-fn usage(judgement: &Judgement, task: &TaskFile) -> Usage {
-    let record = &task.record;
-    let session = record.open_attempt().map(|it| it.session_id);
-    let before: f64 = record
-        .attempts
-        .iter()
-        .filter(|it| !it.is_open() && Some(it.session_id) == session)
-        .filter_map(|it| it.cost_usd)
-        .fold(0.0, |sum, usd| sum + usd);
-    Usage {
-        cost_usd: judgement.cost_usd.map(|total| (total - before).max(0.0)),
-        tokens: Some(judgement.tokens),
-    }
+/// What the attempt itself used: the CLI counts cost over the whole conversation and takes the count along into a copy, so
+/// what was counted there before is taken off. A count below that began anew: a transcript that lost its end lost it.
+pub fn usage(judgement: &Judgement, task: &TaskFile) -> Usage {
+    let attempts = &task.record.attempts;
+    let open = task.record.open_attempt();
+    let before = open.map_or(0.0, |open| match open.began {
+        Some(Began::New | Began::Told) => 0.0,
+        Some(Began::Resumed | Began::Forked) | None => {
+            let ended = &attempts[..attempts.len() - 1];
+            let earlier = open.cost_before_usd.unwrap_or(0.0);
+            earlier
+                + counted(ended, open.session_id)
+                + open.forked_from.map_or(0.0, |from| counted(ended, from))
+        }
+    });
+    let own = |total: f64| if total + ROUNDING < before { total } else { (total - before).max(0.0) };
+    Usage { cost_usd: judgement.cost_usd.map(own), tokens: Some(judgement.tokens) }
 }
+
+/// Sums of dollars differ by less than this where they are the same.
+const ROUNDING: f64 = 1e-9;
+
+/// What the CLI has counted for a conversation by the end of `attempts`, in US dollars.
+pub fn counted(attempts: &[Attempt], session: SessionId) -> f64 {
+    let of_it = |it: &&Attempt| it.session_id == session;
+    let begins =
+        |it: &Attempt| !matches!(it.began, Some(Began::Resumed) | None) || it.cost_before_usd.is_some();
+    let first = attempts.iter().rposition(|it| it.session_id == session && begins(it)).unwrap_or(0);
+    let own =
+        attempts[first..].iter().filter(of_it).filter_map(|it| it.cost_usd).fold(0.0, |sum, usd| sum + usd);
+    let copied = attempts.get(first).filter(of_it).and_then(|it| it.forked_from);
+    let earlier = attempts.get(first).filter(of_it).and_then(|it| it.cost_before_usd).unwrap_or(0.0);
+    earlier + own + copied.map_or(0.0, |from| counted(&attempts[..first], from))
+}
+
+#[cfg(test)]
+#[path = "disposition_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@
 //! It deliberately does not read any environment: the outer one is handed to it.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::task::{RunId, TaskName, WorkerName};
 
@@ -26,8 +26,8 @@ pub struct RunEnv {
     pub scratch: PathBuf,
     /// The pipe on which the agent may say something to its worker.
     pub pipe: PathBuf,
-    /// The W3C trace context that the agent's spans belong to.
-    pub traceparent: Option<String>,
+    /// The W3C trace context that the agent's spans belong to: `TRACEPARENT`, and `TRACESTATE` where there is one.
+    pub trace: Option<(String, Option<String>)>,
 }
 
 /// Names that are let through.
@@ -82,14 +82,19 @@ const ALLOWED: &[&str] = &[
 /// Beginnings of names that are let through.
 const ALLOWED_PREFIXES: &[&str] = &["LC_", "ANTHROPIC_"];
 
-/// Where a cloud serves the model, the agent needs that cloud's own names too: the switch, then what it opens.
-const CLOUDS: &[(&str, &[&str])] = &[
+/// Some switches need further names: of the cloud that serves the model, of the collector that the agent's own telemetry
+/// goes to. The switch, then what it opens.
+const SWITCHES: &[(&str, &[&str])] = &[
     ("CLAUDE_CODE_USE_BEDROCK", &["AWS_", "CLAUDE_CODE_SKIP_BEDROCK_AUTH"]),
     (
         "CLAUDE_CODE_USE_VERTEX",
         &["CLOUD_ML_", "GOOGLE_", "GCLOUD_", "VERTEX_", "CLAUDE_CODE_SKIP_VERTEX_AUTH"],
     ),
     ("CLAUDE_CODE_USE_FOUNDRY", &["AZURE_", "CLAUDE_CODE_SKIP_FOUNDRY_AUTH"]),
+    (
+        "CLAUDE_CODE_ENABLE_TELEMETRY",
+        &["OTEL_", "CLAUDE_CODE_ENABLE_TELEMETRY", "CLAUDE_CODE_ENHANCED_TELEMETRY_BETA"],
+    ),
 ];
 
 /// Names that never get through, whoever allows them: they belong to another process than the agent.
@@ -102,6 +107,7 @@ const NEVER: &[&str] = &[
     "CLAUDE_CODE_SSE_PORT",
     "CLAUDE_PID",
     "AI_AGENT",
+    "CREDENTIALS_DIRECTORY",
     "JOURNAL_STREAM",
     "LISTEN_FDNAMES",
     "LISTEN_FDS",
@@ -125,11 +131,14 @@ pub fn environment(
     run: &RunEnv,
 ) -> Vec<(OsString, OsString)> {
     let outer: Vec<_> = outer.into_iter().collect();
-    let clouds = open_clouds(&outer);
+    let opened = opened(&outer);
     let ours = own(run);
-    let is_ours = |name: &str| ours.iter().any(|(own, _)| *own == name);
+    // A state belongs to its parent, and to no other.
+    let is_ours = |name: &str| {
+        ours.iter().any(|(own, _)| *own == name) || (name == "TRACESTATE" && run.trace.is_some())
+    };
     let passes = |name: &str| {
-        !is_never(name) && !is_ours(name) && (is_allowed(name, &clouds) || is_extra(name, extra))
+        !is_never(name) && !is_ours(name) && (is_allowed(name, &opened) || is_extra(name, extra))
     };
     let mut env: Vec<_> = outer.into_iter().filter(|(name, _)| name.to_str().is_some_and(passes)).collect();
     if !env.iter().any(|(name, _)| name == "PATH") {
@@ -137,6 +146,45 @@ pub fn environment(
     }
     env.extend(ours.into_iter().map(|(name, value)| (name.into(), value)));
     env
+}
+
+/// The environment of a question that is asked of the CLI outside of a run: what an agent would get, without a run's
+/// own names.
+pub fn for_a_question(
+    outer: impl IntoIterator<Item = (OsString, OsString)>,
+    extra: &[String],
+    scratch: &Path,
+) -> Vec<(OsString, OsString)> {
+    let outer: Vec<_> = outer.into_iter().collect();
+    let opened = opened(&outer);
+    let ours: [(&str, OsString); 4] = [
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".into()),
+        ("DISABLE_AUTOUPDATER", "1".into()),
+        ("TERM", "dumb".into()),
+        ("TMPDIR", scratch.into()),
+    ];
+    let passes = |name: &str| {
+        let is_ours = ours.iter().any(|(own, _)| *own == name);
+        !is_never(name) && !is_ours && (is_allowed(name, &opened) || is_extra(name, extra))
+    };
+    let mut env: Vec<_> = outer.into_iter().filter(|(name, _)| name.to_str().is_some_and(passes)).collect();
+    if !env.iter().any(|(name, _)| name == "PATH") {
+        env.push(("PATH".into(), DEFAULT_PATH.into()));
+    }
+    env.extend(ours.into_iter().map(|(name, value)| (name.into(), value)));
+    env
+}
+
+/// The same for a command that is no agent: without what pays for the agent and what leads to its worker, unless `extra`
+/// names it, whole.
+pub fn without_credentials(env: Vec<(OsString, OsString)>, extra: &[String]) -> Vec<(OsString, OsString)> {
+    let prefixes = || SWITCHES.iter().flat_map(|(_, names)| names.iter()).chain(&["ANTHROPIC_", "CLAUDE_"]);
+    let is_the_agent_s =
+        |name: &str| name == "AGENT_PIPE" || prefixes().any(|prefix| name.starts_with(prefix));
+    let is_named = |name: &str| extra.iter().any(|it| it == name);
+    env.into_iter()
+        .filter(|(name, _)| name.to_str().is_some_and(|name| is_named(name) || !is_the_agent_s(name)))
+        .collect()
 }
 
 /// What we set, whatever was there.
@@ -155,25 +203,26 @@ fn own(run: &RunEnv) -> Vec<(&'static str, OsString)> {
         ("AGENT_WORKER", run.worker.as_str().into()),
         ("AGENT_PIPE", run.pipe.clone().into()),
     ];
-    if let Some(traceparent) = &run.traceparent {
-        own.push(("TRACEPARENT", traceparent.into()));
+    if let Some((parent, state)) = &run.trace {
+        own.push(("TRACEPARENT", parent.into()));
+        own.extend(state.iter().map(|state| ("TRACESTATE", state.into())));
     }
     own
 }
 
-/// The beginnings of names that the switched-on clouds need.
-fn open_clouds(outer: &[(OsString, OsString)]) -> Vec<&'static str> {
+/// The beginnings of names that the switches that are on need.
+fn opened(outer: &[(OsString, OsString)]) -> Vec<&'static str> {
     let is_on =
         |switch: &str| outer.iter().any(|(name, value)| name == switch && !value.is_empty() && value != "0");
-    CLOUDS.iter().filter(|(switch, _)| is_on(switch)).flat_map(|(_, names)| names.iter().copied()).collect()
+    SWITCHES.iter().filter(|(switch, _)| is_on(switch)).flat_map(|(_, names)| names.iter().copied()).collect()
 }
 
 fn is_never(name: &str) -> bool {
     NEVER.contains(&name) || NEVER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-fn is_allowed(name: &str, clouds: &[&str]) -> bool {
-    ALLOWED.contains(&name) || ALLOWED_PREFIXES.iter().chain(clouds).any(|prefix| name.starts_with(prefix))
+fn is_allowed(name: &str, opened: &[&str]) -> bool {
+    ALLOWED.contains(&name) || ALLOWED_PREFIXES.iter().chain(opened).any(|prefix| name.starts_with(prefix))
 }
 
 fn is_extra(name: &str, extra: &[String]) -> bool {
@@ -196,7 +245,7 @@ mod tests {
             worker: "marie".parse().unwrap(),
             scratch: "/tmp/marie/run".into(),
             pipe: "/shared/artifacts/run/agent.in".into(),
-            traceparent: None,
+            trace: None,
         }
     }
 
@@ -223,6 +272,7 @@ mod tests {
             ("SECRET_OF_OURS", false),
             ("AWS_SECRET_ACCESS_KEY", false),
             ("SSH_AUTH_SOCK", false),
+            ("CREDENTIALS_DIRECTORY", false),
             ("NOTIFY_SOCKET", false),
             ("WATCHDOG_USEC", false),
             ("CLAUDECODE", false),
@@ -269,6 +319,32 @@ mod tests {
             assert_eq!(found.len(), 1, "{name}");
             assert_eq!(found[0].1, value, "{name}");
         }
+    }
+
+    #[test]
+    fn a_question_gets_what_an_agent_would_get_and_no_run() {
+        let outer = [
+            ("HOME", "/h"),
+            ("SECRET_OF_OURS", "x"),
+            ("GH_TOKEN", "x"),
+            ("TMPDIR", "/var/tmp"),
+            ("LD_PRELOAD", "x"),
+        ];
+        let outer = outer.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let env = for_a_question(outer, &["GH_TOKEN".to_owned()], Path::new("/tmp/marie"));
+        let mut names: Vec<_> = env.iter().map(|(name, _)| name.to_str().unwrap()).collect();
+        names.sort_unstable();
+        let expected = [
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+            "DISABLE_AUTOUPDATER",
+            "GH_TOKEN",
+            "HOME",
+            "PATH",
+            "TERM",
+            "TMPDIR",
+        ];
+        assert_eq!(names, expected);
+        assert!(env.contains(&("TMPDIR".into(), "/tmp/marie".into())));
     }
 
     #[test]

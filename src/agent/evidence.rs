@@ -9,8 +9,9 @@
 //! It deliberately does not know how the process ended.
 
 use super::lines::Line;
+use super::meter::Meter;
 use super::stream::{
-    Assistant, Denial, Init, RateLimit, ResultLine, Retry, StreamEvent, ToolResult, ToolUse, parse,
+    Assistant, Denial, Hook, Init, RateLimit, ResultLine, Retry, StreamEvent, ToolResult, ToolUse, parse,
 };
 use crate::task::{HoldCause, Tokens};
 
@@ -27,6 +28,8 @@ pub struct Evidence {
     pub init: Option<Init>,
     /// The last end of a turn.
     pub last_result: Option<ResultLine>,
+    /// The model that answered last.
+    pub answered_by: Option<String>,
     /// What the CLI said in the model's place in this turn.
     pub assistant_error: Option<String>,
     /// The wait for the API that has not ended yet.
@@ -37,8 +40,12 @@ pub struct Evidence {
     pub denials: Vec<Denial>,
     /// The tools that are at work, oldest first.
     pub open_tools: Vec<ToolUse>,
-    /// What all turns of this process used.
+    /// The hooks that are at work, oldest first.
+    pub open_hooks: Vec<Hook>,
+    /// What all turns of this process used that ended.
     pub tokens: Tokens,
+    /// What the turn has used that is under way.
+    meter: Meter,
     /// Lines that were events of the CLI.
     pub messages: u64,
     /// Lines that were not.
@@ -93,7 +100,9 @@ impl Evidence {
             | StreamEvent::RateLimit(_)
             | StreamEvent::PermissionDenied(_)
             | StreamEvent::Result(_)
+            | StreamEvent::Hook(_)
             | StreamEvent::Partial
+            | StreamEvent::Metered(_)
             | StreamEvent::TakenUp(_)
             | StreamEvent::ControlResponse(_)
             | StreamEvent::Other => self.messages += 1,
@@ -106,7 +115,12 @@ impl Evidence {
             StreamEvent::RateLimit(limit) => self.rate_limit = Some(limit.clone()),
             StreamEvent::PermissionDenied(denial) => self.deny(denial),
             StreamEvent::Result(result) => self.end_turn(result),
+            StreamEvent::Hook(hook) => self.hook(hook),
             StreamEvent::Partial => self.end_wait(),
+            StreamEvent::Metered(metered) => {
+                self.end_wait();
+                self.meter.read(metered);
+            }
             StreamEvent::TakenUp(_)
             | StreamEvent::ControlResponse(_)
             | StreamEvent::Other
@@ -124,6 +138,11 @@ impl Evidence {
         let retry = self.open_retry.as_ref()?;
         let cause = HoldCause::of(retry.status, None, retry.error.as_deref())?;
         matches!(cause, HoldCause::Auth | HoldCause::Billing).then_some(cause)
+    }
+
+    /// What this process has used, the turn that is under way included.
+    pub fn used(&self) -> Tokens {
+        self.tokens.plus(self.meter.sum())
     }
 
     /// The good answer, if the last turn ended with one.
@@ -148,8 +167,13 @@ impl Evidence {
 
     fn hear(&mut self, said: &Assistant) {
         self.end_wait();
+        if let Some(metered) = &said.metered {
+            self.meter.read(metered);
+        }
         if said.error.is_some() {
             self.assistant_error.clone_from(&said.error);
+        } else if said.model.is_some() && !said.is_subagent {
+            self.answered_by.clone_from(&said.model);
         }
         let room = OPEN_TOOLS_MAX.saturating_sub(self.open_tools.len());
         self.open_tools.extend(said.tools.iter().take(room).cloned());
@@ -160,6 +184,16 @@ impl Evidence {
             return;
         }
         self.open_tools.retain(|tool| !results.iter().any(|result| result.id == tool.id));
+    }
+
+    fn hook(&mut self, hook: &Hook) {
+        if !hook.is_over {
+            if self.open_hooks.len() < OPEN_TOOLS_MAX {
+                self.open_hooks.push(hook.clone());
+            }
+        } else if !self.is_ending {
+            self.open_hooks.retain(|open| open.id != hook.id);
+        }
     }
 
     fn deny(&mut self, denial: &Denial) {
@@ -176,8 +210,12 @@ impl Evidence {
         }
         if !self.is_ending {
             self.open_tools.clear();
+            self.open_hooks.clear();
         }
-        self.tokens = self.tokens.plus(result.tokens);
+        let metered = std::mem::take(&mut self.meter).sum();
+        // A turn that was cut short may not count the request in whose middle it was.
+        let used = if result.is_aborted() { result.tokens.most(metered) } else { result.tokens };
+        self.tokens = self.tokens.plus(used);
         for denial in &result.denials {
             self.deny(denial);
         }
@@ -243,6 +281,20 @@ mod tests {
     }
 
     #[test]
+    fn hooks_are_open_until_they_end_by_themselves() {
+        let hook = |what: &str, id: &str| {
+            format!(r#"{{"type":"system","subtype":"hook_{what}","hook_id":"{id}","hook_name":"Stop"}}"#)
+        };
+        let begun = [hook("started", "a"), hook("started", "b"), hook("response", "a")];
+        let lines: Vec<&str> = begun.iter().map(String::as_str).collect();
+        let mut evidence = after(&lines);
+        assert_eq!(evidence.open_hooks.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["b"]);
+        evidence.ask_to_end();
+        evidence.read(Line::Whole(hook("response", "b").as_bytes()));
+        assert_eq!(evidence.open_hooks.len(), 1, "who asked it to end ended it");
+    }
+
+    #[test]
     fn a_message_that_stands_right_behind_a_torn_one_is_heard() {
         let result = r#"{"type":"result","subtype":"success","is_error":false,"result":"kept {\"type\":\"x\"}","usage":{"output_tokens":2}}"#;
         for cut in [1, 9, 30, TOOL.len() - 1] {
@@ -266,6 +318,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_turn_uses_is_known_while_it_goes_on_and_counts_once_when_it_ends() {
+        let start = r#"{"type":"stream_event","event":{"type":"message_start","message":{"id":"m1","usage":{"input_tokens":1000,"output_tokens":1,"cache_creation_input_tokens":7}}},"api_message_id":"m1"}"#;
+        let block = r#"{"type":"assistant","message":{"id":"m1","content":[],"usage":{"input_tokens":1000,"output_tokens":1}}}"#;
+        let delta = r#"{"type":"stream_event","event":{"type":"message_delta","usage":{"output_tokens":50}},"api_message_id":"m1"}"#;
+        let next = block.replace("m1", "m2");
+        let killed = after(&[INIT, start, block, block, delta, &next]);
+        assert_eq!((killed.used().input, killed.used().output, killed.used().counted()), (2000, 51, 2058));
+        assert_eq!(killed.tokens, Tokens::default(), "no turn has ended");
+        let result = r#"{"type":"result","subtype":"success","result":"a","usage":{"input_tokens":2000,"output_tokens":60}}"#;
+        assert_eq!(after(&[INIT, start, block, delta, &next, result]).used().counted(), 2060);
+        let aborted = result.replace("\"subtype\"", "\"terminal_reason\":\"aborted_streaming\",\"subtype\"");
+        let cut = after(&[INIT, start, delta, &next, &aborted.replace("2000", "1000")]);
+        assert_eq!((cut.used().input, cut.used().output), (2000, 60), "the request in its middle was sent");
+    }
+
+    #[test]
     fn a_torn_line_is_no_event() {
         let evidence = Evidence::of(b"{\"type\":\"result\",\"subtype\":\"success\",\"result\":\"a\"}");
         assert!(evidence.is_torn && evidence.last_result.is_none() && evidence.messages == 0);
@@ -275,5 +343,31 @@ mod tests {
     fn what_is_not_json_is_counted_apart() {
         let evidence = after(&["oops", INIT]);
         assert_eq!((evidence.garbage, evidence.messages), (1, 1));
+    }
+
+    #[test]
+    fn a_helper_of_the_agent_is_not_who_answers() {
+        let says = |model: &str, of: &str| {
+            format!(
+                r#"{{"type":"assistant","parent_tool_use_id":{of},"message":{{"model":"{model}","content":[]}}}}"#
+            )
+        };
+        let (main, helper) = (says("large", "null"), says("small", r#""t1""#));
+        assert_eq!(after(&[INIT, &main, &helper]).answered_by.as_deref(), Some("large"));
+        let silent = r#"{"type":"assistant","message":{"content":[]}}"#;
+        assert_eq!(after(&[INIT, &main, silent]).answered_by.as_deref(), Some("large"), "it names none");
+    }
+
+    #[test]
+    fn what_is_kept_of_a_flood_is_bounded() {
+        let lines = |say: fn(usize) -> String| {
+            let all: Vec<String> = (0..100).map(say).collect();
+            after(&all.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let hooks = lines(|n| format!(r#"{{"type":"system","subtype":"hook_started","hook_id":"h{n}"}}"#));
+        assert_eq!(hooks.open_hooks.len(), OPEN_TOOLS_MAX);
+        let denied =
+            lines(|n| format!(r#"{{"type":"system","subtype":"permission_denied","tool_use_id":"t{n}"}}"#));
+        assert_eq!(denied.denials.len(), DENIALS_MAX);
     }
 }

@@ -17,22 +17,28 @@
 //! - memory is bounded, whatever the agent prints.
 //!
 //! The modules named here are pure: bytes and values in, values out; so are [`course`], which says when a run is
-//! to be ended and how, [`disposition`], which says what becomes of its task, and [`handing`], which says what it may hand
-//! on. Thin are [`child`], which starts
+//! to be ended and how, [`disposition`], which says what becomes of its task, [`ladder`] and [`digest`], which say how it
+//! goes on and what it is told then, [`handing`], which says what it may hand on, and [`version`], which says whether a CLI
+//! will do. Thin are [`child`], which starts
 //! the process, [`tail`] and [`replay`], which read its output, and [`transcript`]. None of them knows how a task is
 //! filed.
 
+pub mod acceptance;
 pub mod argv;
 mod cause;
 pub mod child;
 pub mod course;
+pub mod digest;
 pub mod disposition;
 pub mod echo;
+pub mod ending;
 pub mod env;
 pub mod evidence;
 pub mod handing;
+pub mod ladder;
 pub mod lines;
 pub mod message;
+pub mod meter;
 pub mod remedy;
 pub mod replay;
 pub mod stream;
@@ -40,10 +46,13 @@ pub mod tail;
 pub mod transcript;
 pub mod trouble;
 pub mod verdict;
+pub mod version;
+pub mod worth;
 
 mod wire;
 
 pub use argv::{Invocation, Manner, SessionStart};
+pub use digest::Digest;
 pub use env::RunEnv;
 pub use evidence::Evidence;
 pub use lines::{Line, LineSplitter};

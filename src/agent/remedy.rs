@@ -25,13 +25,25 @@ pub const fn remedy(cause: HoldCause) -> &'static str {
             "look why the tasks failed (`agentctl status`, the *.reason in failed/), then `supervisor resume WORKER` \
              again, or with --abandon"
         }
+        HoldCause::Budget => {
+            "nothing: the worker goes on by itself as it grows older; a higher budget lets it go on now, and so does \
+             `agentctl budget reset`"
+        }
         HoldCause::Disk => "make room, or mend the disk: the worker goes on by itself",
+        HoldCause::Memory => {
+            "nothing, if it passes: the worker goes on by itself; else free some (`ps aux --sort -rss | head`), raise \
+             MemoryMax= or mem_limit, let fewer agents run at once (--concurrency), or lower --reserve-memory"
+        }
         HoldCause::Configuration => {
             "run `claude --version` and `claude -p hello` as the worker's user to see what is wrong; check \
              --claude-bin, the model's name, and update the CLI with `npm install -g @anthropic-ai/claude-code`"
         }
     }
 }
+
+/// What to do where the kernel ended an agent for want of memory.
+pub const MORE_MEMORY: &str = "give the worker more (MemoryMax=, mem_limit), let fewer agents run at once (--concurrency), or \
+                               bound each of them below that (--agent-memory, `max_memory` of its pack)";
 
 /// The sentence for tools that were denied: which, and how to allow them; `pack` is the file that says what is allowed.
 pub fn denied(tools: &[&str], pack: Option<&str>) -> String {

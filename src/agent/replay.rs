@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::digest::Digest;
 use super::evidence::Evidence;
-use super::stream::ResultLine;
+use super::stream::{ResultLine, StreamEvent};
 use super::tail::Tail;
-use super::verdict::{self, Denied, EndedBy, Ending, Judgement};
+use super::verdict::{self, EndedBy, Ending, Judgement};
+use crate::os::trouble::if_there;
 
 /// How much of a stream is read from its start. A living one is ended long before (`max_output`); one that was made
 /// longer by a hole must not keep a start busy for hours.
@@ -33,16 +35,54 @@ pub fn read(path: &Path) -> io::Result<Evidence> {
     Ok(tail.evidence)
 }
 
-/// The verdict on a stream whose agent is gone and whose exit status nobody saw. A turn that ends aborted was
-/// interrupted by somebody: a watcher that was killed in the middle of its own orderly stop has asked for it, and the
-/// task is not charged.
-pub fn judge_stream(evidence: &Evidence, stderr: &Path, denied: Denied<'_>) -> Judgement {
+/// How much of one stream is looked through for what was done, and of all of them: the latest is at their ends.
+const DONE_OF_ONE: u64 = 32 << 20;
+const DONE_OF_ALL: u64 = 128 << 20;
+
+/// What was done, as the streams of several attempts say, the latest first. One that is not there says nothing; an error is
+/// a disk that does not answer.
+pub fn done(latest_first: impl IntoIterator<Item = PathBuf>) -> io::Result<Digest> {
+    let mut all = Digest::default();
+    let mut left = DONE_OF_ALL;
+    for path in latest_first {
+        if all.is_full() || left == 0 {
+            all.leave_out();
+            break;
+        }
+        let Some(mut tail) = if_there(Tail::open(&path))? else { continue };
+        let end = tail.size()?;
+        let mut one = Digest::default();
+        if tail.pass_over(end, DONE_OF_ONE.min(left)) {
+            one.leave_out();
+        }
+        while !tail.has_reached(end) && tail.look(|event| one.read(event))?.more {}
+        left = left.saturating_sub(end.min(DONE_OF_ONE));
+        all.precede(one);
+    }
+    Ok(all)
+}
+
+/// The conversation that a stream says it is of, from its beginning; `None` if it does not come to that.
+pub fn session(path: &Path) -> io::Result<Option<String>> {
+    let mut said = None;
+    Tail::open(path)?.look(|event| {
+        if let (StreamEvent::Init(init), None) = (event, &said) {
+            said.clone_from(&init.session_id);
+        }
+    })?;
+    Ok(said)
+}
+
+/// The verdict on a stream whose agent is gone and whose exit status nobody saw; `known` is what is known besides. A turn
+/// that ends aborted was interrupted by somebody: a watcher that was killed in the middle of its own orderly stop has asked
+/// for it, and the task is not charged.
+pub fn judge_stream(evidence: &Evidence, stderr: &Path, known: Ending<'_>) -> Judgement {
     let aborted = evidence.last_result.as_ref().is_some_and(ResultLine::is_aborted);
     // One that went on after it did so with what it was told.
     let asked = aborted && !evidence.is_in_turn;
     let ended_by = asked.then_some(EndedBy::Stop);
     let stderr_tail = stderr_tail(stderr);
-    verdict::judge(evidence, &Ending { stderr_tail: &stderr_tail, ended_by, denied, ..Ending::default() })
+    verdict::judge(evidence, &Ending { stderr_tail: &stderr_tail, ended_by, ..known })
 }
 
 /// The end of what an agent wrote to stderr, from the beginning of a line on; empty if there is nothing. Half a line
@@ -85,8 +125,11 @@ mod tests {
             (format!("{INIT}\n"), Interruption::Crashed),
             (format!("{INIT}\n{aborted}\n{INIT}\n"), Interruption::Crashed),
         ] {
-            let judgement =
-                judge_stream(&Evidence::of(lines.as_bytes()), &dir.path().join("stderr.log"), Denied::Fails);
+            let judgement = judge_stream(
+                &Evidence::of(lines.as_bytes()),
+                &dir.path().join("stderr.log"),
+                Ending::default(),
+            );
             let Verdict::Interrupted { cause, .. } = judgement.verdict else { panic!("{judgement:?}") };
             assert_eq!(cause, expected, "{lines}");
         }

@@ -11,9 +11,11 @@
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::meter::Metered;
 use super::wire::{
-    BlockWire, ControlBodyWire, ControlWire, DenialWire, Field, Head, InitWire, InputWire, LifecycleWire,
-    MessageWire, RateLimitInfoWire, RateLimitWire, ResultWire, RetryWire, TurnWire, UsageWire,
+    BlockWire, ControlBodyWire, ControlWire, DenialWire, Field, Head, HookWire, InitWire, InputWire,
+    LifecycleWire, MessageWire, PartialEventWire, PartialWire, RateLimitInfoWire, RateLimitWire, ResultWire,
+    RetryWire, TurnWire, UsageWire,
 };
 use crate::task::Tokens;
 use crate::task::outcome::head;
@@ -41,8 +43,12 @@ pub enum StreamEvent {
     PermissionDenied(Denial),
     /// A turn ended.
     Result(Box<ResultLine>),
+    /// A hook of the settings or of the working directory began or ended.
+    Hook(Hook),
     /// A piece of a message that is still coming.
     Partial,
+    /// The same, with what its message has used so far.
+    Metered(Metered),
     /// A message that carried an identifier was taken up: it steers this turn, or begins the next.
     TakenUp(Uuid),
     /// An answer to a control request of ours.
@@ -73,10 +79,14 @@ pub struct Assistant {
     pub text: String,
     /// The tools that are asked for.
     pub tools: Vec<ToolUse>,
+    /// The model that says it.
+    pub model: Option<String>,
     /// What went wrong, where the CLI speaks in the model's place.
     pub error: Option<String>,
     /// Whether a subagent speaks.
     pub is_subagent: bool,
+    /// What the message has used so far.
+    pub metered: Option<Metered>,
 }
 
 /// A tool that the agent uses.
@@ -138,6 +148,17 @@ pub struct Denial {
     pub id: String,
 }
 
+/// `system/hook_started` and `system/hook_response`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// Tells its run.
+    pub id: String,
+    /// What it is called, such as `Stop` or `SessionStart:startup`.
+    pub name: String,
+    /// Whether it has ended.
+    pub is_over: bool,
+}
+
 /// `control_response`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlResponse {
@@ -176,8 +197,8 @@ pub struct ResultLine {
     pub api_error_status: Option<u16>,
     /// The kind of an API failure.
     pub api_error_type: Option<String>,
-    /// Whether an answer of the shape that was asked for is there.
-    pub has_structured_output: bool,
+    /// The answer in the shape that was asked for, as JSON.
+    pub structured_output: Option<String>,
     /// The time spent in API calls, in milliseconds.
     pub api_ms: Option<u64>,
 }
@@ -186,6 +207,11 @@ impl ResultLine {
     /// Whether it says that somebody interrupted the turn.
     pub fn is_aborted(&self) -> bool {
         self.terminal_reason.as_deref().is_some_and(|reason| reason.starts_with("aborted"))
+    }
+
+    /// Whether it says that a hook ended the turn, or was ended in it.
+    pub fn is_ended_by_hook(&self) -> bool {
+        self.terminal_reason.as_deref() == Some("stop_hook_prevented")
     }
 }
 
@@ -205,11 +231,15 @@ pub fn parse(line: &[u8]) -> StreamEvent {
 fn read(text: &str) -> serde_json::Result<StreamEvent> {
     let head: Head<'_> = serde_json::from_str(text)?;
     Ok(match (&*head.kind, head.subtype.as_deref().unwrap_or_default()) {
-        ("stream_event", _) => StreamEvent::Partial,
+        ("stream_event", _) => partial(text)?,
         ("system", "init") => StreamEvent::Init(init(&serde_json::from_str(text)?)),
         ("system", "api_retry") => StreamEvent::Retry(retry(&serde_json::from_str(text)?)),
         ("system", "permission_denied") => {
             StreamEvent::PermissionDenied(denial(&serde_json::from_str(text)?))
+        }
+        ("system", "hook_started") => StreamEvent::Hook(hook(&serde_json::from_str(text)?)),
+        ("system", "hook_response") => {
+            StreamEvent::Hook(Hook { is_over: true, ..hook(&serde_json::from_str(text)?) })
         }
         ("assistant", _) => StreamEvent::Assistant(assistant(&serde_json::from_str(text)?)),
         ("user", _) => tool_results(&serde_json::from_str(text)?),
@@ -219,6 +249,31 @@ fn read(text: &str) -> serde_json::Result<StreamEvent> {
         ("control_response", _) => control_response(&serde_json::from_str(text)?),
         _ => StreamEvent::Other,
     })
+}
+
+/// The pieces come by the thousand: only those that may say what was used are looked into.
+fn partial(text: &str) -> serde_json::Result<StreamEvent> {
+    if !text.contains("\"usage\"") {
+        return Ok(StreamEvent::Partial);
+    }
+    let wire: PartialWire<'_> = serde_json::from_str(text)?;
+    let event: PartialEventWire<'_> = wire.event.get().unwrap_or_default();
+    Ok(match event.r#type.get::<&str>() {
+        Some("message_start") => metered(&event.message.get().unwrap_or_default())
+            .map_or(StreamEvent::Partial, |it| StreamEvent::Metered(Metered { begins: true, ..it })),
+        Some("message_delta") if event.usage.is_set() => StreamEvent::Metered(Metered {
+            message: wire.api_message_id.text(),
+            tokens: tokens(&event.usage.get().unwrap_or_default()),
+            begins: false,
+        }),
+        _ => StreamEvent::Partial,
+    })
+}
+
+/// What a message says that it has used so far.
+fn metered(wire: &MessageWire<'_>) -> Option<Metered> {
+    let usage = wire.usage.is_set().then(|| wire.usage.get().unwrap_or_default())?;
+    Some(Metered { message: wire.id.text(), tokens: tokens(&usage), begins: false })
 }
 
 fn init(wire: &InitWire<'_>) -> Init {
@@ -248,6 +303,11 @@ fn denial(wire: &DenialWire<'_>) -> Denial {
     }
 }
 
+fn hook(wire: &HookWire<'_>) -> Hook {
+    let name = brief(&wire.hook_name.text().unwrap_or_default());
+    Hook { id: wire.hook_id.text().unwrap_or_default(), name, is_over: false }
+}
+
 fn rate_limit(wire: &RateLimitWire<'_>) -> RateLimit {
     let info: RateLimitInfoWire<'_> = wire.rate_limit_info.get().unwrap_or_default();
     let status = info.status.text().unwrap_or_default();
@@ -267,9 +327,12 @@ fn percent(share: f64) -> u32 {
 }
 
 fn assistant(wire: &TurnWire<'_>) -> Assistant {
+    let message: MessageWire<'_> = wire.message.get().unwrap_or_default();
     let mut said = Assistant {
+        model: message.model.text(),
         error: wire.error.text(),
         is_subagent: wire.parent_tool_use_id.is_set(),
+        metered: metered(&message),
         ..Assistant::default()
     };
     for block in blocks(wire) {
@@ -364,7 +427,7 @@ fn result(text: &str) -> serde_json::Result<ResultLine> {
         terminal_reason: wire.terminal_reason.text(),
         api_error_status: wire.api_error_status.get(),
         api_error_type: wire.api_error_type.text(),
-        has_structured_output: wire.structured_output.is_set(),
+        structured_output: wire.structured_output.raw().map(str::to_owned),
         api_ms: milliseconds(wire.duration_api_ms),
     })
 }

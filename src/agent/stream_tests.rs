@@ -119,3 +119,70 @@ fn life_signs_and_answers_to_us() {
         })
     );
 }
+
+#[test]
+fn a_turn_tells_who_spoke_and_what_failed() {
+    let StreamEvent::Assistant(said) = text(
+        r#"{"type":"assistant","error":"overloaded","parent_tool_use_id":"t1","message":{"model":"m","content":[{"type":"text","text":"first"},{"type":"text","text":"second"}]}}"#,
+    ) else {
+        panic!("not an assistant line")
+    };
+    assert_eq!((said.model.as_deref(), said.error.as_deref()), (Some("m"), Some("overloaded")));
+    assert!(said.is_subagent);
+    assert_eq!(said.text, "first", "what it said first is what is shown");
+}
+
+#[test]
+fn what_a_message_has_used_is_counted_from_its_beginning_on() {
+    let start = r#"{"type":"stream_event","event":{"type":"message_start","message":{"id":"m1","usage":{"input_tokens":7}}}}"#;
+    let delta = r#"{"type":"stream_event","api_message_id":"m1","event":{"type":"message_delta","usage":{"output_tokens":3}}}"#;
+    let read = |line: &str| {
+        let StreamEvent::Metered(it) = text(line) else { return None };
+        Some((it.begins, it.message, it.tokens.input, it.tokens.output))
+    };
+    assert_eq!(read(start), Some((true, Some("m1".to_owned()), 7, 0)));
+    assert_eq!(read(delta), Some((false, Some("m1".to_owned()), 0, 3)));
+    assert_eq!(read(&delta.replace(r#"{"output_tokens":3}"#, "null")), None, "it says nothing of it");
+}
+
+#[test]
+fn tools_that_were_denied_and_messages_that_were_taken_up_are_heard_of() {
+    let denied = r#"{"type":"system","subtype":"permission_denied","tool_name":"Bash","tool_use_id":"t1"}"#;
+    let denial = Denial { tool: "Bash".to_owned(), id: "t1".to_owned() };
+    assert_eq!(text(denied), StreamEvent::PermissionDenied(denial));
+    let id = Uuid::from_u128(7);
+    for (state, is_taken) in [("queued", false), ("started", true), ("completed", true)] {
+        let line = format!(r#"{{"type":"command_lifecycle","state":"{state}","command_uuid":"{id}"}}"#);
+        assert_eq!(matches!(text(&line), StreamEvent::TakenUp(_)), is_taken, "{state}");
+    }
+}
+
+#[test]
+fn a_share_of_a_limit_is_told_in_percent() {
+    for (used, percent) in
+        [("0.456", Some(46)), ("1", Some(100)), ("0", Some(0)), ("-1", None), ("\"x\"", None)]
+    {
+        let line = format!(
+            r#"{{"type":"rate_limit_event","rate_limit_info":{{"status":"allowed_warning","utilization":{used}}}}}"#
+        );
+        let StreamEvent::RateLimit(limit) = text(&line) else { panic!("not a limit") };
+        assert_eq!((limit.is_near, limit.used_percent), (true, percent), "{used}");
+    }
+}
+
+#[test]
+fn a_cost_that_is_none_is_not_believed_and_errors_are_kept() {
+    for (cost, believed) in [("0.5", Some(0.5)), ("0", Some(0.0)), ("-0.5", None), ("\"x\"", None)] {
+        let line = format!(
+            r#"{{"type":"result","subtype":"odd","total_cost_usd":{cost},"errors":["a","b"],"terminal_reason":"stop_hook_prevented"}}"#
+        );
+        let StreamEvent::Result(result) = text(&line) else { panic!("not a result") };
+        assert_eq!(result.cost_usd.map(f64::to_bits), believed.map(f64::to_bits), "{cost}");
+        assert_eq!(result.errors, ["a", "b"]);
+        assert!(result.is_ended_by_hook());
+    }
+    let StreamEvent::Result(result) = text(r#"{"type":"result","subtype":"odd"}"#) else {
+        panic!("no result")
+    };
+    assert!(!result.is_ended_by_hook());
+}

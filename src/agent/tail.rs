@@ -95,10 +95,16 @@ impl Tail {
 
     /// Passes over what could not be read in time up to `end`: all but the last of it.
     pub fn catch_up(&mut self, end: u64) {
-        let from = end.saturating_sub(CATCH_UP);
+        self.pass_over(end, CATCH_UP);
+    }
+
+    /// Passes over all but the last `most` bytes up to `end`; whether that left anything out.
+    pub fn pass_over(&mut self, end: u64, most: u64) -> bool {
+        let from = end.saturating_sub(most);
         if from > self.at {
             (self.line, self.at, self.is_headless) = (from, from, true);
         }
+        from > 0
     }
 
     /// Whether it has read as far as `end`.

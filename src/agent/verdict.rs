@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+pub use super::ending::{Allowed, Denied, EndedBy, Ending};
 use super::evidence::Evidence;
 use super::remedy;
 use super::stream::ResultLine;
@@ -19,56 +20,6 @@ pub use crate::os::process::Exit;
 pub use crate::task::HoldCause;
 use crate::task::outcome::head;
 use crate::task::{AttemptOutcome, ErrorCode, Tokens};
-
-/// Who ended a run, where it was one of us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndedBy {
-    /// The wall-clock limit.
-    Timeout,
-    /// Nothing was heard for too long.
-    Silence,
-    /// The worker stops: the run will go on later.
-    Stop,
-    /// An operator interrupted it: it goes on once it is released.
-    Hold,
-    /// An operator cancelled the task.
-    Cancel,
-    /// It printed too much.
-    OutputLimit,
-    /// It used too much memory.
-    MemoryLimit,
-    /// It waited for what no wait can mend ([`Evidence::hopeless`]).
-    HopelessWait,
-    /// It stayed after its last result.
-    HangAfterResult,
-}
-
-/// How a run ended, as far as it is known.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Ending<'a> {
-    /// Unknown for an adopted run.
-    pub exit: Option<Exit>,
-    /// Nobody of us: it ended by itself or was killed by another.
-    pub ended_by: Option<EndedBy>,
-    /// Why what it wrote may not have been taken: a disk that was full or read-only while it worked.
-    pub disk: Option<&'a str>,
-    /// The end of what it wrote to standard error; shown to people, never decided by.
-    pub stderr_tail: &'a str,
-    /// What its answer is worth if a tool was denied.
-    pub denied: Denied<'a>,
-}
-
-/// What an answer is worth in whose course a tool was denied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Denied<'a> {
-    /// Nothing: the task failed.
-    #[default]
-    Fails,
-    /// The same, and this file says what is allowed.
-    FailsBy(&'a str),
-    /// As much as any.
-    Counts,
-}
 
 /// Until when to wait, where the API said so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +79,7 @@ pub enum Verdict {
         /// How it ended, in words.
         reason: String,
     },
-    /// The conversation that was to go on is not there: nothing ran.
+    /// The conversation that was to go on is not there, or the CLI would not go on with it: nothing ran.
     SessionGone {
         /// What the CLI said.
         reason: String,
@@ -170,6 +121,8 @@ impl Verdict {
 pub struct Judgement {
     /// What came of it.
     pub verdict: Verdict,
+    /// Whether it failed only since its turns were used up, so that more of them may do.
+    pub needs_more: bool,
     /// What the session cost so far, in US dollars: over all its runs, so the difference is this run's.
     pub cost_usd: Option<f64>,
     /// What this run used.
@@ -178,30 +131,57 @@ pub struct Judgement {
     pub session_id: Option<String>,
     /// The turns of the last message.
     pub num_turns: Option<u32>,
-    /// The model that answered.
+    /// The model that was asked.
     pub model: Option<String>,
+    /// The model that answered last.
+    pub answered_by: Option<String>,
     /// The time spent in API calls, in milliseconds.
     pub api_ms: Option<u64>,
+    /// The tools that were denied, where the answer counts all the same.
+    pub denied: Vec<String>,
 }
 
 /// Judges a run that has ended.
 pub fn judge(evidence: &Evidence, ending: &Ending<'_>) -> Judgement {
     let (init, result) = (evidence.init.as_ref(), evidence.last_result.as_ref());
+    let verdict = verdict(evidence, ending);
+    let is_limit = matches!(verdict, Verdict::Failed { code: ErrorCode::E004, .. });
     Judgement {
-        verdict: verdict(evidence, ending),
+        needs_more: is_limit && result.is_some_and(is_out_of_turns),
+        verdict,
         cost_usd: result.and_then(|result| result.cost_usd),
-        tokens: evidence.tokens,
+        tokens: evidence.used(),
         session_id: result
             .and_then(|result| result.session_id.clone())
             .or_else(|| init.and_then(|init| init.session_id.clone())),
         num_turns: result.and_then(|result| result.num_turns),
         model: init.and_then(|init| init.model.clone()),
+        answered_by: evidence.answered_by.clone(),
         api_ms: result.and_then(|result| result.api_ms),
+        denied: reported(evidence, ending.denied),
     }
+}
+
+/// The denied tools that are told and no failure, each once.
+fn reported(evidence: &Evidence, worth: Denied<'_>) -> Vec<String> {
+    let mut tools: Vec<String> = Vec::new();
+    for denial in evidence.denials.iter().filter(|_| worth == Denied::Counts) {
+        if !tools.contains(&denial.tool) {
+            tools.push(denial.tool.clone());
+        }
+    }
+    tools
 }
 
 fn verdict(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
     let was_asked = matches!(ending.ended_by, Some(EndedBy::Stop | EndedBy::Hold | EndedBy::Cancel));
+    // The CLI ends such a turn as a success, and leaves the answer out.
+    let is_cut_in_a_hook = ending.ended_by.is_some()
+        && !evidence.open_hooks.is_empty()
+        && evidence.last_result.as_ref().is_some_and(ResultLine::is_ended_by_hook);
+    if is_cut_in_a_hook {
+        return unfinished(evidence, ending);
+    }
     if let Some(answer) = evidence.answer().filter(|_| !(was_asked && evidence.is_in_turn)) {
         return answered(evidence, answer, ending.denied);
     }
@@ -228,13 +208,16 @@ fn answered(evidence: &Evidence, answer: &str, worth: Denied<'_>) -> Verdict {
         }
     };
     let wants_shape = evidence.init.as_ref().is_some_and(|init| init.wants_structured_output);
-    let has_shape = evidence.last_result.as_ref().is_some_and(|result| result.has_structured_output);
+    let shaped = evidence.last_result.as_ref().and_then(|result| result.structured_output.as_ref());
     if !denied.is_empty() {
-        failed(ErrorCode::E005, remedy::denied(&denied, file))
-    } else if wants_shape && !has_shape {
-        failed(ErrorCode::E006, "the model gave no answer of the shape that was asked for")
-    } else {
-        Verdict::Done { answer: answer.to_owned() }
+        return failed(ErrorCode::E005, remedy::denied(&denied, file));
+    }
+    match shaped {
+        Some(shaped) if wants_shape => Verdict::Done { answer: shaped.clone() },
+        None if wants_shape => {
+            failed(ErrorCode::E006, "the model gave no answer of the shape that was asked for")
+        }
+        Some(_) | None => Verdict::Done { answer: answer.to_owned() },
     }
 }
 
@@ -246,7 +229,7 @@ fn refused(evidence: &Evidence, result: &ResultLine, ending: &Ending<'_>) -> Ver
         return no_room(evidence, why, &said(result));
     }
     if result.subtype == "error_during_execution" && evidence.init.is_none() {
-        return Verdict::SessionGone { reason: said(result) };
+        return not_begun(evidence, said(result), ending);
     }
     if let Some(limit) = limit(result, evidence.assistant_error.as_deref()) {
         return failed(ErrorCode::E004, format!("{limit}: {}", said(result)));
@@ -261,10 +244,16 @@ fn refused(evidence: &Evidence, result: &ResultLine, ending: &Ending<'_>) -> Ver
     }
 }
 
+fn is_out_of_turns(result: &ResultLine) -> bool {
+    result.subtype == "error_max_turns" || result.terminal_reason.as_deref() == Some("max_turns")
+}
+
 /// The limit that a bad result says was reached.
 fn limit(result: &ResultLine, error: Option<&str>) -> Option<&'static str> {
+    if is_out_of_turns(result) {
+        return Some("the limit of turns was reached");
+    }
     match (result.subtype.as_str(), result.terminal_reason.as_deref()) {
-        ("error_max_turns", _) | (_, Some("max_turns")) => Some("the limit of turns was reached"),
         ("error_max_budget_usd", _) | (_, Some("budget_exhausted")) => Some("the limit of costs was reached"),
         (_, Some("prompt_too_long")) => Some("the conversation is too long for the model"),
         _ if result.api_error_status == Some(413) => Some("the request is too large for the API"),
@@ -275,6 +264,9 @@ fn limit(result: &ResultLine, error: Option<&str>) -> Option<&'static str> {
 
 /// No result, or one that says no more than that the turn was cut short: who cut it?
 fn unfinished(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
+    if let (None, Some(witness)) = (ending.ended_by, ending.oom) {
+        return oom_killed(evidence, ending, witness);
+    }
     match ending.ended_by {
         Some(EndedBy::Stop) => Verdict::Interrupted {
             cause: Interruption::Asked,
@@ -286,7 +278,13 @@ fn unfinished(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
         },
         Some(EndedBy::Cancel) => Verdict::Cancelled { reason: "cancelled by an operator".to_owned() },
         Some(EndedBy::OutputLimit) => failed(ErrorCode::E004, "it printed more than --max-output allows"),
-        Some(EndedBy::MemoryLimit) => failed(ErrorCode::E004, "it used more memory than it may"),
+        Some(EndedBy::TokenLimit) => failed(
+            ErrorCode::E004,
+            ending.allowed.map_or_else(|| "it used more tokens than it may".to_owned(), |it| it.to_string()),
+        ),
+        Some(EndedBy::MemoryLimit) => {
+            failed(ErrorCode::E004, ending.memory.unwrap_or("it used more memory than it may"))
+        }
         Some(EndedBy::Timeout) => pending_cause(evidence)
             .or_else(|| lacked_room(evidence, ending).filter(|_| evidence.is_torn))
             .unwrap_or_else(|| failed(ErrorCode::E003, "the time limit was reached before it was finished")),
@@ -297,6 +295,13 @@ fn unfinished(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
             .or_else(|| lacked_room(evidence, ending))
             .unwrap_or_else(|| ended_by_itself(evidence, ending)),
     }
+}
+
+/// The kernel took it: whatever it waited for, that is why it ended.
+fn oom_killed(evidence: &Evidence, ending: &Ending<'_>, witness: &str) -> Verdict {
+    let how = how_it_ended(evidence, ending.exit);
+    let reason = format!("oom_killed: {witness}; {how}; {}", remedy::MORE_MEMORY);
+    Verdict::Interrupted { cause: Interruption::Crashed, reason }
 }
 
 /// The failure of the API that the run had met and not got over when it ended.
@@ -312,8 +317,18 @@ fn pending_cause(evidence: &Evidence) -> Option<Verdict> {
     Some(wait(evidence, cause, format!("the API failed: {error}")))
 }
 
-/// Nothing was heard: a tool that says nothing is the task's, a model that says nothing is not.
+/// Nothing was heard: a tool or a hook that says nothing is the task's, a model that says nothing is not.
 fn silent(evidence: &Evidence) -> Verdict {
+    if let Some(hook) = evidence.open_hooks.first() {
+        let (name, where_from) =
+            (&hook.name, "the settings of its working directory or of the worker's user");
+        return failed(
+            ErrorCode::E003,
+            format!(
+                "nothing was heard for too long while the hook {name} was at work, which {where_from} ask for"
+            ),
+        );
+    }
     match evidence.open_tools.first() {
         Some(tool) => failed(
             ErrorCode::E003,
@@ -339,10 +354,19 @@ fn ended_by_itself(evidence: &Evidence, ending: &Ending<'_>) -> Verdict {
     let refused_to_start = evidence.init.is_none() && evidence.last_result.is_none();
     let reason = with_stderr(how_it_ended(evidence, ending.exit), ending.stderr_tail);
     match ending.exit {
-        Some(Exit::Code(1..=128)) if refused_to_start => wait(evidence, HoldCause::Configuration, reason),
+        Some(Exit::Code(1..=128)) if refused_to_start => not_begun(evidence, reason, ending),
         Some(Exit::Code(_) | Exit::Signal(_)) | None => {
             Verdict::Interrupted { cause: Interruption::Crashed, reason }
         }
+    }
+}
+
+/// The CLI would not begin: with the conversation that it was to go on with, or at all.
+fn not_begun(evidence: &Evidence, reason: String, ending: &Ending<'_>) -> Verdict {
+    if ending.goes_on {
+        Verdict::SessionGone { reason }
+    } else {
+        wait(evidence, HoldCause::Configuration, reason)
     }
 }
 

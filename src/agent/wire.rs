@@ -49,7 +49,12 @@ impl<'a> Field<'a> {
 
     /// Whether there is a value other than `null`.
     pub(super) fn is_set(self) -> bool {
-        self.0.is_some_and(|raw| raw.get() != "null")
+        self.raw().is_some()
+    }
+
+    /// The JSON of a value other than `null`.
+    pub(super) fn raw(self) -> Option<&'a str> {
+        self.0.map(RawValue::get).filter(|raw| *raw != "null")
     }
 }
 
@@ -90,7 +95,15 @@ line! {
 }
 line! {
     /// The message of such a line.
-    MessageWire { content, stop_reason }
+    MessageWire { id, model, content, stop_reason, usage }
+}
+line! {
+    /// `stream_event`.
+    PartialWire { event, api_message_id }
+}
+line! {
+    /// What stands in a `stream_event`.
+    PartialEventWire { r#type, message, usage }
 }
 line! {
     /// A block of such a message.
@@ -103,6 +116,10 @@ line! {
 line! {
     /// What stands in a `control_response`.
     ControlBodyWire { subtype, request_id, error }
+}
+line! {
+    /// `system/hook_started` and `system/hook_response`.
+    HookWire { hook_id, hook_name }
 }
 line! {
     /// `command_lifecycle`.

@@ -1,15 +1,15 @@
 //! The command line of `agentctl`.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::clock::SystemClock;
-use crate::config::{Environment, Exit};
+use crate::config::{Environment, Exit, usual_root};
 use crate::operator::{
-    Desk, OperatorError, attach, cancel, doctor, edit, fsck, hold, inside, limits, list, logs, packs, pause,
-    prune, retry, show, status, submit, tell, top, wait, watch, why,
+    Desk, OperatorError, attach, budget, cancel, doctor, edit, fsck, hold, inside, limits, list, logs, packs,
+    pause, prune, retry, show, status, submit, tell, top, wait, watch, why,
 };
 use crate::os::inherited;
 
@@ -19,7 +19,7 @@ use super::{completion, man, parse};
 #[derive(Debug, Parser)]
 #[command(name = "agentctl", version, after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct Agentctl {
-    /// The root directory [default: /shared]
+    /// The root directory [default: that of the configuration file, or /shared]
     #[arg(long, global = true, env = "SHARED_ROOT", value_name = "DIR", hide_env_values = true)]
     pub root: Option<String>,
     /// What to do.
@@ -89,6 +89,8 @@ pub enum Verb {
     Prune(prune::PruneArgs),
     /// What the workers of an account know together: requests left, rate limit, breaker
     Limits(limits::LimitsArgs),
+    /// What workers and packs have used of their budgets, and when that eases
+    Budget(budget::BudgetArgs),
     /// Whether the API answers, as the workers know it
     Breaker(limits::BreakerArgs),
     /// Whether this machine can work, and what to type where it cannot
@@ -118,8 +120,12 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
         Ok(parsed) => parsed,
         Err(error) => return parse::refuse(&error),
     };
-    let root = parsed.root.as_deref().filter(|root| !root.is_empty()).unwrap_or("/shared");
-    let desk = Desk::new(Path::new(root), SystemClock::shared(), env.clone());
+    let named = parsed.root.as_deref().filter(|root| !root.is_empty()).map(PathBuf::from);
+    let root = match named.map_or_else(|| usual_root(env), Ok) {
+        Ok(root) => root,
+        Err(error) => return parse::misconfigured(&error, env),
+    };
+    let desk = Desk::new(&root, SystemClock::shared(), env.clone());
     let done = match inside::pipe(&desk) {
         Some(pipe) => inside(&desk, &pipe, (&parsed.verb, called)),
         None => outside(&desk, &parsed.verb, args.first().map_or("agentctl".as_ref(), OsString::as_os_str)),
@@ -157,6 +163,7 @@ fn outside(desk: &Desk, verb: &Verb, program: &OsStr) -> Result<Exit, OperatorEr
         Verb::Interrupt(args) => tell::interrupt(desk, args),
         Verb::Prune(args) => prune::run(desk, args),
         Verb::Limits(args) => limits::limits(desk, args),
+        Verb::Budget(args) => budget::run(desk, args),
         Verb::Breaker(args) => limits::breaker(desk, args),
         Verb::Doctor(args) => doctor::run(desk, args),
         Verb::Fsck(args) => fsck::run(desk, args),

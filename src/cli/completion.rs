@@ -13,7 +13,7 @@ use clap::{Arg, Args, Command};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::Shells;
 
-use crate::config::{Environment, Exit};
+use crate::config::{Environment, Exit, usual_root};
 use crate::layout::Layout;
 use crate::operator::{Report, candidates};
 
@@ -64,14 +64,14 @@ pub(super) fn answer(command: Command, args: &[OsString], env: &Environment) -> 
     Some(Exit::Done)
 }
 
-/// The root that the words name, else that of the environment.
+/// The root that the words name, else the usual one.
 fn root(words: &[OsString], env: &Environment) -> PathBuf {
     let said =
         words.iter().enumerate().find_map(|(n, word)| match word.to_str()?.strip_prefix("--root")? {
             "" => words.get(n + 1).map(PathBuf::from),
             rest => rest.strip_prefix('=').map(PathBuf::from),
         });
-    said.unwrap_or_else(|| env.get("SHARED_ROOT").map_or_else(|| PathBuf::from("/shared"), PathBuf::from))
+    said.or_else(|| usual_root(env).ok()).unwrap_or_else(|| PathBuf::from("/shared"))
 }
 
 /// The grammar with the names that stand below `layout`.

@@ -7,10 +7,11 @@ use clap::Args;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Where")]
 pub struct PlaceFlags {
-    /// The root directory [default: /shared]
+    /// The root directory [default: that of the configuration file, or /shared]
     #[arg(long, env = "SHARED_ROOT", value_name = "DIR", hide_env_values = true)]
     pub root: Option<String>,
-    /// A configuration file (TOML; keys are the long flags with underscores)
+    /// A configuration file (TOML; keys are the long flags with underscores), or `none` [default:
+    /// `$AGENT_WORKER_CONFIG`, or /etc/agent-worker/config.toml where it is there]
     #[arg(long, value_name = "FILE")]
     pub config: Option<String>,
     /// Show every setting and where it came from, and exit
@@ -109,6 +110,20 @@ pub struct LimitFlags {
     /// How much an agent may print in one attempt, both streams together [default: 256MiB]
     #[arg(long, value_name = "SIZE")]
     pub max_output: Option<String>,
+    /// How much memory an agent may use with all that it starts, or `none` [default: none]
+    #[arg(long, value_name = "SIZE")]
+    pub agent_memory: Option<String>,
+    /// Where each run gets a control group of its own: below the worker's own where that is delegated to it (`auto`), in
+    /// this one, or nowhere (`none`) [default: auto]
+    #[arg(long, value_name = "auto|none|DIR")]
+    pub cgroup: Option<String>,
+    /// Whether agents may write only where their run has to: where the kernel can see to it (`auto`), or else the worker does
+    /// not start (`landlock`), or not at all (`none`) [default: auto]
+    #[arg(long, value_name = "auto|landlock|none")]
+    pub confine: Option<String>,
+    /// A further directory below which agents may write; can be repeated [default: none]
+    #[arg(long, value_name = "DIR")]
+    pub agent_writes: Vec<String>,
     /// How many tasks an agent may hand on to others in one run [default: 20]
     #[arg(long, value_name = "N")]
     pub agent_submits: Option<String>,
@@ -124,12 +139,18 @@ pub struct LimitFlags {
     /// What becomes of a task that meets a rate limit: wait until it is lifted, or fail (E006) [default: wait]
     #[arg(long, value_name = "HOW")]
     pub on_rate_limit: Option<String>,
+    /// What the worker may use in an hour and in a day.
+    #[command(flatten)]
+    pub budget: BudgetFlags,
     /// With less room than this on a disk that is written to, nothing is claimed [default: 64MiB]
     #[arg(long, env = "DISK_RESERVE", value_name = "SIZE", hide_env_values = true)]
     pub reserve: Option<String>,
     /// The same, in files that can still be made [default: 500]
     #[arg(long, value_name = "N")]
     pub reserve_inodes: Option<String>,
+    /// With less memory than this, of the machine or of a control group around the worker, nothing is claimed [default: 256MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub reserve_memory: Option<String>,
     /// full, or none for tests and throw-away roots [default: full]
     #[arg(long, value_name = "HOW")]
     pub durability: Option<String>,
@@ -144,6 +165,24 @@ pub struct LimitFlags {
         hide_env_values = true
     )]
     pub allow_nfs: Option<String>,
+}
+
+/// What a worker may use before it starts nothing more.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Budgets")]
+pub struct BudgetFlags {
+    /// Each worker starts nothing more once its runs have cost so many dollars in the last 60 minutes [default: off]
+    #[arg(long, env = "BUDGET_USD_PER_HOUR", value_name = "USD", hide_env_values = true)]
+    pub budget_usd_per_hour: Option<String>,
+    /// The same for the last 24 hours [default: off]
+    #[arg(long, env = "BUDGET_USD_PER_DAY", value_name = "USD", hide_env_values = true)]
+    pub budget_usd_per_day: Option<String>,
+    /// The same in tokens, for the last 60 minutes [default: off]
+    #[arg(long, env = "BUDGET_TOKENS_PER_HOUR", value_name = "N", hide_env_values = true)]
+    pub budget_tokens_per_hour: Option<String>,
+    /// The same in tokens, for the last 24 hours [default: off]
+    #[arg(long, env = "BUDGET_TOKENS_PER_DAY", value_name = "N", hide_env_values = true)]
+    pub budget_tokens_per_day: Option<String>,
 }
 
 /// Where traces go.

@@ -10,6 +10,7 @@
 
 pub mod agentctl;
 pub mod completion;
+pub mod ended;
 pub mod flags;
 pub mod man;
 pub mod monitor;

@@ -1,7 +1,6 @@
 //! From the command line to [`Given`]: what was said, and whether a flag or the environment said it.
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
@@ -21,14 +20,10 @@ pub(super) fn refuse(error: &clap::Error) -> Exit {
     if error.use_stderr() { Exit::Usage } else { Exit::Done }
 }
 
-/// The settings of the flags and the environment in `matches`, over the file that `--config` names.
+/// The settings of the flags and the environment in `matches`, over the file that `--config` names, or the usual one.
 pub(super) fn settings(matches: &ArgMatches, env: &Environment) -> Result<Settings, ConfigError> {
-    let file = matches
-        .try_get_one::<String>("config")
-        .ok()
-        .flatten()
-        .map(|path| ConfigFile::read(&env.absolute(Path::new(path))))
-        .transpose()?;
+    let named = matches.try_get_one::<String>("config").ok().flatten();
+    let file = ConfigFile::find(named.map(String::as_str), env)?;
     Ok(Settings::new(given(matches), file))
 }
 
@@ -80,6 +75,10 @@ fn variable(key: &str) -> &'static str {
         "max_retries" => "MAX_RETRIES",
         "allow_nfs" => "ALLOW_NFS",
         "reserve" => "DISK_RESERVE",
+        "budget_usd_per_hour" => "BUDGET_USD_PER_HOUR",
+        "budget_usd_per_day" => "BUDGET_USD_PER_DAY",
+        "budget_tokens_per_hour" => "BUDGET_TOKENS_PER_HOUR",
+        "budget_tokens_per_day" => "BUDGET_TOKENS_PER_DAY",
         "pipe_mode" => "PIPE_MODE",
         "pipe_group" => "PIPE_GROUP",
         "traces_exporter" => "OTEL_TRACES_EXPORTER",

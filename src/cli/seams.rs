@@ -5,11 +5,13 @@
 use std::ffi::OsString;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Environment, Exit, RecoverConfig, ResumeConfig, SupervisorConfig, WatcherConfig};
+use crate::config::{Environment, Exit, RecoverConfig, ResumeConfig, SupervisorConfig};
 use crate::operator::Report;
 use crate::recovery::LivingAgents;
 use crate::supervisor::resume::verb::{self as resuming, View};
+use crate::supervisor::up::Again;
 use crate::supervisor::{self, recover::Wish};
+use crate::watcher::Live;
 
 /// What `supervisor recover` was asked for, beside its settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub(super) struct ResumeWish {
     pub(super) json: bool,
 }
 
-pub(super) fn watch(config: WatcherConfig, env: &Environment) -> Exit {
+pub(super) fn watch(config: Live, env: &Environment) -> Exit {
     crate::watcher::run(config, env, clock(env))
 }
 
@@ -58,8 +60,8 @@ pub(super) fn echo_agent(args: &[OsString]) -> Exit {
     }
 }
 
-pub(super) fn look_after(config: SupervisorConfig, env: &Environment) -> Exit {
-    supervisor::up::run(config, env, SystemClock::shared())
+pub(super) fn look_after(config: SupervisorConfig, again: Again, env: &Environment) -> Exit {
+    supervisor::up::run(config, again, env, SystemClock::shared())
 }
 
 pub(super) fn recover(config: RecoverConfig, wish: RecoverWish, env: &Environment) -> Exit {

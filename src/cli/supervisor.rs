@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{ArgMatches, Args, CommandFactory, Parser, Subcommand};
 
-use crate::config::{Environment, Exit, Manner, RecoverConfig, ResumeConfig, SupervisorConfig};
+use crate::config::{Changes, Environment, Exit, Manner, RecoverConfig, ResumeConfig, SupervisorConfig};
 use crate::operator::Report;
 use crate::os::inherited;
 use crate::supervisor::resume::verb::Wish;
@@ -12,7 +12,7 @@ use crate::task::WorkerName;
 
 use super::flags::{AgentFlags, LimitFlags, LogFlags, PipeFlags, PlaceFlags, RetentionFlags, TraceFlags};
 use super::monitor::{self, MonitorFlags};
-use super::{parse, seams};
+use super::{ended, parse, seams};
 
 /// Look after the watchers of one root: start them, notice their deaths, recover and restart.
 #[derive(Debug, Parser)]
@@ -60,6 +60,9 @@ pub enum Verb {
     Monitor(MonitorFlags),
     /// Let a worker's backlog go in batches, and stop when too much of it fails
     Resume(ResumeFlags),
+    /// Leave for the next watcher what systemd says about the end of this one
+    #[command(hide = true)]
+    Ended(ended::EndedFlags),
 }
 
 /// The flags of `supervisor up`.
@@ -237,6 +240,7 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
         Some(("recover", verb)) => recover(verb, env),
         Some(("monitor", verb)) => monitor::run(verb, env),
         Some(("resume", verb)) => resume(verb, env),
+        Some(("ended", verb)) => ended::run(verb, env),
         Some(("run", verb)) => look_after(Manner::Run, verb, env),
         Some((_, verb)) => look_after(Manner::Up, verb, env),
         None => Exit::Usage,
@@ -253,7 +257,15 @@ fn look_after(manner: Manner, matches: &ArgMatches, env: &Environment) -> Exit {
             Report::new(env).settings(settings.shown());
             Exit::Done
         }
-        Ok((config, _)) => seams::look_after(config, env),
+        Ok((config, settings)) => {
+            let (verb, surroundings, before) = (matches.clone(), env.clone(), settings.shown().to_vec());
+            let again = move || {
+                let mut settings = parse::settings(&verb, &surroundings)?;
+                SupervisorConfig::resolve(manner, &mut settings, &surroundings)?;
+                Ok(Changes::between(&before, settings.shown()))
+            };
+            seams::look_after(config, Box::new(again), env)
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
 use crate::config::{ConfigError, Environment, Exit, Settings, WatcherConfig};
 use crate::operator::Report;
 use crate::os::inherited;
+use crate::os::process::start;
+use crate::watcher::Live;
 
 use super::flags::{AgentFlags, LimitFlags, LogFlags, PipeFlags, PlaceFlags, RetentionFlags, TraceFlags};
 use super::{parse, seams};
@@ -74,6 +76,12 @@ pub enum Part {
 
 /// Runs `watcher` with `args`, the program first.
 pub fn run(args: &[OsString], env: &Environment) -> Exit {
+    if let [_, word, rest @ ..] = args
+        && word == start::ENTER
+    {
+        start::enter(rest);
+        return Exit::Unavailable;
+    }
     inherited::keep_to_the_group();
     let matches = match parse::matches(Watcher::command(), args) {
         Ok(matches) => matches,
@@ -89,7 +97,14 @@ pub fn run(args: &[OsString], env: &Environment) -> Exit {
             Report::new(env).settings(settings.shown());
             Exit::Done
         }
-        Ok((config, _)) => seams::watch(config, env),
+        Ok((config, settings)) => {
+            let (again, surroundings) = (matches.clone(), env.clone());
+            let reread = move || {
+                let (config, settings) = resolve(&again, &surroundings)?;
+                Ok((config, settings.shown().to_vec()))
+            };
+            seams::watch(Live::new((config, settings.shown().to_vec()), Box::new(reread)), env)
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The process environment, read once at the start: the only place that asks for it.
+//! The process environment, read once at the start: the only place that asks for it. Secrets that the service manager
+//! handed over as files stand in it like variables.
 //!
 //! It deliberately does not know what a variable means: settings are resolved in [`super::settings`], and what
 //! an agent may inherit is decided where the agent is started.
@@ -8,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use super::credentials;
 use crate::text::redact::Redactor;
 
 /// What the program found around itself when it was started.
@@ -34,9 +36,11 @@ impl Environment {
     /// Reads the environment of this process.
     pub fn snapshot() -> Self {
         let shown = terminal_size::terminal_size_of(std::io::stdout());
+        let mut vars = std::env::vars_os().collect();
+        credentials::add_to(&mut vars);
         Self {
             columns: shown.map(|(width, _)| width.0.into()),
-            vars: std::env::vars_os().collect(),
+            vars,
             cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
             terminals: Terminals {
                 stdin: std::io::stdin().is_terminal(),

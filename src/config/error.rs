@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::exit::Exit;
+use super::file::Spot;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub enum Origin {
     /// An environment variable.
     Environment(&'static str),
     /// A configuration file.
-    File(PathBuf),
+    File(Spot),
     /// Built in.
     Default,
 }
@@ -23,7 +24,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Flag => f.write_str("flag"),
             Self::Environment(name) => write!(f, "environment {name}"),
-            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::File(spot) => write!(f, "file {spot}"),
             Self::Default => f.write_str("default"),
         }
     }
@@ -69,10 +70,10 @@ pub enum ConfigError {
         source: Box<toml::de::Error>,
     },
     /// A key that does not exist.
-    #[error("unknown key `{key}` in the configuration `{}`", .path.display())]
+    #[error("unknown key `{key}` in the configuration {at}")]
     Unknown {
-        /// The file.
-        path: PathBuf,
+        /// Where it stands.
+        at: Spot,
         /// The key.
         key: String,
         /// What was most likely meant.

@@ -5,11 +5,13 @@
 //! - an empty environment variable is one that is not set (compose files pass those through);
 //! - what cannot be parsed is an error that names the origin, never a silent default.
 
+use std::path::Path;
+
 use super::error::{ConfigError, Origin};
 
 use crate::task::WorkerName;
 
-use super::file::ConfigFile;
+use super::file::{ConfigFile, Whose};
 
 /// What the command line or the environment said about one setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,19 +40,34 @@ pub struct Shown {
 pub struct Settings {
     given: Vec<Given>,
     file: Option<ConfigFile>,
-    worker: Option<WorkerName>,
+    whose: Whose,
     shown: Vec<Shown>,
 }
 
 impl Settings {
     /// Settings from what was given and from a file.
     pub const fn new(given: Vec<Given>, file: Option<ConfigFile>) -> Self {
-        Self { given, file, worker: None, shown: Vec::new() }
+        Self { given, file, whose: Whose::Common, shown: Vec::new() }
+    }
+
+    /// The file that is read.
+    pub fn file_path(&self) -> Option<&Path> {
+        self.file.as_ref().map(ConfigFile::path)
     }
 
     /// From here on, the file's table for `worker` overrides its other keys.
     pub fn narrow_to(&mut self, worker: &WorkerName) {
-        self.worker = Some(worker.clone());
+        self.whose = Whose::Worker(worker.clone());
+    }
+
+    /// From here on, the file's table for the supervisor overrides its other keys.
+    pub fn narrow_to_supervisor(&mut self) {
+        self.whose = Whose::Supervisor;
+    }
+
+    /// What the file's table for `worker` says of `key`.
+    pub fn of_worker(&self, worker: &str, key: &str) -> Option<String> {
+        self.file.as_ref()?.of_worker(worker, key).map(str::to_owned)
     }
 
     /// One value; `default` is parsed like any other. The parser's error is a fragment such as `takes a number`.
@@ -125,8 +142,8 @@ impl Settings {
         if let Some(given) = given {
             return Some((given.values.clone(), given.origin.clone()));
         }
-        let file = self.file.as_ref()?;
-        Some((file.get(key, self.worker.as_ref())?, Origin::File(file.path().to_owned())))
+        let (values, spot) = self.file.as_ref()?.get(key, &self.whose)?;
+        Some((values.clone(), Origin::File(spot.clone())))
     }
 
     fn parse_one<T>(
@@ -154,9 +171,8 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::super::exit::Exit;
+    use super::super::file::Spot;
     use super::*;
 
     fn number(text: &str) -> Result<u32, String> {
@@ -175,13 +191,17 @@ mod tests {
         Settings::new(given, Some(ConfigFile::parse(Path::new("/f.toml"), file).unwrap()))
     }
 
+    fn spot() -> Spot {
+        Spot { path: "/f.toml".into(), line: 1, column: 1 }
+    }
+
     #[test]
     fn the_nearer_origin_wins() {
         let env = Origin::Environment("WORKER_CONCURRENCY");
         for (given, file, expected, origin) in [
             (vec![("1", Origin::Flag)], "concurrency = 3", 1, Origin::Flag),
             (vec![("2", env.clone())], "concurrency = 3", 2, env.clone()),
-            (vec![("", env.clone())], "concurrency = 3", 3, Origin::File("/f.toml".into())),
+            (vec![("", env.clone())], "concurrency = 3", 3, Origin::File(spot())),
             (vec![], "", 5, Origin::Default),
         ] {
             let mut settings = settings(&given, file);
@@ -196,7 +216,7 @@ mod tests {
         for (given, file, exit, word) in [
             (vec![("x", Origin::Flag)], "", Exit::Usage, "flag"),
             (vec![("x", env)], "", Exit::Configuration, "WORKER_CONCURRENCY"),
-            (vec![], "concurrency = \"x\"", Exit::Configuration, "/f.toml"),
+            (vec![], "concurrency = \"x\"", Exit::Configuration, "/f.toml, line 1, column 1"),
             (vec![], "concurrency = [1, 2]", Exit::Configuration, "takes one value"),
             (vec![("", Origin::Flag)], "", Exit::Usage, "flag"),
         ] {

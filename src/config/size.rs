@@ -32,9 +32,39 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
+/// A size for people, as [`parse_size`] reads it: `2GiB`, `2.3GiB`, `1KiB`, `17B`.
+pub fn show_size(bytes: u64) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let Some((shift, unit)) = units.into_iter().find(|(shift, _)| bytes >> shift > 0) else {
+        return format!("{bytes}B");
+    };
+    let tenths = (u128::from(bytes) * 10) >> shift;
+    match tenths % 10 {
+        0 => format!("{}{unit}", tenths / 10),
+        tenth => format!("{}.{tenth}{unit}", tenths / 10),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_shown_as_they_are_read() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1KiB"),
+            (64 << 20, "64MiB"),
+            (3 << 29, "1.5GiB"),
+            ((2 << 30) + 5, "2GiB"),
+            (2_470_000_000, "2.3GiB"),
+            (u64::MAX, "16777215.9TiB"),
+        ] {
+            assert_eq!(show_size(bytes), text);
+        }
+        assert_eq!(parse_size(&show_size(3 << 29)), Ok(3 << 29));
+    }
 
     #[test]
     fn sizes_read_as_people_write_them() {

@@ -64,6 +64,8 @@ pub struct WorkerSpec {
     pub name: WorkerName,
     /// Where its watcher is served; `None`: nowhere.
     pub metrics_addr: Option<SocketAddr>,
+    /// Whether that was said with its name.
+    pub is_placed: bool,
 }
 
 impl FromStr for WorkerSpec {
@@ -72,8 +74,9 @@ impl FromStr for WorkerSpec {
     fn from_str(text: &str) -> Result<Self, String> {
         let (worker, addr) = text.split_once('=').unwrap_or((text, ""));
         let worker = name(worker)?;
-        let addr = address(if text.contains('=') { addr } else { default_metrics_addr(&worker) })?;
-        Ok(Self { name: worker, metrics_addr: addr })
+        let is_placed = text.contains('=');
+        let addr = address(if is_placed { addr } else { default_metrics_addr(&worker) })?;
+        Ok(Self { name: worker, metrics_addr: addr, is_placed })
     }
 }
 
@@ -135,13 +138,21 @@ pub struct SupervisorConfig {
     pub passed: Vec<String>,
     /// What takes secrets out of the reasons.
     pub redactor: Redactor,
+    /// Where programs are found that a recovery needs.
+    pub environment: Environment,
 }
 
 impl SupervisorConfig {
     /// Resolves the supervisor's settings.
     pub fn resolve(manner: Manner, settings: &mut Settings, env: &Environment) -> Result<Self, ConfigError> {
+        settings.narrow_to_supervisor();
         let mut workers: Vec<WorkerSpec> = settings.take_list("workers", str::parse, DEFAULT_WORKERS)?;
-        let backups: Vec<WorkerSpec> = settings.take_list("backup", str::parse, "")?;
+        let mut backups: Vec<WorkerSpec> = settings.take_list("backup", str::parse, "")?;
+        for spec in workers.iter_mut().chain(&mut backups).filter(|it| !it.is_placed) {
+            if let Some(addr) = settings.of_worker(spec.name.as_str(), "metrics_addr") {
+                spec.metrics_addr = address(&addr).map_err(|why| bad(settings, "workers", why))?;
+            }
+        }
         workers.extend(backups.iter().cloned());
         let config = Self {
             root: settings.take("root", path(env), "/shared")?,
@@ -167,6 +178,7 @@ impl SupervisorConfig {
             otlp_endpoint: settings.take_optional("otlp_endpoint", text)?,
             passed: passed(settings.flags()),
             redactor: env.redactor(),
+            environment: env.clone(),
         };
         config.check_workers(settings)?;
         config.check_backups(settings)?;
@@ -184,6 +196,7 @@ impl SupervisorConfig {
             grace: self.grace,
             log: self.log.clone(),
             redactor: self.redactor.clone(),
+            environment: self.environment.clone(),
         }
     }
 
@@ -236,7 +249,7 @@ fn bad(settings: &Settings, key: &'static str, why: String) -> ConfigError {
 
 /// The flags that a watcher understands too and that are not said for each one anyway.
 fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
-    const ALSO_THE_WATCHERS: [&str; 33] = [
+    const ALSO_THE_WATCHERS: &[&str] = &[
         "config",
         "allowed_host",
         "claude_bin",
@@ -254,13 +267,22 @@ fn passed<'a>(flags: impl Iterator<Item = &'a Given>) -> Vec<String> {
         "idle_timeout",
         "visibility_timeout",
         "max_output",
+        "agent_memory",
+        "cgroup",
+        "confine",
+        "agent_writes",
         "agent_submits",
         "agent_depth",
         "max_retries",
         "api_requests_per_minute",
         "on_rate_limit",
+        "budget_usd_per_hour",
+        "budget_usd_per_day",
+        "budget_tokens_per_hour",
+        "budget_tokens_per_day",
         "reserve",
         "reserve_inodes",
+        "reserve_memory",
         "agent_env",
         "traces_exporter",
         "otlp_endpoint",
@@ -302,6 +324,8 @@ pub struct RecoverConfig {
     pub log: LogConfig,
     /// What takes secrets out of what is recorded.
     pub redactor: Redactor,
+    /// Where programs are found that it needs.
+    pub environment: Environment,
 }
 
 impl RecoverConfig {
@@ -321,6 +345,7 @@ impl RecoverConfig {
             grace: settings.take("grace", parse_duration, "10s")?,
             log: LogConfig::resolve(settings, env)?,
             redactor: env.redactor(),
+            environment: env.clone(),
         })
     }
 }
@@ -351,6 +376,23 @@ mod tests {
         let config = resolve(vec![given("workers", &["marie,bob=9095", "eve"], Origin::Flag)]).unwrap();
         let shown: Vec<String> = config.workers.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["marie=127.0.0.1:9091", "bob=127.0.0.1:9095", "eve=none"]);
+    }
+
+    #[test]
+    fn one_file_serves_the_supervisor_and_its_workers() {
+        let text = "cooldown = 5\n[supervisor]\nworkers = [\"marie\", \"bob\", \"eve=9097\"]\nmetrics_addr = 9001\n\
+                    [workers.bob]\nmetrics_addr = 9095\n[workers.eve]\nmetrics_addr = 9096\n";
+        let file = super::super::file::ConfigFile::parse("/f.toml".as_ref(), text).unwrap();
+        let config = SupervisorConfig::resolve(
+            Manner::Run,
+            &mut Settings::new(Vec::new(), Some(file)),
+            &Environment::of(&[]),
+        )
+        .unwrap();
+        let shown: Vec<String> = config.workers.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["marie=127.0.0.1:9091", "bob=127.0.0.1:9095", "eve=127.0.0.1:9097"]);
+        assert_eq!(config.metrics_addr, Some("127.0.0.1:9001".parse().unwrap()));
+        assert_eq!(config.cooldown.as_secs(), 5);
     }
 
     #[test]

@@ -8,14 +8,20 @@ use std::time::Duration;
 
 use crate::task::WorkerName;
 
+use super::budget::Allowance;
+use super::confine::Confine;
 use super::durability::Durability;
 use super::duration::parse_duration;
 use super::environment::Environment;
 use super::error::ConfigError;
+use super::groups::GroupsIn;
 use super::pipes::PipeAccess;
 use super::retention::Retention;
 use super::settings::Settings;
 use super::size::parse_size;
+
+/// Less memory than this no agent can live in: a Claude process at work has more than 100 MiB for itself.
+pub const AGENT_MEMORY_MIN: u64 = 64 << 20;
 
 /// Who answers the prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,16 +225,28 @@ pub struct WatcherConfig {
     pub visibility_timeout: Duration,
     /// How much an agent may print in one attempt, in bytes.
     pub max_output: u64,
+    /// How much memory an agent may use with everything that it starts, in bytes; `None`: as much as there is.
+    pub agent_memory: Option<u64>,
+    /// Where each run gets a control group of its own.
+    pub cgroup: GroupsIn,
+    /// Whether agents may write only where their run has to.
+    pub confine: Confine,
+    /// Where else they may write.
+    pub agent_writes: Vec<PathBuf>,
     /// How many charged failures a task may have and still be tried again, unless it says otherwise.
     pub max_retries: u32,
     /// How many agents all workers of one account start in a minute; 0: as many as they want.
     pub api_requests_per_minute: u32,
     /// What becomes of a task that meets a rate limit.
     pub on_rate_limit: OnRateLimit,
+    /// What it may use in an hour and in a day before it starts nothing more.
+    pub budget: Allowance,
     /// Bytes that are kept free on every file system that is written to: with less, nothing is claimed.
     pub reserve: u64,
     /// The same, in files.
     pub reserve_inodes: u64,
+    /// Bytes of memory that are kept free: with less, nothing is claimed.
+    pub reserve_memory: u64,
     /// Environment variables that agents inherit on top of the built-in list.
     pub agent_env: Vec<String>,
     /// `otlp` to export traces.
@@ -239,6 +257,8 @@ pub struct WatcherConfig {
     pub retention: Retention,
     /// Who may use the pipes.
     pub pipes: PipeAccess,
+    /// The file that some of this stands in.
+    pub config_file: Option<PathBuf>,
 }
 
 impl WatcherConfig {
@@ -272,11 +292,18 @@ impl WatcherConfig {
             idle_timeout: settings.take("idle_timeout", some_time, "10m")?,
             visibility_timeout: settings.take("visibility_timeout", some_time, "5m")?,
             max_output: settings.take("max_output", some_size, "256MiB")?,
+            agent_memory: settings.take("agent_memory", bounded, "none")?,
+            cgroup: settings.take("cgroup", str::parse, "auto")?,
+            confine: settings.take("confine", str::parse, "auto")?,
+            agent_writes: settings.take_list("agent_writes", path(env), "")?,
+            config_file: settings.file_path().map(Path::to_owned),
             max_retries: settings.take("max_retries", number, "3")?,
             api_requests_per_minute: settings.take("api_requests_per_minute", number, "50")?,
             on_rate_limit: settings.take("on_rate_limit", str::parse, "wait")?,
+            budget: Allowance::resolve(settings)?,
             reserve: settings.take("reserve", parse_size, "64MiB")?,
             reserve_inodes: settings.take("reserve_inodes", number, "500")?.into(),
+            reserve_memory: settings.take("reserve_memory", parse_size, "256MiB")?,
             agent_env: settings.take_list("agent_env", variable, "")?,
             traces_exporter: settings.take_optional("traces_exporter", text)?,
             otlp_endpoint: settings.take_optional("otlp_endpoint", text)?,
@@ -347,6 +374,17 @@ fn some_size(text: &str) -> Result<u64, String> {
     parse_size(text).and_then(|size| if size == 0 { Err("must be above 0".to_owned()) } else { Ok(size) })
 }
 
+/// A size that an agent can live in; `0`, `none` and `off` are without a bound.
+fn bounded(text: &str) -> Result<Option<u64>, String> {
+    if matches!(text, "0" | "none" | "never" | "off") {
+        return Ok(None);
+    }
+    match parse_size(text)? {
+        size if size < AGENT_MEMORY_MIN => Err("must be at least 64MiB, or none".to_owned()),
+        size => Ok(Some(size)),
+    }
+}
+
 fn count(text: &str) -> Result<usize, String> {
     let wrong = || "takes a number from 1 to 1000".to_owned();
     text.parse().ok().filter(|n| (1..=1000).contains(n)).ok_or_else(wrong)
@@ -406,6 +444,9 @@ mod tests {
         assert_eq!((marie.reserve, marie.reserve_inodes), (64 << 20, 500));
         assert_eq!(marie.log.dir, Path::new("/var/log/agents"));
         assert_eq!(marie.max_output, 256 << 20);
+        assert_eq!((marie.agent_memory, marie.reserve_memory), (None, 256 << 20));
+        assert_eq!(marie.cgroup, GroupsIn::Own);
+        assert_eq!((marie.confine, marie.agent_writes.len()), (Confine::Auto, 0));
         assert_eq!((marie.api_requests_per_minute, marie.on_rate_limit), (50, OnRateLimit::Wait));
     }
 
@@ -434,6 +475,10 @@ mod tests {
             ("agent_timeout", "0"),
             ("max_output", "0"),
             ("allowed_host", "http://x"),
+            ("agent_memory", "2"),
+            ("reserve_memory", "much"),
+            ("cgroup", "mine"),
+            ("confine", "yes"),
             ("max_output", "much"),
             ("api_requests_per_minute", "-1"),
             ("on_rate_limit", "retry"),

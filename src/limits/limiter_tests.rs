@@ -181,3 +181,94 @@ fn who_could_not_write_for_a_moment_takes_nothing_away_from_the_others() {
     let record = anga.current();
     assert_eq!((record.rate_limit.is_some(), record.breaker.is_some()), (true, true));
 }
+
+/// A run of one of the three.
+struct Running {
+    worker: usize,
+    file: FileName,
+    began: Ticks,
+}
+
+/// Three workers of one account through a day with two outages and a rate limit, one of them killed every ten minutes.
+struct Day {
+    scene: Scene,
+    workers: Vec<Limiter>,
+    running: Vec<Running>,
+    started: u64,
+    refused: [u32; 2],
+}
+
+impl Day {
+    const NAMES: [&str; 3] = ["marie", "anga", "fabien"];
+    const STEP: u64 = 10;
+    const RATE: u32 = 10;
+    const LIMIT: std::ops::Range<u64> = 40_000..43_600;
+
+    fn is_down(second: u64) -> bool {
+        (3_600..5_400).contains(&second) || (60_000..67_200).contains(&second)
+    }
+
+    fn ended(&mut self, run: &Running, second: u64) {
+        let limiter = &self.workers[run.worker];
+        let reset = Timestamp::from_second(1_000_000 + Self::LIMIT.end.cast_signed()).unwrap();
+        if Self::is_down(second) {
+            self.refused[0] += 1;
+            limiter.learn(&run.file, news(HoldCause::Outage), 0.5);
+        } else if Self::LIMIT.contains(&second) {
+            self.refused[1] += 1;
+            limiter.learn(&run.file, News { told: Some(reset), ..news(HoldCause::RateLimit) }, 0.5);
+        } else {
+            limiter.answered(run.began);
+        }
+        limiter.ended(&run.file);
+    }
+
+    /// One step: what ran ends, one may be killed, each starts what it may; how many started.
+    fn step(&mut self, second: u64) -> usize {
+        if second.is_multiple_of(600) {
+            let killed = usize::try_from(second / 600).unwrap() % 3;
+            self.workers[killed] = self.scene.limiter(Self::NAMES[killed], Self::RATE);
+            self.running.retain(|run| run.worker != killed);
+        }
+        for run in std::mem::take(&mut self.running) {
+            self.ended(&run, second);
+        }
+        for (worker, limiter) in self.workers.iter().enumerate() {
+            let file = file(&format!("{}-{second}", Self::NAMES[worker]));
+            if limiter.permit(&file) == Permit::Granted {
+                self.running.push(Running { worker, file, began: self.scene.clock.ticks() });
+            }
+        }
+        self.started += self.running.len() as u64;
+        self.scene.pass(Self::STEP);
+        self.running.len()
+    }
+}
+
+#[test]
+fn a_day_of_outages_costs_three_workers_what_it_costs_one() {
+    let scene = Scene::new();
+    let workers = Day::NAMES.map(|name| scene.limiter(name, Day::RATE)).into();
+    let mut day = Day { scene, workers, running: Vec::new(), started: 0, refused: [0; 2] };
+    let (mut blind, mut longest) = (0, 0);
+    for second in (0..86_400).step_by(usize::try_from(Day::STEP).unwrap()) {
+        let started = day.step(second);
+        let is_known_down = Day::is_down(second) && Day::is_down(second.saturating_sub(2 * Day::STEP));
+        assert!(!is_known_down || started <= 1, "{second}: {started} try at once");
+        let is_known_limited = Day::LIMIT.contains(&second) && second >= Day::LIMIT.start + 2 * Day::STEP;
+        assert!(!is_known_limited || started == 0, "{second}: {started} before the reset");
+        let allowed = (u64::from(Day::RATE) * (second + Day::STEP)) / 60 + u64::from(Day::RATE);
+        assert!(day.started <= allowed, "{second}: {} of {allowed}", day.started);
+        let is_up = !Day::is_down(second) && !Day::LIMIT.contains(&second);
+        blind = if is_up && day.workers[0].look().word.is_some() { blind + Day::STEP } else { 0 };
+        longest = longest.max(blind);
+    }
+    assert!(
+        (100..250).contains(&day.refused[0]),
+        "a try a minute in two and a half hours: {:?}",
+        day.refused
+    );
+    assert!((1..=6).contains(&day.refused[1]), "what was under way, and no more: {:?}", day.refused);
+    assert!(longest <= 100, "what is over is noticed within a pause: {longest} s");
+    assert!(day.started > 12_000, "{}", day.started);
+}

@@ -150,7 +150,11 @@ pub enum Standing<'a> {
 pub const fn is_shared(cause: HoldCause) -> bool {
     match cause {
         HoldCause::RateLimit | HoldCause::Outage | HoldCause::Auth | HoldCause::Billing => true,
-        HoldCause::Configuration | HoldCause::Disk | HoldCause::Resume => false,
+        HoldCause::Configuration
+        | HoldCause::Disk
+        | HoldCause::Resume
+        | HoldCause::Budget
+        | HoldCause::Memory => false,
     }
 }
 
@@ -297,10 +301,10 @@ impl Record {
 pub fn pause(cause: HoldCause, times: u32) -> Duration {
     let (first, longest) = match cause {
         HoldCause::Auth | HoldCause::Billing | HoldCause::Configuration => (15, 300),
-        HoldCause::RateLimit => (60, 900),
+        HoldCause::RateLimit | HoldCause::Budget => (60, 900),
         HoldCause::Outage | HoldCause::Resume => (5, 60),
         // Trying costs a few writes, and whoever made room does not wait long.
-        HoldCause::Disk => (2, 5),
+        HoldCause::Disk | HoldCause::Memory => (2, 5),
     };
     Duration::from_secs((first << times.saturating_sub(1).min(8)).min(longest))
 }

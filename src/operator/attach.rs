@@ -22,7 +22,7 @@ use crate::agent::env::{RunEnv, environment};
 use crate::config::Exit;
 use crate::os::lock::Lock;
 use crate::os::signals;
-use crate::task::{Attempt, Place, RunId, TaskName, WorkerName};
+use crate::task::{Attempt, Place, RunId, TaskFile, TaskName, WorkerName};
 
 use super::act::{self, Deed, Manner, waits, who};
 use super::desk::Desk;
@@ -66,6 +66,7 @@ pub fn run(desk: &Desk, args: &AttachArgs) -> Result<Exit, OperatorError> {
     let session = Session::of(&seen)?;
     let mut command = command(desk, args, &session)?;
     let lock = alone(desk, &session)?;
+    still_there(&seen, &session)?;
     if args.dry_run {
         desk.report.data(&super::report::printable(&shown(&command)));
         return Ok(Exit::Done);
@@ -142,6 +143,22 @@ fn alone(desk: &Desk, session: &Session) -> Result<Lock, OperatorError> {
     }
 }
 
+/// Whether the task lies where it was seen, with the same last attempt. A worker that took it meanwhile looked at the lock
+/// before we had it; one that takes it from now on finds it held, and goes on with a copy.
+fn still_there(seen: &Seen, session: &Session) -> Result<(), OperatorError> {
+    let bytes = std::fs::read(&seen.entry.path).unwrap_or_default();
+    let now = TaskFile::parse(&bytes).ok().map(|task| task.record);
+    let same = now.is_some_and(|record| {
+        record.run_id == Some(session.run)
+            && record.attempts.last().map(|it| it.number) == Some(session.attempt.number)
+    });
+    if same {
+        Ok(())
+    } else {
+        no(Exit::TryAgain, "it was taken or moved meanwhile", "look where it is: `agentctl show`")
+    }
+}
+
 fn command(desk: &Desk, args: &AttachArgs, session: &Session) -> Result<Command, OperatorError> {
     if !session.cwd.is_dir() {
         let why = format!("its folder `{}` is not there any more", session.cwd.display());
@@ -181,7 +198,7 @@ fn variables(desk: &Desk, session: &Session) -> Vec<(OsString, OsString)> {
         worker: session.worker.clone(),
         scratch,
         pipe: PathBuf::new(),
-        traceparent: None,
+        trace: None,
     };
     let mut env = environment(outer, &[], &run);
     let is_agents = |name: &OsString| {

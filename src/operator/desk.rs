@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::clock::{SharedClock, Timestamp};
-use crate::config::Environment;
+use crate::config::{Environment, usual_root};
 use crate::layout::Layout;
 
 use super::report::Report;
@@ -31,9 +31,8 @@ impl Desk {
 
     /// `agentctl` as the person has to type it to come to this desk again.
     pub fn agentctl(&self) -> String {
-        let usual = self.env.get("SHARED_ROOT").unwrap_or_else(|| "/shared".as_ref());
         let root = self.layout.root();
-        if self.env.absolute(Path::new(usual)) == root {
+        if usual_root(&self.env).is_ok_and(|usual| usual == root) {
             "agentctl".to_owned()
         } else {
             format!("agentctl --root {}", root.display())

@@ -9,10 +9,12 @@
 
 mod act;
 pub mod attach;
+pub mod budget;
 pub mod cancel;
 pub mod candidates;
 mod conclusion;
 mod desk;
+mod diff;
 pub mod doctor;
 pub mod edit;
 mod error;
@@ -46,6 +48,7 @@ pub mod watch;
 pub mod why;
 mod word;
 mod worker;
+mod worth;
 
 pub use desk::Desk;
 pub use error::OperatorError;

@@ -113,7 +113,7 @@ fn kinds(args: &PruneArgs) -> Result<Vec<Kind>, OperatorError> {
 }
 
 fn terms(desk: &Desk, args: &PruneArgs, worker: &WorkerName) -> Result<Terms, OperatorError> {
-    let file = args.config.as_deref().map(|path| ConfigFile::read(&desk.env.absolute(path))).transpose()?;
+    let file = ConfigFile::find(args.config.as_deref().and_then(Path::to_str), &desk.env)?;
     let mut settings = Settings::new(Vec::new(), file);
     settings.narrow_to(worker);
     let log = LogConfig::resolve(&mut settings, &desk.env)?;

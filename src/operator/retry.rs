@@ -22,6 +22,7 @@ A new life has a new run and no charges. Which failed tasks are meant can be sai
 
 Examples:
   agentctl retry hello
+  agentctl retry hello --continue          what it has done so far counts
   agentctl retry --error-code E006 --failed-since 2h --yes
   agentctl retry --worker marie --all --dry-run")]
 pub struct RetryArgs {
@@ -47,6 +48,9 @@ pub struct RetryArgs {
     /// Also what ended well
     #[arg(long)]
     pub force: bool,
+    /// Go on with the conversation that it had, in the folder that it had, in place of beginning from the prompt
+    #[arg(long = "continue")]
+    pub goes_on: bool,
     /// How it is done.
     #[command(flatten)]
     pub manner: Manner,
@@ -59,7 +63,7 @@ fn code(text: &str) -> Result<ErrorCode, String> {
 
 /// Tries tasks again.
 pub fn run(desk: &Desk, args: &RetryArgs) -> Result<Exit, OperatorError> {
-    let deed = Deed::Retry { force: args.force };
+    let deed = Deed::Retry { force: args.force, goes_on: args.goes_on };
     if !args.tasks.is_empty() {
         return act::run(desk, &deed, &find::all(desk, &args.tasks)?, args.manner);
     }

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::config::Exit;
+use crate::config::{Exit, show_size};
 use crate::os::trouble::if_there;
 use crate::task::outcome::head;
-use crate::task::{Attempt, AttemptOutcome, Place, TaskFile, Tokens};
+use crate::task::{Attempt, AttemptOutcome, Began, Place, TaskFile, Tokens};
 
 use super::conclusion::answer;
 use super::desk::{Desk, spoken};
+use super::diff;
 use super::error::OperatorError;
 use super::find;
 use super::list::{as_json, state_cell};
@@ -22,6 +23,7 @@ use super::packs;
 use super::report::{Cell, Tone, printable};
 use super::telling::Told;
 use super::word::Word;
+use super::worth;
 
 /// Which task to show.
 #[derive(Clone, Debug, Args)]
@@ -29,6 +31,7 @@ use super::word::Word;
 Examples:
   agentctl show hello
   agentctl show hello --history            what happened to it, from its first claim on
+  agentctl show hello --diff               what it changed in its repository, as a patch
   agentctl show marie/hello --json | jq .file")]
 pub struct ShowArgs {
     /// The task, by its name or worker/name
@@ -37,6 +40,9 @@ pub struct ShowArgs {
     /// What happened to it, line by line
     #[arg(long)]
     pub history: bool,
+    /// What it changed in the git repository that it works on, as a patch
+    #[arg(long, conflicts_with_all = ["history", "json"])]
+    pub diff: bool,
     /// As a JSON object
     #[arg(long)]
     pub json: bool,
@@ -52,6 +58,9 @@ pub fn run(desk: &Desk, args: &ShowArgs) -> Result<Exit, OperatorError> {
     if args.history {
         return history(desk, &seen);
     }
+    if args.diff {
+        return diff::print(desk, &seen);
+    }
     desk.report.data(&whole(desk, &seen));
     Ok(Exit::Done)
 }
@@ -61,7 +70,8 @@ pub(super) fn whole(desk: &Desk, seen: &Seen) -> String {
     let rest = match &seen.task {
         Ok(task) => {
             let spec = spec(desk, task, seen.held());
-            [spec, attempts(desk, task), result(desk, task), paths(desk, task)].concat()
+            let worth = fields(desk, &worth::lines(desk, task));
+            [spec, attempts(desk, task), worth, result(desk, task), paths(desk, task)].concat()
         }
         Err(error) => format!("cannot be read: {}\n", printable(&error.to_string())),
     };
@@ -100,6 +110,8 @@ fn whole_json(desk: &Desk, seen: &Seen) -> Result<Value, OperatorError> {
     value["file"] = serde_json::from_slice(&seen.bytes).unwrap_or(Value::Null);
     value["history"] = told(desk, seen)?.into_iter().map(Told::into_json).collect();
     value["answer"] = answer(desk, seen).into();
+    value["verify"] = seen.task.as_ref().ok().map_or(Value::Null, |task| worth::verify(desk, task));
+    value["changes"] = diff::as_json(desk, seen)?;
     value["paths"] = seen.task.as_ref().ok().map_or(Value::Null, |task| {
         let paths = places(desk, task).into_iter().map(|(name, path)| (name.to_owned(), json!(path)));
         Value::Object(paths.collect())
@@ -121,6 +133,7 @@ fn places(desk: &Desk, task: &TaskFile) -> Vec<(&'static str, PathBuf)> {
     if let Some(attempt) = task.record.attempts.last() {
         places.push(("stream", paths.stream(attempt.number)));
         places.push(("stderr", paths.stderr(attempt.number)));
+        places.push(("verify_log", paths.verify_log(attempt.number)));
     }
     places.push(("workspace", desk.layout.workspace(&run)));
     places.retain(|(_, path)| path.exists());
@@ -144,7 +157,7 @@ fn barred(desk: &Desk, seen: &Seen) -> String {
     let waits = Place::QUEUES.contains(&seen.entry.place);
     let kind = seen.task.as_ref().ok().filter(|_| waits).map(|task| task.spec.kind.as_deref());
     let bar = kind.and_then(|kind| packs::bar(desk, kind));
-    bar.map(|(why, remedy)| format!("{why}; {remedy}")).unwrap_or_default()
+    bar.map(|it| format!("{}; {}", it.why, it.remedy)).unwrap_or_default()
 }
 
 /// `name  value` lines; what is empty is left out.
@@ -183,8 +196,10 @@ fn spec(desk: &Desk, task: &TaskFile, held: Option<Word>) -> String {
             ("timeout", spec.timeout_s.map(|s| spoken(s.into())).unwrap_or_default()),
             ("max retries", or_empty(spec.max_retries.as_ref())),
             ("max cost", spec.max_cost_usd.map(|usd| format!("${usd}")).unwrap_or_default()),
+            ("max tokens", or_empty(spec.max_tokens.as_ref())),
             ("max turns", or_empty(spec.max_turns.as_ref())),
             ("workdir", spec.workdir.clone().unwrap_or_default()),
+            ("workdir mode", or_empty(spec.workdir_mode.as_ref())),
             ("not before", or_empty(spec.not_before.as_ref())),
             ("correlation", spec.correlation_id.clone().unwrap_or_default()),
             ("submitted", record.submitted_at.map(|at| format!("{at:.0}")).unwrap_or_default()),
@@ -192,6 +207,9 @@ fn spec(desk: &Desk, task: &TaskFile, held: Option<Word>) -> String {
             ("tried again at", or_empty(record.retry_at.as_ref())),
             ("error code", or_empty(code.as_ref())),
             ("reason", reason),
+            ("peak memory", or_empty(peak(record.attempts.last()).as_ref())),
+            ("changes", diff::in_short(task)),
+            ("patch", record.changes.as_ref().and_then(|it| it.patch.clone()).unwrap_or_default()),
         ],
     )
 }
@@ -202,8 +220,13 @@ fn attempts(desk: &Desk, task: &TaskFile) -> String {
     }
     let rows: Vec<Vec<Cell>> =
         task.record.attempts.iter().map(|attempt| attempt_row(desk, attempt)).collect();
-    let heading = ["TRY", "STARTED", "TOOK", "OUTCOME", "CHARGED", "COST", "TOKENS", "WHY"];
+    let heading = ["TRY", "STARTED", "TOOK", "BEGAN", "OUTCOME", "CHARGED", "COST", "TOKENS", "WHY"];
     format!("\n{}{}", desk.report.table(&heading, &rows), total(desk, task))
+}
+
+/// The most memory that an attempt had.
+fn peak(attempt: Option<&Attempt>) -> Option<String> {
+    attempt?.peak_memory_bytes.map(show_size)
 }
 
 /// What all attempts together cost and used, where there were several.
@@ -233,6 +256,7 @@ fn attempt_row(desk: &Desk, attempt: &Attempt) -> Vec<Cell> {
         Cell::plain(attempt.number.to_string()),
         Cell::plain(format!("{:.0}", attempt.started_at)),
         Cell::plain(spoken(took)),
+        Cell::plain(attempt.began.map_or("-", Began::as_str)),
         outcome_cell(attempt.outcome),
         Cell::plain(if attempt.charged { "yes" } else { "no" }),
         Cell::plain(attempt.cost_usd.map_or_else(|| "-".to_owned(), |usd| format!("${usd:.4}"))),
@@ -253,6 +277,7 @@ fn outcome_cell(outcome: Option<AttemptOutcome>) -> Cell {
         Some(AttemptOutcome::NotStarted) => ("not started", Tone::Warn),
         Some(AttemptOutcome::SessionLost) => ("session lost", Tone::Warn),
         Some(AttemptOutcome::Cancelled) => ("cancelled", Tone::Plain),
+        Some(AttemptOutcome::NeedsMore) => ("needs more", Tone::Warn),
     };
     Cell::toned(word, tone)
 }

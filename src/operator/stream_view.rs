@@ -46,7 +46,11 @@ pub(super) fn render(line: Line<'_>) -> Vec<Shown> {
         StreamEvent::RateLimit(limit) => rate_limit(&limit).into_iter().collect(),
         StreamEvent::PermissionDenied(denial) => vec![shown(Tone::Bad, format!("✗ denied: {}", denial.tool))],
         StreamEvent::Result(result) => vec![end(&result)],
-        StreamEvent::TakenUp(_) | StreamEvent::ControlResponse(_) | StreamEvent::Partial => Vec::new(),
+        StreamEvent::TakenUp(_)
+        | StreamEvent::ControlResponse(_)
+        | StreamEvent::Hook(_)
+        | StreamEvent::Partial
+        | StreamEvent::Metered(_) => Vec::new(),
         StreamEvent::Garbage => garbage(line).into_iter().collect(),
     }
 }

@@ -13,11 +13,11 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::config::{Exit, parse_duration};
+use crate::config::{Exit, nearest, parse_duration};
 use crate::os::durable::Durability;
 use crate::spool::Disk;
 use crate::spool::fresh::{Fresh, FreshError, file_name};
-use crate::task::{FileName, ParseError, Place, Spec, TaskFile, TaskName, WorkerName};
+use crate::task::{FileName, ParseError, Place, Spec, TaskFile, TaskName, WorkdirMode, WorkerName};
 
 use super::conclusion::{answer, exit_of, mourn, wait_for, warn_if_nobody_works};
 use super::desk::Desk;
@@ -36,6 +36,7 @@ Examples:
   agentctl submit 'say hello' --follow
   git diff | agentctl submit - --priority 5
   agentctl submit --file nightly.json --in 2h
+  agentctl submit 'mend the build' --workdir /srv/repos/web --workdir-mode worktree
   jq -c '.[]' tasks.json | agentctl submit --file -
   agentctl submit 'summarise the input' --input '{\"rows\":[1,2,3]}'")]
 pub struct SubmitArgs {
@@ -63,6 +64,9 @@ pub struct SubmitArgs {
     /// Where the agent works, below one of the watcher's --workdir-root
     #[arg(long, value_name = "DIR")]
     pub workdir: Option<PathBuf>,
+    /// How it works there: dir (in place), worktree (on a branch of its own) or empty
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    pub workdir_mode: Option<WorkdirMode>,
     /// Not before this moment, such as 2026-01-31T06:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = moment::at, conflicts_with = "after")]
     pub at: Option<Timestamp>,
@@ -84,6 +88,16 @@ pub struct SubmitArgs {
     /// Show what would be written, and where
     #[arg(long)]
     pub dry_run: bool,
+}
+
+fn mode(text: &str) -> Result<WorkdirMode, String> {
+    let words = WorkdirMode::WORDS;
+    let found = words.iter().find(|(word, _)| *word == text).map(|(_, mode)| *mode);
+    found.ok_or_else(|| {
+        let known = words.map(|(word, _)| word);
+        let near = nearest(text, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        format!("there are {}{near}", known.join(", "))
+    })
 }
 
 /// A task that is ready to be written.
@@ -255,6 +269,7 @@ fn apply_flags(desk: &Desk, args: &SubmitArgs, spec: &mut Spec) -> Result<(), Op
     or_keep(&mut spec.timeout_s, timeout_s);
     or_keep(&mut spec.max_retries, args.max_retries);
     or_keep(&mut spec.workdir, workdir);
+    or_keep(&mut spec.workdir_mode, args.workdir_mode);
     or_keep(&mut spec.not_before, args.at.or(soon));
     Ok(())
 }

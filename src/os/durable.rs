@@ -11,9 +11,11 @@
 #![expect(clippy::disallowed_methods, reason = "the one place that renames")]
 
 use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
@@ -82,6 +84,12 @@ pub fn sync_file(path: &Path) -> io::Result<()> {
         .sync_all()
 }
 
+/// Lets the disk begin with the data of `file`, and waits for nothing: a hint, so that many files are on their way when the
+/// first is waited for (`posix_fadvise(2)`, `POSIX_FADV_DONTNEED` begins to write what is dirty).
+pub fn begin(file: &File) {
+    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).ok();
+}
+
 /// Waits until the names in the directory `path` are on the disk.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
@@ -118,12 +126,18 @@ pub fn set_mtime(path: &Path, mtime: SystemTime) -> io::Result<()> {
     OpenOptions::new().read(true).custom_flags(flags).open(path)?.set_modified(mtime)
 }
 
-/// A temporary name beside `path` that nobody else uses: hidden, and not a task's.
+/// A temporary name beside `path` that nobody else uses: hidden, and not a task's. A process number alone would not do:
+/// every container has a process 1.
 pub fn beside(path: &Path) -> PathBuf {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    static COUNTER: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(anywhere()));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let n = COUNTER.fetch_add(1, Ordering::Relaxed);
     path.with_file_name(format!(".{name}.{}.{n}.tmp", std::process::id()))
+}
+
+/// A number by chance, of at most 15 digits: names have room for no more.
+fn anywhere() -> u64 {
+    RandomState::new().hash_one(std::process::id()) >> 16
 }
 
 /// The directory that holds `path`.
@@ -147,6 +161,13 @@ mod tests {
     }
 
     #[test]
+    fn temporary_names_begin_anywhere_and_are_short_enough() {
+        let all: std::collections::HashSet<u64> = (0..64).map(|_| anywhere()).collect();
+        assert!(all.len() == 64 && all.iter().all(|it| *it < 1 << 48), "{all:?}");
+        assert_ne!(beside(Path::new("/x/y")), beside(Path::new("/x/y")));
+    }
+
+    #[test]
     fn a_move_refuses_to_replace() {
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (dir.path().join("a"), dir.path().join("b"));
@@ -155,5 +176,14 @@ mod tests {
         let error = rename_noreplace(&a, &b).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read(&b).unwrap(), b"b");
+    }
+
+    #[test]
+    fn a_new_file_takes_nobodys_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write_new(&path, b"first", None).unwrap();
+        assert_eq!(write_new(&path, b"x", None).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"first");
     }
 }

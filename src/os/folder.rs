@@ -188,6 +188,11 @@ impl Folder {
             other => other.map_err(io::Error::from),
         }
     }
+
+    /// Removes a folder in it, which must be empty.
+    pub fn remove_dir(&self, name: &OsStr) -> io::Result<()> {
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR).map_err(io::Error::from)
+    }
 }
 
 /// Which thing it is, whatever its name.
@@ -195,6 +200,13 @@ impl Folder {
 pub struct Inode {
     dev: u64,
     ino: u64,
+}
+
+impl Inode {
+    /// The thing that `stat` numbers so.
+    pub const fn new(dev: u64, ino: u64) -> Self {
+        Self { dev, ino }
+    }
 }
 
 /// A thing that is held and not opened: as long as it is, no other one has its inode.
@@ -240,13 +252,33 @@ pub struct Look {
     pub owner: u32,
     /// Its group.
     pub group: u32,
+    /// How long it is, in bytes.
+    pub size: u64,
+    /// When its content changed last, in seconds and nanoseconds.
+    pub mtime: (i64, i64),
+    /// When anything of it changed last, likewise.
+    pub ctime: (i64, i64),
     mode: u32,
 }
 
 impl Look {
     fn of(stat: &rustix::fs::Stat) -> Self {
         let inode = Inode { dev: stat.st_dev, ino: stat.st_ino };
-        Self { inode, owner: stat.st_uid, group: stat.st_gid, mode: stat.st_mode }
+        let nanos = |it| i64::try_from(it).unwrap_or_default();
+        Self {
+            inode,
+            owner: stat.st_uid,
+            group: stat.st_gid,
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+            mtime: (stat.st_mtime, nanos(stat.st_mtime_nsec)),
+            ctime: (stat.st_ctime, nanos(stat.st_ctime_nsec)),
+            mode: stat.st_mode,
+        }
+    }
+
+    /// Its mode, with what kind of thing it is.
+    pub const fn mode(&self) -> u32 {
+        self.mode
     }
 
     /// Its permission bits.
@@ -278,14 +310,19 @@ pub fn lacks_noreplace(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(nix::libc::EINVAL | nix::libc::ENOSYS))
 }
 
+/// How often the kernel may be asked again before the way is gone step by step, which takes no notice of renames.
+const UNSURE: u32 = 16;
+
 fn descend(base: OwnedFd, below: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let mut unsure = 0;
     loop {
         match rustix::fs::openat2(&base, below, flags, Mode::empty(), resolve) {
-            // A rename somewhere on the way made the kernel unsure.
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            // Older than 5.6, or a sandbox that does not know the call.
-            Err(Errno::NOSYS | Errno::PERM) => return step_by_step(base, below, flags),
+            Err(Errno::INTR) => {}
+            // A rename somewhere on the way made the kernel unsure; where one follows the other it would stay so.
+            Err(Errno::AGAIN) if unsure < UNSURE => unsure += 1,
+            // It stays so; or the kernel is older than 5.6, or a sandbox does not know the call.
+            Err(Errno::AGAIN | Errno::NOSYS | Errno::PERM) => return step_by_step(base, below, flags),
             other => return other,
         }
     }
@@ -328,7 +365,7 @@ pub enum Standing {
     },
     /// Something above it lets us through to nothing in it.
     Barred,
-    /// It cannot be asked.
+    /// It does not answer, and why.
     Unknown(String),
 }
 
@@ -374,7 +411,9 @@ pub fn standing(path: &Path, need: Need) -> Standing {
     let denied = match rustix::fs::accessat(CWD, path, access, AtFlags::empty()) {
         Ok(()) => None,
         Err(Errno::ROFS) => Some(Denied::ReadOnly),
-        Err(_) => Some(Denied::Permission),
+        Err(Errno::ACCESS | Errno::PERM) => Some(Denied::Permission),
+        Err(Errno::NOENT) => return Standing::Missing,
+        Err(errno) => return Standing::Unknown(io::Error::from(errno).to_string()),
     };
     let device = u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor);
     let knows_mount = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
@@ -429,5 +468,23 @@ mod tests {
             (Standing::Missing, Standing::Link, Standing::NoFolder)
         );
         assert_eq!(at("file/below"), Standing::NoFolder);
+    }
+
+    #[test]
+    fn what_stands_in_a_folder_is_replaced_by_nothing_new_and_by_no_move() {
+        let dir = tree();
+        let root = dir.path().join("root");
+        let folder = Folder::open(&root, &root.join("a")).unwrap();
+        for name in ["x", "y"] {
+            super::super::durable::write_new(&root.join("a").join(name), name.as_bytes(), None).unwrap();
+        }
+        let exists = io::ErrorKind::AlreadyExists;
+        assert_eq!(folder.new_file("x".as_ref(), 0o600).unwrap_err().kind(), exists);
+        for moved in [Folder::rename_noreplace, Folder::move_noreplace] {
+            let refused = moved(&folder, "y".as_ref(), &folder, "x".as_ref()).unwrap_err();
+            assert_eq!(refused.kind(), exists);
+        }
+        assert_eq!(std::fs::read_to_string(root.join("a/x")).unwrap(), "x");
+        assert_eq!(std::fs::read_to_string(root.join("a/y")).unwrap(), "y");
     }
 }

@@ -49,6 +49,9 @@ pub struct Holder {
     /// Which process.
     #[serde(flatten)]
     pub process: ProcessId,
+    /// On which host: the name of the machine, or of the container (`hostname(7)`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// Since when.
     pub since: Timestamp,
 }
@@ -56,12 +59,18 @@ pub struct Holder {
 impl Holder {
     /// This process in `role`.
     pub fn current(role: Role, worker: Option<WorkerName>, since: Timestamp) -> Self {
-        Self { role, worker, task: None, process: ProcessId::current(), since }
+        Self { role, worker, task: None, process: ProcessId::current(), host: hostname(), since }
     }
 
     /// Reads a lock file; `None` if it is not there or is not one of ours.
     pub fn read(path: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+
+    /// Who it is, for people: in containers pids repeat, names do not.
+    pub fn who(&self) -> String {
+        let on = self.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+        format!("pid {}{on}, since {}", self.process.pid, self.since)
     }
 
     /// Writes the lock file in place, so that its inode and whoever holds its lock stay.
@@ -79,4 +88,10 @@ impl Holder {
     pub fn write_to(&self, path: &Path) -> io::Result<()> {
         durable::write_atomic(path, &serde_json::to_vec(self)?, Durability::None)
     }
+}
+
+/// The name of the machine, or of the container.
+pub fn hostname() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }

@@ -2,9 +2,13 @@
 //! is for whoever asks.
 
 use std::fs;
+use std::io;
 use std::path::Path;
+use std::thread::Builder;
 
 use nix::sys::resource::{Resource, getrlimit};
+use rustix::fs::inotify;
+use rustix::io::Errno;
 
 /// Kernel events (`inotify(7)`): of one user, instances and watches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +17,13 @@ pub struct Inotify {
     pub instances: (u64, u64),
     /// The same for watches.
     pub watches: (u64, u64),
+}
+
+/// Whether one thread more can be had: asked before somebody who takes a refusal for a bug.
+pub fn room_for_a_thread() -> io::Result<()> {
+    // It has nothing to do, and so nothing to say.
+    Builder::new().spawn(|| ())?.join().ok();
+    Ok(())
 }
 
 /// How many descriptors a process of ours may have: the soft limit.
@@ -48,8 +59,11 @@ pub fn inotify() -> Option<Inotify> {
                 told.map_or(0, |it| it.lines().filter(|line| line.starts_with("inotify ")).count() as u64);
         }
     }
+    let most = limit("max_user_instances")?;
+    // Not all processes of a user may be seen by that user, and each has its share.
+    let is_out = inotify::init(inotify::CreateFlags::CLOEXEC).is_err_and(|error| error == Errno::MFILE);
     Some(Inotify {
-        instances: (instances, limit("max_user_instances")?),
+        instances: (if is_out { most } else { instances }, most),
         watches: (watches, limit("max_user_watches")?),
     })
 }

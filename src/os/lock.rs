@@ -168,4 +168,52 @@ mod tests {
     fn what_is_not_there_is_held_by_nobody() {
         assert!(!is_held(Path::new("/nonexistent/x")).unwrap());
     }
+
+    /// Whether somebody is blocked at the lock of this folder (`proc_locks(5)`: a waiter stands behind an arrow).
+    fn is_waited_for(path: &Path) -> bool {
+        let inode = format!(":{} ", std::fs::metadata(path).unwrap().ino());
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|line| line.contains("-> FLOCK") && line.contains(&inode))
+    }
+
+    #[test]
+    fn whoever_waits_has_nothing_before_the_holder_lets_go() {
+        let alone = |path: &Path| Lock::wait_exclusive_on(open(path)?).map(drop);
+        let together = |path: &Path| Lock::wait_shared(path).map(drop);
+        for wait in [alone as fn(&Path) -> io::Result<()>, together] {
+            let dir = tempfile::tempdir().unwrap();
+            let held = Lock::try_exclusive(dir.path()).unwrap().unwrap();
+            std::thread::scope(|scope| {
+                let waiter = scope.spawn(|| wait(dir.path()));
+                while !is_waited_for(dir.path()) {
+                    assert!(!waiter.is_finished(), "it has a lock that somebody holds");
+                    std::thread::yield_now();
+                }
+                drop(held);
+                waiter.join().unwrap().unwrap();
+            });
+        }
+    }
+
+    #[test]
+    fn patience_has_an_end_and_is_rewarded() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = Lock::try_exclusive(dir.path()).unwrap().unwrap();
+        assert!(Lock::patiently_exclusive_on(open(dir.path()).unwrap()).is_none());
+        drop(held);
+        assert!(Lock::patiently_exclusive_on(open(dir.path()).unwrap()).is_some());
+    }
+
+    #[test]
+    fn a_lock_is_that_of_a_thing_and_not_of_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("marie");
+        std::fs::create_dir(&path).unwrap();
+        let lock = Lock::try_exclusive(&path).unwrap().unwrap();
+        assert!(lock.is_still(&path));
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(!lock.is_still(&path), "another folder has its name");
+        assert!(!lock.is_still(&dir.path().join("gone")));
+    }
 }

@@ -11,14 +11,19 @@
 
 pub mod alarm;
 pub mod beneath;
+pub mod cgroup;
+pub mod confine;
 pub mod durable;
 pub mod fifo;
 pub mod filesystem;
 pub mod folder;
+pub mod headroom;
 pub mod holder;
 pub mod inherited;
+pub mod knob;
 pub mod limits;
 pub mod lock;
+pub mod manager;
 pub mod memory;
 pub mod oom;
 pub mod opened;

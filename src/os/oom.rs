@@ -1,14 +1,18 @@
 //! What the kernel says about processes that it ended for want of memory.
 //!
-//! Two witnesses: its log (`/dev/kmsg`, `dev-kmsg` in the kernel's ABI documentation), which names the pid as the
-//! first PID namespace counts it, and the counter `oom_kill` of the memory cgroup (`cgroups(7)`: `memory.events` in
-//! version 2, `memory.oom_control` in version 1), which only says that somebody in it was ended. Either may be
-//! out of reach; then there is no answer, which is another thing than no.
+//! Three witnesses: its log (`/dev/kmsg`, `dev-kmsg` in the kernel's ABI documentation), which names the pid as the
+//! first PID namespace counts it; the counter `oom_kill` of the memory cgroup (`cgroups(7)`: `memory.events` in
+//! version 2, `memory.oom_control` in version 1), which only says that somebody in it was ended, and goes with a
+//! container; and the one of `/proc/vmstat`, which says so of the whole machine, is seen from every container and
+//! outlives them. Each may be out of reach; then there is no answer, which is another thing than no.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use super::cgroup;
 
 /// The inode of the first PID namespace (`PROC_PID_INIT_INO` of the kernel): in others, its log's pids mean others.
 const FIRST_PID_NS: u64 = 0xEFFF_FFFC;
@@ -24,6 +28,14 @@ pub fn logged(pid: i32, pid_ns: u64) -> io::Result<Option<String>> {
         return Err(io::Error::other("the kernel's log numbers processes otherwise than this container"));
     }
     Ok(find(&kernel_log()?, pid))
+}
+
+/// Every process of the namespace `pid_ns` that the kernel's log says it ended.
+pub fn all(pid_ns: u64) -> io::Result<HashSet<i32>> {
+    if pid_ns != FIRST_PID_NS {
+        return Err(io::Error::other("the kernel's log numbers processes otherwise than this container"));
+    }
+    Ok(kernel_log()?.lines().filter_map(killed).collect())
 }
 
 /// The last line in `log` that says so.
@@ -80,7 +92,7 @@ impl Counter {
     /// Where process `pid` counts, and how many there were; `None` if that cannot be read.
     pub fn of(pid: i32) -> Option<Self> {
         let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-        files(&groups, Path::new("/sys/fs/cgroup")).into_iter().find_map(|path| {
+        files(&groups, Path::new(cgroup::MOUNT)).into_iter().find_map(|path| {
             let kills = count(&fs::read_to_string(&path).ok()?)?;
             Some(Self { path, kills })
         })
@@ -90,6 +102,24 @@ impl Counter {
     pub fn risen(&self) -> Option<u64> {
         Some(count(&fs::read_to_string(&self.path).ok()?)?.saturating_sub(self.kills))
     }
+}
+
+/// How much is in use of the tightest limit of the control groups that we are in, in percent, without what can simply be
+/// dropped; `None` without a limit.
+pub fn share_in_use() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    cgroup::levels(&groups, Path::new(cgroup::MOUNT)).iter().filter_map(cgroup::Level::percent).max()
+}
+
+/// How many the kernel has ended on this machine since it booted, containers of all kinds included
+/// (`/proc/vmstat`, since Linux 4.13).
+pub fn on_this_machine() -> Option<u64> {
+    count(&fs::read_to_string("/proc/vmstat").ok()?)
+}
+
+/// Whether this process cannot read the kernel's log about itself: its pids are those of a container.
+pub fn is_contained() -> bool {
+    super::process::identity::pid_ns() != FIRST_PID_NS
 }
 
 /// The files that may count for a process with this `/proc/<pid>/cgroup` (`cgroups(7)`), the likeliest first.
@@ -115,7 +145,7 @@ fn files(groups: &str, mount: &Path) -> Vec<PathBuf> {
 }
 
 /// The line `oom_kill N` of `memory.events` and of `memory.oom_control`.
-fn count(text: &str) -> Option<u64> {
+pub(super) fn count(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
 

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 /// How many folders stand open at once; what lies deeper is brought up first.
@@ -176,8 +176,9 @@ impl Work<'_> {
         loop {
             self.brought += 1;
             let up = format!(".up-{}", self.brought);
-            match rustix::fs::renameat_with(dir, name, place.top, up, RenameFlags::NOREPLACE) {
-                Err(Errno::EXIST) => {}
+            match rustix::fs::renameat(dir, name, place.top, up) {
+                // Not every file system can refuse to replace; an empty folder that is replaced was to go anyway.
+                Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
                 done => return done.map(|()| false),
             }
         }
@@ -344,5 +345,16 @@ mod tests {
         assert!(removal.given_up && removal.removed == 4, "{removal:?}");
         assert_eq!(std::fs::read_dir(&top).unwrap().count(), 6);
         assert!(all(&top).is_whole() && !top.exists());
+    }
+
+    #[test]
+    fn the_names_that_it_makes_for_what_lies_deep_are_nobodys() {
+        let (_dir, top) = tree();
+        write_new(&top.join(".up-1"), b"x", None).unwrap();
+        std::fs::create_dir_all(top.join(".up-2/full")).unwrap();
+        let deep: PathBuf = std::iter::repeat_n("d", DEPTH_MAX + 3).collect();
+        std::fs::create_dir_all(top.join(deep)).unwrap();
+        let removal = all(&top);
+        assert!(removal.is_whole() && !top.exists(), "{removal:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! Many short waits for a disk at once: disks and journals take many syncs for the price of a few.
+//! Many short waits for a disk at once: disks and journals take many syncs for the price of a few; and a great many small
+//! files, read by every processor.
 //!
 //! It deliberately does not know what is done.
 
@@ -8,6 +9,8 @@ use std::thread::Builder;
 
 /// How many are waited for at once.
 const AT_ONCE: usize = 16;
+/// A share of so many is worth a thread.
+const WORTH_IT: usize = 500;
 
 /// Does `work` for each of `items`, several at a time, on this thread and on others where they can be had; what failed,
 /// by its position.
@@ -35,6 +38,28 @@ pub fn failures<T: Sync>(items: &[T], work: impl Fn(&T) -> io::Result<()> + Sync
     failed
 }
 
+/// What `work` makes of each of `items`, in their order; where there are many, every processor takes a share.
+pub fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let shares = std::thread::available_parallelism().map_or(1, usize::from).min(items.len() / WORTH_IT);
+    if shares < 2 {
+        return items.iter().map(work).collect();
+    }
+    let mut shares = items.chunks(items.len().div_ceil(shares));
+    let mine = shares.next().unwrap_or_default();
+    let some = |share: &[T]| share.iter().map(&work).collect::<Vec<R>>();
+    std::thread::scope(|scope| {
+        let helpers: Vec<_> =
+            shares.map(|share| (share, Builder::new().spawn_scoped(scope, || some(share)))).collect();
+        let mut made = some(mine);
+        for (share, helper) in helpers {
+            let theirs = helper.ok().and_then(|it| it.join().ok());
+            // A thread that could not be had, or that panicked, as this one would have.
+            made.extend(theirs.unwrap_or_else(|| some(share)));
+        }
+        made
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicU32;
@@ -53,6 +78,15 @@ mod tests {
             assert!(done.iter().all(|times| times.load(Ordering::Relaxed) == 1));
             let wrong: Vec<usize> = failed.into_iter().map(|(at, _)| at).collect();
             assert_eq!(wrong, items.into_iter().filter(|at| at % 3 == 1).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn each_is_made_once_and_in_its_order_however_many_share_the_work() {
+        for count in [0, 1, WORTH_IT, 7 * WORTH_IT + 3] {
+            let items: Vec<usize> = (0..count).collect();
+            let made = each(&items, |it| it * 2);
+            assert_eq!(made, items.iter().map(|it| it * 2).collect::<Vec<_>>());
         }
     }
 }

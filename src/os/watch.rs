@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
+use super::limits::room_for_a_thread;
+
 /// A reason to look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hint {
@@ -39,6 +41,11 @@ impl Hints {
     /// Starts to listen. The receiver is bounded: a burst that overflows it is told as [`Hint::Lost`] by the
     /// rescan that follows anyway.
     pub fn start() -> Result<(Self, mpsc::Receiver<Hint>), WatchError> {
+        // Without its thread the library says nothing until a folder is added, and panics then.
+        room_for_a_thread().map_err(|error| WatchError {
+            path: PathBuf::from("inotify"),
+            source: notify::Error::io(error),
+        })?;
         let (tell, told) = mpsc::channel(QUEUE);
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| forward(&tell, event))
             .map_err(|source| WatchError { path: PathBuf::from("inotify"), source })?;

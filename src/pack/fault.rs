@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::text::position;
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
@@ -25,14 +27,8 @@ impl Fault {
 
     /// About what begins at byte `at` of `text`.
     pub(super) fn at(text: &str, at: usize, what: String, hint: Option<String>) -> Self {
-        let before = text.get(..at).unwrap_or(text);
-        let line_begin = before.rfind('\n').map_or(0, |it| it + 1);
-        Self {
-            line: before.matches('\n').count() + 1,
-            column: before[line_begin..].chars().count() + 1,
-            what,
-            hint,
-        }
+        let (line, column) = position(text, at);
+        Self { line, column, what, hint }
     }
 }
 

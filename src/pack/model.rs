@@ -5,6 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::task::WorkdirMode;
+
+/// The longest that an acceptance command may take where the pack does not say.
+const VERIFY_TIMEOUT: Duration = Duration::from_mins(10);
+use crate::config::Allowance;
+
 /// Who is asked before a tool is used; nobody is there, so what would be asked is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -88,6 +94,30 @@ impl AfterTimeout {
     }
 }
 
+/// What becomes of a task whose turns were used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AfterMaxTurns {
+    /// It failed, E004.
+    #[default]
+    Fail,
+    /// It goes on with the same session and as many turns again, uncharged.
+    Continue,
+}
+
+impl AfterMaxTurns {
+    /// The words of the file.
+    pub const WORDS: [(&'static str, Self); 2] = [("fail", Self::Fail), ("continue", Self::Continue)];
+
+    /// The word of the file.
+    pub fn as_str(self) -> &'static str {
+        word_of(&Self::WORDS, self)
+    }
+}
+
+/// How often it goes on so where the pack does not say.
+const CONTINUES: u32 = 3;
+
 /// What an answer is worth in whose course a tool was denied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -102,6 +132,48 @@ pub enum DeniedTools {
 impl DeniedTools {
     /// The words of the file.
     pub const WORDS: [(&'static str, Self); 2] = [("fail", Self::Fail), ("report", Self::Report)];
+
+    /// The word of the file.
+    pub fn as_str(self) -> &'static str {
+        word_of(&Self::WORDS, self)
+    }
+}
+
+/// What an answer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputKind {
+    /// Whatever the agent says last.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+impl OutputKind {
+    /// The words of the file.
+    pub const WORDS: [(&'static str, Self); 2] = [("text", Self::Text), ("json", Self::Json)];
+
+    /// The word of the file.
+    pub fn as_str(self) -> &'static str {
+        word_of(&Self::WORDS, self)
+    }
+}
+
+/// What is to become of a task whose repository has files that are not committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dirty {
+    /// It is said, and begun.
+    #[default]
+    Allow,
+    /// It fails, E002.
+    Refuse,
+}
+
+impl Dirty {
+    /// The words of the file.
+    pub const WORDS: [(&'static str, Self); 2] = [("allow", Self::Allow), ("refuse", Self::Refuse)];
 
     /// The word of the file.
     pub fn as_str(self) -> &'static str {
@@ -139,7 +211,7 @@ pub struct Pack {
     pub idle_timeout_s: Option<u32>,
     /// The most turns of one attempt.
     pub max_turns: Option<u32>,
-    /// The most that one session may cost, in US dollars.
+    /// The most that one task may cost over all its attempts, in US dollars.
     pub max_cost_usd: Option<f64>,
     /// The most that one attempt may print, in bytes.
     pub max_output: Option<u64>,
@@ -155,6 +227,33 @@ pub struct Pack {
     pub after_timeout: AfterTimeout,
     /// What an answer is worth in whose course a tool was denied.
     pub denied_tools: DeniedTools,
+    /// What becomes of a task whose turns were used up.
+    pub after_max_turns: AfterMaxTurns,
+    /// How often it goes on then.
+    pub max_continues: Option<u32>,
+    /// The acceptance command, program and arguments: it has the last word on an answer.
+    pub verify: Option<Vec<String>>,
+    /// The longest that it may take, in seconds.
+    pub verify_timeout_s: Option<u32>,
+    /// What an answer is.
+    pub output: OutputKind,
+    /// The JSON Schema that it has to fit, as JSON.
+    pub json_schema: Option<String>,
+    /// Where tasks work that name no directory.
+    pub workdir_path: Option<PathBuf>,
+    /// How they work there.
+    pub workdir_mode: Option<WorkdirMode>,
+    /// What is to become of a task whose repository has files that are not committed.
+    pub dirty: Dirty,
+    /// The most tokens of one task, over all its attempts.
+    pub max_tokens: Option<u64>,
+    /// What all its tasks together may use, over all workers.
+    #[serde(flatten)]
+    pub allowance: Allowance,
+    /// The most memory of the agent and all that it starts, in bytes.
+    pub max_memory: Option<u64>,
+    /// The packs besides itself of which its agents may hand on tasks; `*` for all.
+    pub may_hand_to: Option<Vec<String>>,
 }
 
 impl Pack {
@@ -174,14 +273,40 @@ impl Pack {
         narrower(wish, self.max_turns)
     }
 
+    /// How often a task that used up its turns goes on with as many again.
+    pub fn continues(&self) -> u32 {
+        match self.after_max_turns {
+            AfterMaxTurns::Fail => 0,
+            AfterMaxTurns::Continue => self.max_continues.unwrap_or(CONTINUES),
+        }
+    }
+
+    /// The longest that the acceptance command may take.
+    pub fn verify_timeout(&self) -> Duration {
+        self.verify_timeout_s.map_or(VERIFY_TIMEOUT, |it| Duration::from_secs(it.into()))
+    }
+
     /// Whether it chooses something that a CLI may not know.
     pub const fn chooses(&self) -> bool {
-        self.model.is_some() || self.fallback_model.is_some() || self.permission_mode.is_some()
+        self.model.is_some()
+            || self.fallback_model.is_some()
+            || self.permission_mode.is_some()
+            || self.json_schema.is_some()
+    }
+
+    /// Whether an answer has to be one JSON document.
+    pub const fn wants_json(&self) -> bool {
+        matches!(self.output, OutputKind::Json) || self.json_schema.is_some()
     }
 
     /// The most dollars.
     pub fn cost_usd(&self, wish: Option<f64>) -> Option<f64> {
         narrower(wish, self.max_cost_usd)
+    }
+
+    /// The most tokens.
+    pub fn tokens(&self, wish: Option<u64>) -> Option<u64> {
+        narrower(wish, self.max_tokens)
     }
 }
 
@@ -217,6 +342,14 @@ mod tests {
         assert_eq!(pack.cost_usd(Some(9.0)), Some(1.5));
         assert_eq!(pack.cost_usd(Some(0.5)), Some(0.5));
         assert_eq!(Pack::default().cost_usd(None), None);
+        for (after, most, continues) in [
+            (AfterMaxTurns::Fail, Some(5), 0),
+            (AfterMaxTurns::Continue, None, 3),
+            (AfterMaxTurns::Continue, Some(5), 5),
+        ] {
+            let pack = Pack { after_max_turns: after, max_continues: most, ..Pack::default() };
+            assert_eq!(pack.continues(), continues, "{after:?} {most:?}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub fn describe(loaded: &Loaded) -> Vec<Line> {
         line: loaded.lines.get(key).copied(),
         usual: usual(key),
     };
-    KEYS.into_iter().map(line).collect()
+    KEYS.iter().copied().map(line).collect()
 }
 
 fn value(pack: &Pack, key: &str) -> Value {
@@ -37,9 +37,13 @@ fn value(pack: &Pack, key: &str) -> Value {
         "permission_mode" => json!(pack.permission_mode.map(super::PermissionMode::as_str)),
         "timeout" => json!(pack.timeout_s.map(spoken)),
         "idle_timeout" => json!(pack.idle_timeout_s.map(spoken)),
+        "verify_timeout" => json!(pack.verify_timeout_s.map(spoken)),
         "workdir" => json!(pack.workdir.as_str()),
         "after_timeout" => json!(pack.after_timeout.as_str()),
         "denied_tools" => json!(pack.denied_tools.as_str()),
+        "after_max_turns" => json!(pack.after_max_turns.as_str()),
+        "output" => json!(pack.output.as_str()),
+        "dirty" => json!(pack.dirty.as_str()),
         // All others are called alike in both.
         other => json!(pack).get(other).cloned().unwrap_or_default(),
     }
@@ -47,7 +51,7 @@ fn value(pack: &Pack, key: &str) -> Value {
 
 fn usual(key: &str) -> &'static str {
     match key {
-        "description" | "system_prompt" => "none",
+        "description" | "system_prompt" | "json_schema" => "none",
         "model" => "the CLI's own",
         "fallback_model" => "none: it waits",
         "permission_mode" => "acceptEdits",
@@ -56,11 +60,19 @@ fn usual(key: &str) -> &'static str {
         "prompt" => "the task's `prompt`, and its `input` below it",
         "timeout" => "the task's `timeout_s`, else the worker's --agent-timeout",
         "idle_timeout" => "the worker's --idle-timeout",
-        "max_turns" | "max_cost_usd" => "the task's, else no limit",
+        "max_turns" | "max_cost_usd" | "max_tokens" => "the task's, else no limit",
+        "usd_per_hour" | "usd_per_day" | "tokens_per_hour" | "tokens_per_day" => "no limit",
         "max_output" => "the worker's --max-output",
+        "max_memory" => "the worker's --agent-memory",
         "max_retries" => "the task's, else the worker's --max-retries",
         "environment" => "the worker's --agent-env",
+        "max_continues" => "3",
         "workdir_roots" => "the worker's --workdir-root",
+        "verify" => "none: the answer counts",
+        "verify_timeout" => "10m",
+        "workdir_path" => "none: a folder of its own",
+        "workdir_mode" => "the task's, else dir",
+        "may_hand_to" => "its own pack only",
         _ => "built in",
     }
 }

@@ -61,10 +61,10 @@ impl Op {
             Self::Ping | Self::Status | Self::Resume | Self::Drain | Self::Stop | Self::Reload => (&[], &[]),
             Self::Pause => (&[], &["reason"]),
             Self::Cancel | Self::Hold => (&["task"], &["reason"]),
-            Self::Retry | Self::Release => (&["task"], &[]),
+            Self::Release => (&["task"], &[]),
             Self::Submit => (&["spec"], &[]),
             Self::Tell => (&["task", "text"], &[]),
-            Self::Interrupt => (&["task"], &["text"]),
+            Self::Interrupt | Self::Retry => (&["task"], &["text"]),
             Self::LogLevel => (&["level"], &[]),
             Self::Progress => (&["text"], &[]),
         }
@@ -206,7 +206,21 @@ pub fn parse(line: &str) -> Result<Option<Request>, Box<Refusal>> {
         return Ok(None);
     }
     let understood = if line.starts_with('{') { from_json(line) } else { from_words(line) };
-    understood.map(Some).map_err(Box::new)
+    understood.and_then(known_word).map(Some).map_err(Box::new)
+}
+
+/// The one word that `retry` may be followed by.
+pub const CONTINUE: &str = "continue";
+
+fn known_word(request: Request) -> Result<Request, Refusal> {
+    match &request.text {
+        Some(text) if request.op == Op::Retry && text != CONTINUE => {
+            let what = format!("`retry` takes no `{}`, only `{CONTINUE}`", shown(text, 80));
+            let Request { op, id, reply_to, .. } = request;
+            Err(Refusal { op: Some(op), id, reply_to, ..Refusal::new(what) })
+        }
+        Some(_) | None => Ok(request),
+    }
 }
 
 fn unknown_op(word: &str) -> Refusal {
@@ -324,6 +338,7 @@ mod tests {
             ("tell t1  use  French", r#"{"op":"tell","task":"t1","text":"use  French"}"#),
             ("interrupt t1", r#"{"op":"interrupt","task":"t1"}"#),
             ("interrupt t1 look again", r#"{"op":"interrupt","task":"t1","text":"look again"}"#),
+            ("retry t1 continue", r#"{"op":"retry","task":"t1","text":"continue"}"#),
             ("log-level debug", r#"{"op":"log-level","level":"debug"}"#),
             ("submit say hello", r#"{"op":"submit","spec":{"prompt":"say hello"}}"#),
         ] {
@@ -351,7 +366,7 @@ mod tests {
             ("ping now", "`ping` takes no `now`"),
             ("cancel", "`cancel` needs more: cancel TASK"),
             ("tell t1", "`tell` needs more: tell TASK TEXT"),
-            ("retry t1 t2", "`retry` takes no `t2`"),
+            ("retry t1 t2", "`retry` takes no `t2`, only `continue`"),
             ("log-level", "`log-level` needs more: log-level LEVEL"),
             ("submit ", "`submit` needs a prompt: submit TEXT"),
             ("{", "not a JSON object: EOF while parsing an object at line 1 column 1"),
@@ -380,5 +395,41 @@ mod tests {
         let refusal = parse(r#"{"op":"cansel","id":"7","reply_to":"r","task":"x"}"#).unwrap_err();
         assert_eq!((refusal.id.as_deref(), refusal.reply_to.as_deref()), (Some("7"), Some("r")));
         assert_eq!(refusal.hint().unwrap(), "did you mean `cancel`?");
+    }
+
+    #[test]
+    fn whoever_asked_is_answered_with_as_much_as_was_understood() {
+        for (line, op, id) in [
+            ("fly", None, None),
+            ("cancel", Some(Op::Cancel), None),
+            ("ping now", Some(Op::Ping), None),
+            ("submit", Some(Op::Submit), None),
+            (r#"{"op":"cancel","id":"7","tsak":"x"}"#, Some(Op::Cancel), Some("7")),
+            (r#"{"op":"retry","id":"7","task":"t","text":"x"}"#, Some(Op::Retry), Some("7")),
+            (r#"{"id":"7","op":"fly"}"#, None, Some("7")),
+        ] {
+            let refusal = parse(line).unwrap_err();
+            assert_eq!((refusal.op, refusal.id.as_deref()), (op, id), "{line}");
+            assert_eq!(refusal.is_of_the_op(), op.is_none(), "{line}");
+        }
+        let back = r#"{"op":"retry","reply_to":"r","task":"t","text":"x"}"#;
+        assert_eq!(parse(back).unwrap_err().reply_to.as_deref(), Some("r"));
+    }
+
+    #[test]
+    fn a_mark_of_the_callers_is_as_long_as_it_may_be() {
+        let line = |n: usize| format!(r#"{{"op":"ping","id":"{}"}}"#, "x".repeat(n));
+        assert_eq!(understood(&line(ID_MAX)).id.unwrap().len(), ID_MAX);
+        let refusal = parse(&line(ID_MAX + 1)).unwrap_err();
+        assert!(refusal.to_string().contains("`id` takes at most"), "{refusal}");
+        assert_eq!(refusal.id, None, "it is not repeated");
+    }
+
+    #[test]
+    fn every_field_of_a_request_is_understood() {
+        let said =
+            understood(r#"{"op":"cancel","id":"7","by":"ana","reply_to":"r","task":"t","reason":"why"}"#);
+        let texts = [said.id, said.by, said.reply_to, said.task, said.reason];
+        assert_eq!(texts.map(Option::unwrap), ["7", "ana", "r", "t", "why"]);
     }
 }

@@ -7,7 +7,7 @@ use crate::os::process::ProcessId;
 use crate::os::trouble::{Trouble, is_no_answer};
 use crate::spool::steps::Step;
 use crate::spool::{Lease, Spool, StepError, Store};
-use crate::task::{ErrorCode, FileName, Place, TaskFile};
+use crate::task::{ErrorCode, FileName, Place, TaskFile, TaskState};
 
 /// What is not on the spool's disk.
 pub trait Hands {
@@ -20,6 +20,11 @@ pub trait Hands {
     /// Notes what becomes of tasks, in the journal, before they are moved. An error means that none of them may be moved
     /// now, or its line would be lost.
     fn note(&self, changes: &[Change<'_>]) -> io::Result<()>;
+    /// Looks at what a run changed in its repository, and puts it into its record, before its end is recorded.
+    /// `state`: in which its task ends, if it ends.
+    fn collect(&self, _lease: &mut Lease, _state: Option<TaskState>) {}
+    /// Removes what a run does not need any more that was filed.
+    fn tidy(&self, _lease: &Lease) {}
     /// Tells the person who looks on.
     fn say(&self, line: &str);
 }
@@ -30,7 +35,7 @@ pub type Change<'a> = (&'a Action, Option<&'a TaskFile>);
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Tasks whose agents live: to be adopted.
+    /// Tasks whose agents live, to be adopted, or have answered, to be taken up.
     pub living: Vec<FileName>,
     /// Actions that were done.
     pub done: usize,
@@ -120,7 +125,7 @@ pub fn apply<S: Store>(spool: &Spool<S>, plan: &Plan, hands: &impl Hands) -> Res
 }
 
 fn adopted(action: &Action) -> Option<FileName> {
-    let Action::Adopt { file, .. } = action else { return None };
+    let (Action::Adopt { file, .. } | Action::TakeUp { file, .. }) = action else { return None };
     Some(file.clone())
 }
 
@@ -140,9 +145,17 @@ fn bring_home<S: Store>(spool: &Spool<S>, wave: &[&Action], hands: &impl Hands) 
     for action in wave {
         let Some(file) = action.file() else { continue };
         let task = if let Action::Requeue { entry, .. } = action {
-            Some(spool.requeued(read(spool, file)?, entry))
+            let mut task = read(spool, file)?;
+            if let Some(mut lease) = Lease::of(spool.worker(), file, task.clone()) {
+                hands.collect(&mut lease, None);
+                task = lease.task;
+            }
+            Some(spool.requeued(task, entry))
         } else if matches!(action, Action::PutBack { .. }) {
-            Some(read(spool, file)?)
+            let mut task = read(spool, file)?;
+            // One whose attempt is open is laid by, and says so.
+            task.record.state = Some(TaskState::Pending);
+            Some(task)
         } else {
             None
         };
@@ -165,7 +178,7 @@ fn names(files: &[(&FileName, Option<&TaskFile>)]) -> String {
 
 fn perform_one<S: Store>(spool: &Spool<S>, action: &Action, hands: &impl Hands) -> Result<(), ApplyError> {
     match action {
-        Action::Adopt { .. } | Action::Leave { .. } => Ok(()),
+        Action::Adopt { .. } | Action::TakeUp { .. } | Action::Leave { .. } => Ok(()),
         Action::Requeue { .. } | Action::PutBack { .. } | Action::MoveBack { .. } => {
             bring_home(spool, &[action], hands)
         }
@@ -173,13 +186,22 @@ fn perform_one<S: Store>(spool: &Spool<S>, action: &Action, hands: &impl Hands) 
             0 => Ok(()),
             count => Err(ApplyError::Undying { file: file.clone(), count }),
         },
-        Action::File { file, .. } => {
-            with_task(spool, file, action, hands, |task| spool.file(file, task).map(drop))
-        }
+        Action::File { file, .. } => with_task(spool, file, action, hands, |task| {
+            spool.file(file, task)?;
+            if let Some(lease) = Lease::of(spool.worker(), file, task.clone()) {
+                hands.tidy(&lease);
+            }
+            Ok(())
+        }),
         Action::Conclude { file, outcome, answer, usage } => {
             let answer = answer.as_deref().map(str::as_bytes);
             let note = |lease: &Lease| hands.note(&[(action, Some(&lease.task))]);
-            with_lease(spool, file, |lease| spool.conclude(lease, (outcome, *usage), answer, note).map(drop))
+            with_lease(spool, file, |lease| {
+                hands.collect(lease, Some(outcome.state));
+                spool.conclude(lease, (outcome, *usage), answer, note)?;
+                hands.tidy(lease);
+                Ok(())
+            })
         }
         Action::Reject { file, reason } => {
             let done = spool.reject(Place::Active, file, ErrorCode::E002, reason);

@@ -6,18 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::apply::{Change, Hands};
+use super::groups;
 use super::locks;
 use super::plan::Action;
 use super::survey::look_at;
-use super::witness::{SystemWitness, strays};
+use super::witness::{SystemWitness, process_of, strays};
+use crate::checkout::collect::Ending;
+use crate::checkout::{self, Git};
 use crate::clock::SharedClock;
 use crate::layout::{self, Layout};
+use crate::os::durable::Durability;
 use crate::os::lock;
 use crate::os::process::ProcessId;
 use crate::os::process::ending::{Patience, end_all};
 use crate::os::trouble::Trouble;
-use crate::spool::{Disk, Spool};
-use crate::task::{FileName, RunId, TaskFile, WorkerName};
+use crate::spool::{Disk, Lease, Spool};
+use crate::task::{FileName, RunId, TaskFile, TaskState, WorkerName};
 use crate::telemetry::journal::{self, Event, Journal, Line, owed};
 
 /// How long the strays of one task may take to end.
@@ -35,6 +39,10 @@ pub struct SystemHands<'a> {
     pub own_lock: Option<PathBuf>,
     /// Who is told.
     pub say: &'a dyn Fn(&str),
+    /// What looks at repositories.
+    pub git: Git,
+    /// Whether a power cut counts.
+    pub durability: Durability,
 }
 
 impl std::fmt::Debug for SystemHands<'_> {
@@ -94,6 +102,13 @@ impl SystemHands<'_> {
             line.attempt = task.record.attempts.last().map(|it| it.number);
             line.error_code = task.record.error_code;
             line.correlation_id.clone_from(&task.spec.correlation_id);
+            if let Some(ended) = task.record.attempts.last().filter(|it| !it.is_open()) {
+                line = line.spending(task, ended.usage());
+            }
+        }
+        if matches!(line.event, Event::Concluded | Event::Requeued) {
+            let changes = task.and_then(|it| it.record.changes.as_ref());
+            line.changes = changes.map(ToString::to_string);
         }
         line.reason = Some(action.to_string());
         if let Action::Requeue { charged, .. } = action {
@@ -105,25 +120,30 @@ impl SystemHands<'_> {
 
 impl Hands for SystemHands<'_> {
     fn end(&self, file: &FileName, processes: &[ProcessId]) -> Vec<ProcessId> {
+        let witness = SystemWitness::new(self.layout().clone());
+        let active = look_at(&self.spool, &witness, file.clone());
+        let record = active.task.as_ref().ok().filter(|_| active.believed).map(|task| &task.record);
+        let attempt = record.and_then(|it| it.open_attempt());
+        let run = record.and_then(|it| it.run_id);
+        let agent = attempt.and_then(process_of);
+        let group = run.zip(attempt).and_then(|(run, attempt)| groups::recorded(run, attempt));
         let looking = || {
-            let witness = SystemWitness::new(self.layout().clone());
             // Those of the plan, and whoever they brought up since: looked for again at each turn.
             let alive = |process: &&ProcessId| process.is_alive() == Some(true);
             let mut left: Vec<ProcessId> = processes.iter().filter(alive).cloned().collect();
-            let active = look_at(&self.spool, &witness, file.clone());
-            let run = active.task.as_ref().ok().and_then(|task| task.record.run_id);
-            let agent = active
-                .task
-                .as_ref()
-                .ok()
-                .and_then(|task| task.record.open_attempt())
-                .and_then(super::witness::process_of);
-            left.extend(run.map(|run| strays(run, agent.as_ref())).unwrap_or_default());
+            left.extend(run.map(|run| strays(run, agent.as_ref(), group.as_ref())).unwrap_or_default());
             left.sort_by_key(|it| it.pid);
             left.dedup();
             left
         };
-        end_all(looking, PATIENCE, &*self.clock).left
+        let left = end_all(looking, group.as_ref(), PATIENCE, &*self.clock).left;
+        if let Some(group) = group.filter(|_| left.is_empty())
+            && let Err(error) = group.remove()
+        {
+            // Whoever makes the next one tries it again.
+            tracing::debug!(path = %group.path().display(), error = %error, "could not remove a control group");
+        }
+        left
     }
 
     fn remove_lock(&self, path: &Path) {
@@ -166,6 +186,37 @@ impl Hands for SystemHands<'_> {
         self.write(&lines)
     }
 
+    fn collect(&self, lease: &mut Lease, state: Option<TaskState>) {
+        let ending = Ending {
+            run: lease.run,
+            task: lease.name.clone(),
+            paths: lease.paths(self.layout()),
+            number: lease.number(),
+            state,
+            durability: self.durability,
+        };
+        match checkout::collect(&self.git, &ending) {
+            Ok(None) => {}
+            Ok(Some(report)) => {
+                let brief = report.brief();
+                (self.say)(&format!("{}: {brief}", lease.file));
+                lease.task.record.changes = Some(brief);
+            }
+            Err(error) => {
+                (self.say)(&format!("Could not write down what {} changed: {error}", lease.file));
+            }
+        }
+    }
+
+    fn tidy(&self, lease: &Lease) {
+        let Some(state) = lease.task.record.state.filter(|it| it.is_terminal()) else { return };
+        let paths = lease.paths(self.layout());
+        let stays = checkout::tidy(&self.git, &paths, lease.number(), state);
+        if let Some(why) = stays {
+            (self.say)(&format!("The worktree of {} stays: {why}", lease.file));
+        }
+    }
+
     fn say(&self, line: &str) {
         (self.say)(line);
     }
@@ -176,6 +227,7 @@ const fn event(action: &Action) -> Event {
         Action::File { .. } | Action::Conclude { .. } | Action::Reject { .. } => Event::Concluded,
         Action::Requeue { .. } | Action::PutBack { .. } | Action::MoveBack { .. } => Event::Requeued,
         Action::Adopt { .. }
+        | Action::TakeUp { .. }
         | Action::Leave { .. }
         | Action::End { .. }
         | Action::DropGhost { .. }

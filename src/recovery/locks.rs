@@ -4,7 +4,7 @@
 //! just took its lock, and only if the name still means the file that was locked (`flock(2)` follows the
 //! inode, not the name).
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -17,12 +17,17 @@ pub fn remove_stale(path: &Path) -> io::Result<bool> {
     let file = File::open(path)?;
     let locked = file.metadata()?;
     let Some(lock) = Lock::try_exclusive_on(file)? else { return Ok(false) };
+    let same = remove_if_it_is(path, &locked)?;
+    drop(lock);
+    Ok(same)
+}
+
+fn remove_if_it_is(path: &Path, locked: &Metadata) -> io::Result<bool> {
     let named = std::fs::symlink_metadata(path)?;
     let same = (named.dev(), named.ino()) == (locked.dev(), locked.ino());
     if same {
         durable::remove_if_there(path)?;
     }
-    drop(lock);
     Ok(same)
 }
 
@@ -41,5 +46,17 @@ mod tests {
         drop(held);
         assert!(remove_stale(&path).unwrap());
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_came_after_the_one_that_was_locked_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, aside) = (dir.path().join("marie_watcher.lock"), dir.path().join("aside"));
+        let locked = File::create(&path).unwrap().metadata().unwrap();
+        durable::replace(&path, &aside).unwrap();
+        File::create(&path).unwrap();
+        assert!(!remove_if_it_is(&path, &locked).unwrap());
+        assert!(path.exists(), "somebody may hold it");
+        assert!(remove_if_it_is(&aside, &locked).unwrap());
     }
 }

@@ -7,6 +7,7 @@
 //! Invariants:
 //! - whoever applies a plan holds the worker's lock;
 //! - an outcome that exists, in the file or in the agent's own stream, is filed and never run again;
+//! - an answer on which the last word was not said yet is left to the next watcher ([`owed`]);
 //! - an agent that lives is adopted; what is left of a dead one is ended before its task is queued;
 //! - an attempt is charged exactly once, however often recovery dies.
 //!
@@ -14,8 +15,10 @@
 
 pub mod apply;
 pub mod crash;
+pub mod groups;
 pub mod hands;
 pub mod locks;
+pub mod owed;
 pub mod plan;
 pub mod ramp;
 pub mod recover;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::crash::CrashReason;
+use super::owed::Owed;
 use super::survey::{ActiveFile, Surroundings};
 use super::witness::{Liveness, Testimony};
 use crate::agent::disposition::{self, Disposition, Terms};
@@ -51,6 +53,7 @@ impl Policy {
         Terms {
             max_retries: pack.max_retries.unwrap_or(self.max_retries),
             most_retries: pack.max_retries,
+            continues: pack.continues(),
             now: self.now,
             jitter: self.jitter,
             // Its worker did not hear of it; whoever takes it next does.
@@ -72,6 +75,15 @@ pub enum Action {
         run_id: RunId,
         /// Its process, where it is known.
         pid: Option<i32>,
+    },
+    /// Leave a run whose agent has answered: what is still to be done before it can be filed is the next watcher's.
+    TakeUp {
+        /// Its task.
+        file: FileName,
+        /// Its run.
+        run_id: RunId,
+        /// What is still to be done.
+        owed: Owed,
     },
     /// End processes of the run that are left.
     End {
@@ -169,6 +181,7 @@ impl Action {
     pub const fn file(&self) -> Option<&FileName> {
         match self {
             Self::Adopt { file, .. }
+            | Self::TakeUp { file, .. }
             | Self::Leave { file, .. }
             | Self::End { file, .. }
             | Self::File { file, .. }
@@ -201,6 +214,7 @@ impl Plan {
             matches!(
                 action,
                 Action::Adopt { .. }
+                    | Action::TakeUp { .. }
                     | Action::File { .. }
                     | Action::Conclude { .. }
                     | Action::Requeue { .. }
@@ -273,12 +287,21 @@ fn interrupted(file: FileName, task: &TaskFile, testimony: &Testimony, policy: &
         actions.push(Action::End { file: file.clone(), pids, processes });
     }
     actions.push(match &testimony.heard {
+        // Whoever does not want to wait for a watcher has it back in the queue, where it can be cancelled too.
+        Some(_) if testimony.owed.is_some() && policy.living == LivingAgents::End => Action::PutBack { file },
+        Some(_) if let Some((owed, run_id)) = testimony.owed.zip(task.record.run_id) => {
+            Action::TakeUp { file, run_id, owed }
+        }
         Some(judgement) => {
             from_disposition(file, disposition::dispose(judgement, task, &policy.terms(&testimony.pack.pack)))
         }
         None if policy.unstarted => requeue(file, unstarted()),
         None if ended_here => requeue(file, uncharged("ended by the operator during recovery")),
-        None => crashed(file, task, &policy.terms(&testimony.pack.pack), policy.failure),
+        None => {
+            let failure =
+                if testimony.is_oom_killed { CrashReason::OomKilled.failure() } else { policy.failure };
+            crashed(file, task, &policy.terms(&testimony.pack.pack), failure)
+        }
     });
     actions
 }
@@ -324,6 +347,7 @@ impl fmt::Display for Action {
             Self::Adopt { file, pid: None, .. } => {
                 write!(f, "Leaving {file} to its living agent, to be adopted")
             }
+            Self::TakeUp { file, owed, .. } => write!(f, "Leaving {file} to the next watcher: {owed}"),
             Self::End { file, pids, .. } => {
                 write!(f, "Ending {} process(es) left by {file}: {pids:?}", pids.len())
             }
@@ -357,3 +381,7 @@ impl fmt::Display for Plan {
         self.actions.iter().try_for_each(|action| writeln!(f, "{action}"))
     }
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,12 +1,12 @@
 //! Looking: what a dead watcher left behind. Changes nothing.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::witness::{Testimony, Witness};
-use crate::os::lock;
 use crate::os::trouble::{if_there, is_no_answer};
 use crate::spool::Belief;
 use crate::spool::found::FILE_LIMIT;
@@ -144,12 +144,17 @@ fn is_run<S: Store>(spool: &Spool<S>, path: &Path, run: Option<RunId>) -> io::Re
 /// Names in a queue that are second homes: of a task in `active/`, of one that is filed, or of one that was
 /// being given another name.
 fn ghosts<S: Store>(spool: &Spool<S>, active: &[FileName]) -> io::Result<Vec<PathBuf>> {
+    let queues = Place::QUEUES.map(|place| spool.list(place).map(|files| (place, files)));
+    let queues = queues.into_iter().collect::<io::Result<Vec<_>>>()?;
+    let elsewhere = elsewhere(spool, &queues)?;
     let mut ghosts = Vec::new();
-    for place in Place::QUEUES {
-        let files = spool.list(place)?;
+    for (place, files) in queues {
         for file in &files {
-            let path = spool.path(place, file);
             let worked = active.binary_search(file).is_ok().then(|| spool.path(Place::Active, file));
+            if worked.is_none() && !elsewhere.contains(file) {
+                continue;
+            }
+            let path = spool.path(place, file);
             if is_second_home(spool, &path, file, worked.as_deref())? {
                 ghosts.push(path);
             }
@@ -159,6 +164,17 @@ fn ghosts<S: Store>(spool: &Spool<S>, active: &[FileName]) -> io::Result<Vec<Pat
         }
     }
     Ok(ghosts)
+}
+
+/// The names in queues that stand in `staged/` or among what is filed too. The folders are read for it: of a backlog of a
+/// hundred thousand each name would be asked for in each of them before the first task is claimed.
+fn elsewhere<S: Store>(spool: &Spool<S>, queues: &[(Place, Vec<FileName>)]) -> io::Result<HashSet<FileName>> {
+    let waiting: HashSet<&FileName> = queues.iter().flat_map(|(_, files)| files).collect();
+    let mut elsewhere = HashSet::new();
+    for place in [Place::Staged].iter().chain(&Place::TERMINAL).filter(|_| !waiting.is_empty()) {
+        elsewhere.extend(spool.list(*place)?.into_iter().filter(|file| waiting.contains(file)));
+    }
+    Ok(elsewhere)
 }
 
 fn is_second_home<S: Store>(
@@ -223,9 +239,10 @@ fn is_dropped_again<S: Store>(spool: &Spool<S>, path: &Path, run: Option<RunId>)
     Ok(if_there(spool.store().identity(path))?.is_some_and(|it| it.is_same_version(&input.dropped)))
 }
 
-/// What a cut left of files that were being written in `active/` and beside what is filed.
+/// What a cut left of files that were being written where none but the holder of the lock writes: in `active/`, beside
+/// what is filed, and in `staged/`, where a root is tried out.
 fn temps_beside_tasks<S: Store>(spool: &Spool<S>) -> io::Result<Vec<PathBuf>> {
-    let places = std::iter::once(&Place::Active).chain(&Place::TERMINAL);
+    let places = [Place::Active, Place::Staged].iter().chain(&Place::TERMINAL);
     let mut temps = Vec::new();
     for place in places {
         temps.extend(temps_in(spool, &spool.layout().place(spool.worker(), *place))?);
@@ -255,7 +272,7 @@ fn stale_locks<S: Store>(spool: &Spool<S>) -> io::Result<Vec<PathBuf>> {
         .into_iter()
         .filter(|entry| is_lock(&entry.name))
         .map(|entry| entry.path)
-        .filter(|path| !lock::is_held(path).unwrap_or(true))
+        .filter(|path| !spool.store().is_held(path).unwrap_or(true))
         .collect();
     locks.sort();
     Ok(locks)
@@ -279,6 +296,7 @@ mod tests {
     struct Silent {
         disk: Disk,
         about: &'static str,
+        asked: std::cell::Cell<usize>,
     }
 
     impl Store for Silent {
@@ -292,6 +310,7 @@ mod tests {
             self.disk.read(path, limit)
         }
         fn identity(&self, path: &Path) -> io::Result<Identity> {
+            self.asked.set(self.asked.get() + 1);
             self.disk.identity(path)
         }
         fn perform(&self, step: &Step) -> io::Result<()> {
@@ -307,13 +326,15 @@ mod tests {
                 liveness: super::super::Liveness::Dead,
                 heard: None,
                 strays: Vec::new(),
+                is_oom_killed: false,
                 pack: Box::default(),
+                owed: None,
             })
         }
     }
 
     fn spool(root: &Path, about: &'static str) -> Spool<Silent> {
-        let store = Silent { disk: Disk::new(root, Durability::None), about };
+        let store = Silent { disk: Disk::new(root, Durability::None), about, asked: 0.into() };
         Spool::new(Layout::new(root), "marie".parse().unwrap(), store, Arc::new(SystemClock))
     }
 
@@ -374,6 +395,48 @@ mod tests {
         assert_eq!(whole.list(Place::Completed).unwrap(), [file]);
         whole.conclude(&mut lease, (&outcome, usage), None, |_| Ok(())).unwrap();
         assert_eq!(whole.list(Place::Completed).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_trial_of_the_root_that_was_killed_leaves_nothing_where_only_its_holder_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = spool(dir.path(), "nothing");
+        for place in Place::OF_WORKER {
+            let folder = spool.layout().place(spool.worker(), place);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::File::create(folder.join(".probe.7.1.tmp")).unwrap();
+        }
+        std::fs::create_dir_all(spool.layout().locks()).unwrap();
+        let seen = surroundings(&spool, &[]).unwrap();
+        let left =
+            |place| seen.temps.contains(&spool.layout().place(spool.worker(), place).join(".probe.7.1.tmp"));
+        // In `pending/` it may be the drop of somebody who still writes it: that is the retention's.
+        for place in Place::OF_WORKER {
+            assert_eq!(left(place), place != Place::Pending, "{place:?}");
+        }
+    }
+
+    #[test]
+    fn a_backlog_is_not_asked_for_name_by_name_and_a_second_home_in_it_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = spool(dir.path(), "nothing");
+        for place in Place::OF_WORKER {
+            std::fs::create_dir_all(spool.layout().place(spool.worker(), place)).unwrap();
+        }
+        let name = |n: usize| format!("t{n}.json").parse::<FileName>().unwrap();
+        for n in 0..200 {
+            std::fs::File::create_new(spool.path(Place::Pending, &name(n))).unwrap();
+        }
+        std::fs::File::create_new(spool.path(Place::Failed, &name(3))).unwrap();
+        for (n, place) in
+            [(5, Place::Completed), (6, Place::Failed), (7, Place::Cancelled), (8, Place::Staged)]
+        {
+            std::fs::hard_link(spool.path(Place::Pending, &name(n)), spool.path(place, &name(n))).unwrap();
+        }
+        let mut seen = surroundings(&spool, &[]).unwrap().ghosts;
+        seen.sort();
+        assert_eq!(seen, [5, 6, 7, 8].map(|n| spool.path(Place::Pending, &name(n))));
+        assert!(spool.store().asked.get() < 60, "asked {} times", spool.store().asked.get());
     }
 
     #[test]

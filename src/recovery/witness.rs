@@ -4,10 +4,15 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::OnceLock;
 
+use super::groups;
+use super::owed::{self, Owed};
 use crate::agent::replay;
-use crate::agent::verdict::{Denied, Judgement};
+use crate::agent::verdict::{self, Denied, EndedBy, Ending, Judgement};
+use crate::config::show_size;
 use crate::layout::Layout;
+use crate::os::cgroup::group::Group;
 use crate::os::lock;
+use crate::os::oom;
 use crate::os::process::ProcessId;
 use crate::os::process::tree::{self, Orphans, Seen, Signs};
 use crate::os::trouble::if_there;
@@ -32,8 +37,13 @@ pub struct Testimony {
     pub heard: Option<Judgement>,
     /// Processes of the run that are left, the agent itself not counted while it lives.
     pub strays: Vec<ProcessId>,
+    /// Whether the kernel's log, or the count of its control group, says that the kernel ended the agent for want of memory
+    /// that others had.
+    pub is_oom_killed: bool,
     /// The pack that its agent was started with.
     pub pack: Box<Stamp>,
+    /// What is still to be done before what it came to counts.
+    pub owed: Option<Owed>,
 }
 
 /// Looks at the world for an attempt.
@@ -51,27 +61,46 @@ pub trait Witness {
 pub struct SystemWitness {
     layout: Layout,
     processes: OnceLock<Vec<Seen>>,
+    oom_killed: OnceLock<HashSet<i32>>,
 }
 
 impl SystemWitness {
     /// A witness for the runs under `layout`.
     pub const fn new(layout: Layout) -> Self {
-        Self { layout, processes: OnceLock::new() }
+        Self { layout, processes: OnceLock::new(), oom_killed: OnceLock::new() }
     }
 
     fn processes(&self) -> &[Seen] {
         self.processes.get_or_init(|| tree::snapshot(0))
     }
 
-    fn heard(&self, run: RunId, number: u32, pack: &Stamp) -> io::Result<Option<Judgement>> {
-        let paths = self.layout.run(&run);
+    /// Asked only about those whose end nobody saw: the kernel's log is long, and is read once.
+    fn is_oom_killed(&self, agent: &ProcessId) -> bool {
+        let killed = || oom::all(agent.pid_ns).unwrap_or_default();
+        self.oom_killed.get_or_init(killed).contains(&agent.pid)
+    }
+
+    /// What the attempt came to: by a result in its stream, or since it was `killed` by the kernel at its own limit.
+    fn heard(
+        &self,
+        run: RunId,
+        attempt: &Attempt,
+        pack: &Stamp,
+        killed: Option<&str>,
+    ) -> io::Result<Option<Judgement>> {
+        let (paths, number) = (self.layout.run(&run), attempt.number);
         let Some(evidence) = if_there(replay::read(&paths.stream(number)))? else { return Ok(None) };
         let said = evidence.last_result.is_some();
         let denied = match pack.pack.denied_tools {
             DeniedTools::Report => Denied::Counts,
             DeniedTools::Fail => pack.file.as_deref().map_or(Denied::Fails, Denied::FailsBy),
         };
-        Ok(said.then(|| replay::judge_stream(&evidence, &paths.stderr(number), denied)))
+        let known = Ending { denied, goes_on: attempt.goes_on(), ..Ending::default() };
+        if let Some(why) = killed.filter(|_| !said) {
+            let known = Ending { ended_by: Some(EndedBy::MemoryLimit), memory: Some(why), ..known };
+            return Ok(Some(verdict::judge(&evidence, &known)));
+        }
+        Ok(said.then(|| replay::judge_stream(&evidence, &paths.stderr(number), known)))
     }
 }
 
@@ -81,6 +110,7 @@ impl Witness for SystemWitness {
         // What cannot be asked is taken for held: nothing is started twice for a disk that fails.
         let locked = lock::is_held(&stream).unwrap_or(true);
         let found = agent_among(self.processes(), run, attempt);
+        let group = groups::recorded(run, attempt);
         // A stray that inherited the agent's stdout keeps the lock of an agent that is gone: if we can see
         // that it is gone, it is. Over the border of a PID namespace only the lock speaks.
         let gone = match &found {
@@ -92,10 +122,20 @@ impl Witness for SystemWitness {
         let liveness = if locked && !gone { Liveness::Lives } else { Liveness::Dead };
         let strays = match liveness {
             Liveness::Lives => Vec::new(),
-            Liveness::Dead => strays_among(self.processes(), run, agent.as_ref()),
+            Liveness::Dead => with_group(strays_among(self.processes(), run, agent.as_ref()), group.as_ref()),
         };
+        let struck =
+            group.as_ref().filter(|_| liveness == Liveness::Dead).map(Group::struck).unwrap_or_default();
+        let killed = group.as_ref().filter(|_| struck.kills > 0 && struck.by_own_limit).map(at_its_limit);
         let pack = Box::new(Stamp::read(&self.layout.run(&run).pack(attempt.number))?);
-        Ok(Testimony { liveness, heard: self.heard(run, attempt.number, &pack)?, strays, pack })
+        let mut heard = self.heard(run, attempt, &pack, killed.as_deref())?;
+        let owed = match &mut heard {
+            Some(judgement) => owed::settle(&self.layout.run(&run), attempt.number, &pack, judgement)?,
+            None => None,
+        };
+        let unseen = agent.filter(|it| liveness == Liveness::Dead && heard.is_none() && it.is_of_this_boot());
+        let is_oom_killed = unseen.is_some_and(|agent| struck.kills > 0 || self.is_oom_killed(&agent));
+        Ok(Testimony { liveness, heard, strays, is_oom_killed, pack, owed })
     }
 }
 
@@ -151,8 +191,22 @@ fn agent_among(seen: &[Seen], run: RunId, attempt: &Attempt) -> Found {
 }
 
 /// The processes of a run that are left, by every sign that survives its watcher.
-pub fn strays(run: RunId, agent: Option<&ProcessId>) -> Vec<ProcessId> {
-    strays_among(&tree::snapshot(agent.map_or(0, |it| it.start_ticks)), run, agent)
+pub fn strays(run: RunId, agent: Option<&ProcessId>, group: Option<&Group>) -> Vec<ProcessId> {
+    with_group(strays_among(&tree::snapshot(agent.map_or(0, |it| it.start_ticks)), run, agent), group)
+}
+
+/// Those, and whoever is in the run's control group, whatever it has shed.
+fn with_group(mut left: Vec<ProcessId>, group: Option<&Group>) -> Vec<ProcessId> {
+    left.extend(group.map(Group::members).unwrap_or_default());
+    left.sort_by_key(|it| it.pid);
+    left.dedup();
+    left
+}
+
+/// What is told of a run that its own limit ended.
+fn at_its_limit(group: &Group) -> String {
+    let used = group.peak().map_or_else(|| "more".to_owned(), show_size);
+    format!("it used {used} of memory while its watcher was dead, more than it may, and the kernel ended it")
 }
 
 fn strays_among(seen: &[Seen], run: RunId, agent: Option<&ProcessId>) -> Vec<ProcessId> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::plan::{Item, Plan, Tally, What};
 use super::round::Round;
 use super::{runs, taken};
+use crate::checkout::Registration;
 use crate::layout::Layout;
 use crate::os::durable;
 use crate::os::removal::remove_tree;
@@ -190,8 +191,15 @@ fn remove_runs(
             if let Err(error) = taken::give_back(&it.hidden, &it.path) {
                 applied.refuse(&it.item.what, &error);
             }
-        } else if !applied.given_up && remove_folder(&it.hidden, go_on, applied) {
-            count(applied, it.item, gone);
+        } else if !applied.given_up {
+            // A repository that had a worktree there need not remember it.
+            let registration = Registration::of(&it.hidden, &it.path);
+            if remove_folder(&it.hidden, go_on, applied) {
+                count(applied, it.item, gone);
+                if let Some(Err(error)) = registration.map(Registration::forget) {
+                    applied.refuse(&format!("the registration of the worktree of run {}", it.run), &error);
+                }
+            }
         }
     }
 }

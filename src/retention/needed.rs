@@ -1,5 +1,7 @@
 //! Which runs are needed: those that a task file outside `completed/` and `cancelled/` names, whoever's it is.
 //!
+//! A run that goes on with the conversation of its task's last life needs that one too: its agent works in the workspace of it.
+//!
 //! Files move while we look, from a queue to `active/` and back, so the folders are gone through from the queues to
 //! `active/` and once more through the queues: a file that moves once is met before or after its move. One that moves
 //! twice within a look has written into its run's record, which [`super::plan::FRESH`] heeds.
@@ -10,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::layout::Layout;
 use crate::os::trouble::is_no_answer;
+use crate::spool::continuing::lives_before;
 use crate::spool::found::FILE_LIMIT;
 use crate::spool::{Disk, Identity, Store};
 use crate::task::{Place, RunId, TaskFile};
@@ -39,6 +42,8 @@ enum By {
 #[derive(Clone, Debug, Default)]
 struct Said {
     run: Option<RunId>,
+    /// Those that it goes on with.
+    before: Vec<RunId>,
     attempts: Option<Vec<u32>>,
 }
 
@@ -108,7 +113,11 @@ impl Looker {
             return Ok(Some(same.clone()));
         }
         match self.disk.read(path, FILE_LIMIT) {
-            Ok((bytes, identity)) => Ok(Some((identity, Said::of(&bytes)))),
+            Ok((bytes, identity)) => {
+                let said = Said::of(&bytes);
+                let lives = said.run.map(|run| lives_before(&self.disk, &self.layout, run)).transpose()?;
+                Ok(Some((identity, Said { before: lives.unwrap_or_default(), ..said })))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             // A file with two names is on its way from one to the other where a move is a link and an unlink.
             Err(error) if is_no_answer(&error) || is_moving(&error, path) => Err(error),
@@ -125,6 +134,7 @@ impl Said {
         let many = attempts.len() >= MANY_ATTEMPTS;
         Self {
             run: task.record.run_id,
+            before: Vec::new(),
             attempts: many.then(|| attempts.iter().map(|it| it.number).collect()),
         }
     }
@@ -133,10 +143,11 @@ impl Said {
 impl Needed {
     fn add(&mut self, said: &Said, by: By) {
         let Some(run) = said.run else { return };
+        let runs = said.before.iter().copied().chain([run]);
         match by {
-            By::Live => self.live.insert(run),
-            By::Failed => self.failed.insert(run),
-        };
+            By::Live => self.live.extend(runs),
+            By::Failed => self.failed.extend(runs),
+        }
         if let Some(attempts) = &said.attempts {
             self.attempts.insert(run, attempts.clone());
         }

@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 use super::input::Input;
 use super::queue::Spool;
 use super::store::Store;
-use crate::os::lock;
 use crate::os::trouble::if_there;
 use crate::task::{FileName, Place, RunId, TaskFile, WorkerName};
 
@@ -102,7 +101,7 @@ impl<S: Store> Spool<S> {
     /// Whether the owner lives and works on the run: its agent holds the stream, or it is about to file the end.
     fn holds(&self, input: &Input, task: &TaskFile) -> bool {
         // What cannot be asked is taken for held.
-        let is_held = |path: &Path| lock::is_held(path).unwrap_or(true);
+        let is_held = |path: &Path| self.store.is_held(path).unwrap_or(true);
         let Some(attempt) = task.record.open_attempt() else { return false };
         is_held(&self.layout.worker(&input.worker))
             && (is_held(&self.layout.run(&input.run_id).stream(attempt.number))

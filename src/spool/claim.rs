@@ -12,6 +12,7 @@ use super::queue::Spool;
 use super::steps::{self, Step};
 use super::store::{Identity, StepError, Store};
 use crate::clock::Timestamp;
+use crate::os::durable::parent;
 use crate::task::{Attempt, FileName, Place, RunId, TaskFile};
 
 /// Why a task was not claimed.
@@ -67,7 +68,8 @@ pub(super) struct Taken<'a> {
 }
 
 impl<S: Store> Spool<S> {
-    /// Takes a task. `plan` makes the attempt that is stamped into it, before anything is started.
+    /// Takes a task. `plan` makes the attempt that is stamped into it, before anything is started, from the task and the
+    /// run that it goes on with: its own, or that of its last life where the conversation of that goes on.
     pub fn claim(
         &self,
         place: Place,
@@ -97,9 +99,14 @@ impl<S: Store> Spool<S> {
         }
         // A run that has ended, or that is not ours, is no run: this is a new life.
         let goes_on = ours && task.record.outcome().is_none();
-        let input = if goes_on { left } else { Some(self.begin(&mut task, file, &from, (&bytes, identity))) };
+        let unread = |source| ClaimError::Unreadable { file: file.clone(), source };
+        let continues = if ours { self.continues(&task).map_err(unread)? } else { None };
+        let begin =
+            |task: &mut TaskFile| Input { continues, ..self.begin(task, file, &from, (&bytes, identity)) };
+        let input = if goes_on { left } else { Some(begin(&mut task)) };
+        let new_run = input.as_ref().filter(|_| !goes_on).map(|it| it.run_id);
         let run = task.record.run_id.unwrap_or_else(RunId::mint);
-        let attempt = plan(&task, run);
+        let attempt = plan(&task, continues.unwrap_or(run));
         task.begin_attempt(attempt);
         let input_path = self.layout.run(&run).input();
         let steps = steps::claim(steps::Claim {
@@ -109,7 +116,10 @@ impl<S: Store> Spool<S> {
             input: input.map(|input| (input_path.as_path(), input.to_bytes())),
             stamped: task.to_bytes(),
         });
-        self.store.perform_all(&steps).map_err(|error| self.unclaim(error, &drop))?;
+        self.store.perform_all(&steps).map_err(|error| self.unbegun(new_run, self.unclaim(error, &drop)))?;
+        if let Some(before) = continues {
+            self.took_along(before);
+        }
         let lease = Lease::of(&self.worker, file, task).ok_or_else(|| ClaimError::Changed(file.clone()))?;
         Ok(Claimed::Lease(Box::new(lease)))
     }
@@ -135,6 +145,7 @@ impl<S: Store> Spool<S> {
             claimed_at: self.clock.wall(),
             dropped_at: from.strip_prefix(self.layout.root()).unwrap_or(from).display().to_string(),
             dropped,
+            continues: None,
             content: serde_json::from_slice(bytes).unwrap_or_default(),
         }
     }
@@ -163,11 +174,7 @@ impl<S: Store> Spool<S> {
         if error.is_occupied() {
             return ClaimError::Live(file);
         }
-        let there = self.store.find(taken.from).map(|it| it.is_some());
-        let undone = match there {
-            Ok(true) => true,
-            Ok(false) | Err(_) => self.store.perform_all(&self.way_back(taken, &error)).is_ok(),
-        };
+        let undone = self.way_back(taken, &error).and_then(|steps| self.store.perform_all(&steps)).is_ok();
         if error.is_changed() {
             ClaimError::Changed(file)
         } else {
@@ -175,18 +182,32 @@ impl<S: Store> Spool<S> {
         }
     }
 
-    /// The steps that undo a claim. A stamp goes too, since nothing was started and nothing is to be charged.
-    fn way_back(&self, taken: &Taken<'_>, why: &StepError) -> Vec<Step> {
-        match taken.content {
-            Some((bytes, identity)) if !why.is_changed() && !self.is_still(taken.active, identity) => {
-                steps::requeue(taken.active, taken.from, bytes.to_vec(), Some(identity.mtime()))
+    /// Removes the record of a run that was `begun` for a task which somebody else had first: nobody will ever name it.
+    pub(super) fn unbegun(&self, begun: Option<RunId>, error: ClaimError) -> ClaimError {
+        let is_theirs = matches!(error, ClaimError::Gone(_) | ClaimError::Live(_) | ClaimError::Changed(_));
+        if let Some(run) = begun.filter(|_| is_theirs) {
+            let paths = self.layout.run(&run);
+            for path in [paths.input(), paths.dir().to_owned()] {
+                self.store.perform(&Step::Remove(path)).ok();
             }
-            Some(_) | None => steps::transfer(taken.active, taken.from),
         }
+        error
     }
 
-    fn is_still(&self, path: &Path, identity: Identity) -> bool {
-        self.store.identity(path).is_ok_and(|it| it == identity)
+    /// The steps that undo a claim: none where it failed before it moved anything, whoever has the drop by now. A stamp goes
+    /// too, since nothing was started and nothing is to be charged.
+    fn way_back(&self, taken: &Taken<'_>, why: &StepError) -> Result<Vec<Step>, StepError> {
+        let Some(there) = self.store.find(taken.active)? else { return Ok(Vec::new()) };
+        let moved = Ok(steps::transfer(taken.active, taken.from));
+        match taken.content {
+            None if self.store.find(taken.from)?.is_some() => Ok(Vec::new()),
+            None => moved,
+            Some((_, identity)) if why.is_changed() || there == identity => moved,
+            Some((bytes, identity)) if is_after_the_stamp(why, taken) => {
+                Ok(steps::requeue(taken.active, taken.from, bytes.to_vec(), Some(identity.mtime())))
+            }
+            Some(_) => Ok(Vec::new()),
+        }
     }
 
     pub(super) fn read(&self, path: &Path, file: &FileName) -> Result<(Vec<u8>, Identity), ClaimError> {
@@ -197,5 +218,78 @@ impl<S: Store> Spool<S> {
                 ClaimError::Unreadable { file: file.clone(), source }
             }
         })
+    }
+}
+
+/// Whether what failed comes after the drop was replaced by what was stamped: the folders are waited for last.
+fn is_after_the_stamp(why: &StepError, taken: &Taken<'_>) -> bool {
+    let folders = [taken.active, taken.from].map(parent);
+    matches!(&why.step, Step::SyncDir(dir) if folders.contains(&dir.as_path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::disk::Disk;
+    use super::super::store::Entry;
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::layout::Layout;
+    use crate::os::durable::{Durability, make_dir, write_new};
+    use crate::task::SessionId;
+
+    /// A disk that is full as soon as a claim writes, while another worker takes the same drop.
+    struct Full {
+        disk: Disk,
+        theirs: Step,
+    }
+
+    impl Store for Full {
+        fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+            self.disk.list(dir)
+        }
+        fn read(&self, path: &Path, limit: u64) -> io::Result<(Vec<u8>, Identity)> {
+            self.disk.read(path, limit)
+        }
+        fn identity(&self, path: &Path) -> io::Result<Identity> {
+            self.disk.identity(path)
+        }
+        fn perform(&self, step: &Step) -> io::Result<()> {
+            let is_stamp =
+                matches!(step, Step::Write { path, .. } if path.to_string_lossy().contains("/active/"));
+            // They have it at once; after that there is room again.
+            if is_stamp && self.disk.perform(&self.theirs).is_ok() {
+                return Err(io::Error::from_raw_os_error(nix::libc::ENOSPC));
+            }
+            self.disk.perform(step)
+        }
+    }
+
+    #[test]
+    fn a_claim_that_moved_nothing_puts_nothing_back_though_another_worker_has_the_drop_by_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, file) = (Layout::new(dir.path()), "x.json".parse::<FileName>().unwrap());
+        let [marie, anga] = ["marie", "anga"].map(|it| it.parse().unwrap());
+        for made in layout
+            .common_dirs()
+            .into_iter()
+            .chain([&marie, &anga].into_iter().flat_map(|it| layout.worker_dirs(it)))
+        {
+            make_dir(&made, 0o755).unwrap();
+        }
+        let (inbox, theirs) =
+            (layout.task(&marie, Place::Inbox, &file), layout.task(&anga, Place::Active, &file));
+        write_new(&inbox, br#"{"prompt":"x"}"#, None).unwrap();
+        let store = Full {
+            disk: Disk::new(dir.path(), Durability::None),
+            theirs: Step::Move { from: inbox.clone(), to: theirs.clone() },
+        };
+        let ours = Spool::new(layout, marie, store, Arc::new(SystemClock));
+        let claimed =
+            ours.claim(Place::Inbox, &file, |_, _| Attempt::open(1, SessionId::mint(), ours.clock.wall()));
+        assert!(matches!(claimed, Err(ClaimError::Disk { undone: true, .. })), "{claimed:?}");
+        assert!(theirs.exists());
+        assert!(!inbox.exists() && !ours.path(Place::Active, &file).exists(), "one task, one place");
     }
 }

@@ -3,7 +3,7 @@
 //! Every folder is reached from the root without following a link, at each step anew: one that was replaced by a link
 //! is refused, not followed.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -14,6 +14,9 @@ use super::store::{Entry, Identity, StepError, Store};
 use crate::os::durable::{self, Durability};
 use crate::os::folder::Folder;
 use crate::os::side_by_side;
+
+/// So many files are waited for one after the other: after the first there is nothing left to wait for.
+const FEW: usize = 4;
 
 /// The real disk.
 #[derive(Clone, Debug)]
@@ -38,6 +41,30 @@ impl Disk {
             Durability::Full => sync(),
             Durability::None => Ok(()),
         }
+    }
+
+    /// Waits for several files; the first that failed, by its position. The disk begins with all of them before the first
+    /// is waited for: a journal takes them as one.
+    fn sync_together(&self, syncs: &[Step]) -> Result<(), (usize, io::Error)> {
+        if self.durability == Durability::Full {
+            for step in syncs {
+                if let Step::SyncFile(path) = step {
+                    // What cannot be opened says so when it is waited for.
+                    self.at(path)
+                        .and_then(|(folder, name)| folder.file(name))
+                        .map(|it| durable::begin(&it))
+                        .ok();
+                }
+            }
+        }
+        if syncs.len() <= FEW || self.durability == Durability::None {
+            return syncs
+                .iter()
+                .enumerate()
+                .try_for_each(|(at, step)| self.perform(step).map_err(|it| (at, it)));
+        }
+        let failed = side_by_side::failures(syncs, |step| self.perform(step));
+        failed.into_iter().next().map_or(Ok(()), Err)
     }
 
     /// The folder in which `path` has its name, and that name.
@@ -81,18 +108,25 @@ impl Disk {
         match self.at(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
-            Ok((folder, name)) => folder.remove(name),
+            Ok((folder, name)) => match folder.remove(name) {
+                Err(error) if error.kind() == io::ErrorKind::IsADirectory => folder.remove_dir(name),
+                done => done,
+            },
         }
     }
 }
 
 impl Store for Disk {
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        let names = match Folder::open_to_read(&self.root, dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other?.names()?,
-        };
+        let names = self.names(dir)?;
         Ok(names.into_iter().map(|name| Entry { path: dir.join(&name), name }).collect())
+    }
+
+    fn names(&self, dir: &Path) -> io::Result<Vec<OsString>> {
+        match Folder::open_to_read(&self.root, dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            other => other?.names(),
+        }
     }
 
     /// Without keeping a name: there may be a hundred thousand.
@@ -134,10 +168,7 @@ impl Store for Disk {
         for alike in steps.chunk_by(|one, next| one.is_file_sync() && next.is_file_sync()) {
             let done = match alike {
                 [step] => self.perform(step).map_err(|error| (0, error)),
-                syncs => {
-                    let failed = side_by_side::failures(syncs, |step| self.perform(step));
-                    failed.into_iter().next().map_or(Ok(()), Err)
-                }
+                syncs => self.sync_together(syncs),
             };
             done.map_err(|(at, source)| {
                 self.discard(&steps[..index]);
@@ -202,5 +233,23 @@ fn identity(meta: &Metadata) -> Identity {
         inode: meta.ino(),
         size: meta.len(),
         mtime_ns: meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_another_between_two_looks_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(dir.path(), Durability::None);
+        let path = dir.path().join("x.json");
+        durable::write_new(&path, b"one", None).unwrap();
+        let is = disk.identity(&path).unwrap();
+        disk.perform(&Step::Confirm { at: path.clone(), is }).unwrap();
+        durable::write_atomic(&path, b"longer", Durability::None).unwrap();
+        let error = disk.perform(&Step::Confirm { at: path, is }).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

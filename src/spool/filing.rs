@@ -9,6 +9,7 @@ use super::papers;
 use super::queue::Spool;
 use super::steps::{self, Content, Homecoming, Papers, Step, Wave};
 use super::store::{StepError, Store};
+use crate::task::acceptance::Acceptance;
 use crate::task::{ErrorCode, FileName, Misfit, Outcome, Place, Requeue, RunId, TaskFile, Usage, WorkerName};
 
 impl<S: Store> Spool<S> {
@@ -36,10 +37,11 @@ impl<S: Store> Spool<S> {
             before.files.push((lease.paths(&self.layout).output(), answer.to_vec()));
         }
         let active = lease.active(&self.layout);
-        self.store.perform_all(&steps::judge(&active, lease.task.to_bytes(), before))?;
+        let after = Papers { files: self.result_paper(&lease.file, &lease.task).into_iter().collect() };
+        self.store.perform_all(&steps::judge(&active, lease.task.to_bytes(), before, after))?;
         noted(&active, note(lease))?;
         self.drop_copies(lease)?;
-        self.file(&lease.file, &lease.task)
+        self.file_with(&lease.file, &lease.task, None)
     }
 
     /// Removes what somebody queued of an attempt that ends now: once it has ended, a copy that does not know it would
@@ -64,21 +66,51 @@ impl<S: Store> Spool<S> {
 
     /// Files a task whose outcome is durable in `active/`; where it went.
     pub fn file(&self, file: &FileName, task: &TaskFile) -> Result<PathBuf, StepError> {
+        self.file_with(file, task, self.result_paper(file, task))
+    }
+
+    /// The outcome for programs, and where it belongs.
+    fn result_paper(&self, file: &FileName, task: &TaskFile) -> Option<(PathBuf, Vec<u8>)> {
+        let run = task.record.run_id?;
+        let changes = task.record.changes.as_ref().and_then(|_| self.changes_of(run));
+        let beside = (self.acceptance(run, task), changes);
+        let result = papers::result(&self.worker, (file, task), beside, self.clock.wall());
+        Some((self.layout.run(&run).result(), result))
+    }
+
+    /// The same with a `result`, or with one that has its name already.
+    fn file_with(
+        &self,
+        file: &FileName,
+        task: &TaskFile,
+        result: Option<(PathBuf, Vec<u8>)>,
+    ) -> Result<PathBuf, StepError> {
         let place =
             task.record.state.and_then(crate::task::TaskState::terminal_place).unwrap_or(Place::Failed);
         let name = self.free_name(place, file)?;
-        let mut papers = Papers::default();
-        if let Some(run) = task.record.run_id {
-            let result = papers::result(&self.worker, file, task, self.clock.wall());
-            papers.files.push((self.layout.run(&run).result(), result));
-        }
+        let run = task.record.run_id.filter(|_| result.is_none());
+        let named = run.map(|run| self.layout.run(&run).dir().to_owned()).into_iter().collect();
+        let mut papers = Papers { files: result.into_iter().collect() };
         if place == Place::Failed {
             let reason = papers::reason(&self.worker, (file, &name), task, self.clock.wall());
             papers.files.push((self.layout.reason(&self.worker, &name), reason));
         }
         let filed = self.path(place, &name);
-        self.store.perform_all(&steps::file(&self.path(Place::Active, file), &filed, papers))?;
+        self.store.perform_all(&steps::file(&self.path(Place::Active, file), &filed, papers, named))?;
         Ok(filed)
+    }
+
+    /// What the acceptance command came to in the last attempt. It is told to programs; nobody's end waits for it.
+    pub(super) fn acceptance(&self, run: RunId, task: &TaskFile) -> Option<Acceptance> {
+        let number = task.record.attempts.last()?.number;
+        let (bytes, _) = self.store.read(&self.layout.run(&run).verify(number), FILE_LIMIT).ok()?;
+        Acceptance::parse(&bytes)
+    }
+
+    /// What the run changed in its repository, as it was written down.
+    pub(super) fn changes_of(&self, run: RunId) -> Option<serde_json::Value> {
+        let read = self.store.read(&self.layout.run(&run).changes(), FILE_LIMIT);
+        read.ok().and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok())
     }
 
     /// Puts a task back into `pending/` with what happened to it; `note` as in [`Spool::conclude`].
@@ -91,6 +123,20 @@ impl<S: Store> Spool<S> {
         lease.task.requeue(why, self.clock.wall());
         let lease = &*lease;
         self.drop_copies(lease)?;
+        self.bring_home(&[(&lease.file, Some(&lease.task))], || note(lease))
+    }
+
+    /// Puts a task whose attempt is not over back into `pending/`, as the lease has it: it goes on from there. `note` as in
+    /// [`Spool::conclude`].
+    pub fn lay_by(
+        &self,
+        lease: &Lease,
+        note: impl FnOnce(&Lease) -> io::Result<()>,
+    ) -> Result<(), StepError> {
+        // What an earlier try moved is no copy.
+        if self.store.find(&lease.active(&self.layout))?.is_some() {
+            self.drop_copies(lease)?;
+        }
         self.bring_home(&[(&lease.file, Some(&lease.task))], || note(lease))
     }
 
@@ -235,6 +281,9 @@ impl<S: Store> Spool<S> {
     pub fn settle(&self) -> Result<(), StepError> {
         let mark = self.layout.renewal(&self.worker);
         let is_renewal = self.store.find(&mark)?.is_some();
+        if is_renewal {
+            self.forget_reason(&mark);
+        }
         let holds = |place| self.list(place).is_ok_and(|files| !files.is_empty());
         let works = holds(Place::Active);
         let dir = |place: &Place| self.layout.place(&self.worker, *place);
@@ -249,6 +298,17 @@ impl<S: Store> Spool<S> {
         let there = dirs.filter(|dir| self.store.identity(dir).is_ok()).collect();
         self.store.perform_all(&steps::settle(there))?;
         if is_renewal { self.store.perform_all(&steps::drop_temp(&mark)) } else { Ok(()) }
+    }
+
+    /// A reason without its file would mislead: it goes where a renewal was killed between the two.
+    fn forget_reason(&self, mark: &Path) {
+        let named = self.store.read(mark, FILE_LIMIT).ok();
+        let file = named.and_then(|(bytes, _)| String::from_utf8(bytes).ok()?.parse::<FileName>().ok());
+        if let Some(file) = file
+            && matches!(self.store.find(&self.path(Place::Failed, &file)), Ok(None))
+        {
+            self.store.perform(&Step::Remove(self.layout.reason(&self.worker, &file))).ok();
+        }
     }
 
     /// Does the steps of a move that cannot be repeated as a whole: once it is done, only its syncs are.

@@ -7,7 +7,10 @@ use super::queue::Spool;
 use super::store::{Identity, Store};
 use crate::clock::Timestamp;
 use crate::os::trouble::is_no_answer;
-use crate::task::{ErrorCode, FileName, ParseError, Place, RunId, TaskFile, TaskName, WorkerName};
+use crate::task::retry::not_tried_before;
+use crate::task::{
+    ErrorCode, FileName, ParseError, Place, RunId, TaskFile, TaskName, WorkdirMode, WorkerName,
+};
 
 /// The largest task file that is read, in bytes.
 pub const FILE_LIMIT: u64 = 10 * 1024 * 1024;
@@ -37,6 +40,8 @@ pub struct Head {
     pub pack: Option<String>,
     /// Whether that pack cannot be used now, as whoever keeps the queue says.
     pub is_barred: bool,
+    /// The directory that it names, and how it works there.
+    pub workdir: (Option<String>, Option<WorkdirMode>),
     /// The run that it belongs to, if the run knows it.
     pub run: Option<RunId>,
 }
@@ -125,10 +130,10 @@ fn whose<S: Store>(
         // The next look at everything asks again.
         Err(_) => return Examined::Gone,
     }
-    Examined::Task(Box::new(head(place, file, &task, identity)))
+    Examined::Task(Box::new(head(place, file, &task, (identity, spool.clock.wall()))))
 }
 
-fn head(place: Place, file: &FileName, task: &TaskFile, identity: Identity) -> Head {
+fn head(place: Place, file: &FileName, task: &TaskFile, (identity, now): (Identity, Timestamp)) -> Head {
     let mtime = Timestamp::from_nanosecond(i128::from(identity.mtime_ns)).unwrap_or_default();
     Head {
         place,
@@ -137,11 +142,12 @@ fn head(place: Place, file: &FileName, task: &TaskFile, identity: Identity) -> H
         identity,
         priority: task.spec.priority.unwrap_or(0),
         dropped_at: mtime,
-        not_before: task.spec.not_before.max(task.record.retry_at),
+        not_before: task.spec.not_before.max(not_tried_before(task.record.retry_at, now)),
         pinned: task.spec.worker.clone(),
         is_held: task.is_held(),
         pack: task.spec.kind.clone(),
         is_barred: false,
+        workdir: (task.spec.workdir.clone(), task.spec.workdir_mode),
         run: task.record.run_id,
     }
 }

@@ -32,6 +32,9 @@ pub struct Input {
     pub dropped_at: String,
     /// Which version of which inode it was: a power cut can show it there again.
     pub dropped: Identity,
+    /// The life before this one, where its conversation goes on in this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<RunId>,
     /// What was dropped, as it was.
     pub content: Box<RawValue>,
 }

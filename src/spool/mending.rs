@@ -43,7 +43,9 @@ impl<S: Store> Spool<S> {
             let paths = self.layout.run(&run);
             // A run whose record went after its time stays gone.
             if self.store.find(paths.dir())?.is_some() {
-                mended.files.push((paths.result(), papers::result(&self.worker, file, task, now)));
+                let beside = (self.acceptance(run, task), self.changes_of(run));
+                let result = papers::result(&self.worker, (file, task), beside, now);
+                mended.files.push((paths.result(), result));
             }
         }
         if place == Place::Failed {

@@ -24,6 +24,7 @@
 
 pub mod belief;
 pub mod claim;
+pub mod continuing;
 pub mod disk;
 mod filing;
 pub mod found;

@@ -40,7 +40,8 @@ impl Rank {
 /// The tasks that wait, by what this worker saw of the disk.
 #[derive(Debug, Default)]
 pub struct Queue {
-    heads: HashMap<Slot, Head>,
+    /// Boxed: a table that grows holds them twice for a moment.
+    heads: HashMap<Slot, Box<Head>>,
     ready: BTreeSet<Rank>,
     later: BTreeSet<(Timestamp, Slot)>,
     /// What is asked every second must not cost the backlog: how many lie where, and how many are how old.
@@ -50,7 +51,7 @@ pub struct Queue {
 
 impl Queue {
     /// Takes in what was seen, or its new version.
-    pub fn put(&mut self, head: Head, now: Timestamp) {
+    pub fn put(&mut self, head: Box<Head>, now: Timestamp) {
         self.remove(head.place, &head.file);
         let slot = (head.place, head.file.clone());
         *self.depths.entry(head.place).or_default() += 1;
@@ -90,8 +91,8 @@ impl Queue {
 
     /// Says of every task anew whether its pack is barred. It costs the backlog, so it is done when that changed.
     pub fn bar(&mut self, is_barred: impl Fn(&Head) -> bool, now: Timestamp) {
-        let changed = |head: &&Head| is_barred(head) != head.is_barred;
-        let changed: Vec<Head> = self.heads.values().filter(changed).cloned().collect();
+        let changed = self.heads.values().filter(|head| is_barred(head) != head.is_barred);
+        let changed: Vec<Box<Head>> = changed.cloned().collect();
         for mut head in changed {
             self.remove(head.place, &head.file);
             head.is_barred = !head.is_barred;
@@ -101,12 +102,12 @@ impl Queue {
 
     /// What is known of a name.
     pub fn get(&self, place: Place, file: &FileName) -> Option<&Head> {
-        self.heads.get(&(place, file.clone()))
+        self.heads.get(&(place, file.clone())).map(Box::as_ref)
     }
 
     /// The first one that is meant, wherever it waits. It costs the backlog.
     pub fn find(&self, is_meant: impl Fn(&Head) -> bool) -> Option<&Head> {
-        self.heads.values().find(|head| is_meant(head))
+        self.heads.values().map(Box::as_ref).find(|head| is_meant(head))
     }
 
     /// The first task in order that may start now and that `fits`.
@@ -115,12 +116,17 @@ impl Queue {
         let first = self.ready.iter().find(|rank| {
             self.heads.get(&rank.slot).is_some_and(|head| !self.waits_for_namesake(head) && fits(head))
         })?;
-        self.heads.get(&first.slot)
+        self.heads.get(&first.slot).map(Box::as_ref)
     }
 
     /// When the next task that waits for a moment may start.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.later.first().map(|(at, _)| *at)
+    }
+
+    /// What waits for a moment.
+    pub fn deferred(&self) -> impl Iterator<Item = (Place, &FileName)> {
+        self.later.iter().map(|(_, (place, file))| (*place, file))
     }
 
     /// How many wait in `place`.
@@ -198,8 +204,13 @@ mod tests {
             is_held: false,
             pack: None,
             is_barred: false,
+            workdir: (None, None),
             run: None,
         }
+    }
+
+    fn put(queue: &mut Queue, head: Head, now: Timestamp) {
+        queue.put(Box::new(head), now);
     }
 
     fn at(second: i64) -> Timestamp {
@@ -219,8 +230,8 @@ mod tests {
     fn a_task_whose_pack_is_barred_lets_the_others_by_and_keeps_its_place() {
         let mut queue = Queue::default();
         let review = Some("review".to_owned());
-        queue.put(Head { pack: review.clone(), ..head(Place::Pending, "first.json", 1, 9) }, at(10));
-        queue.put(head(Place::Pending, "second.json", 2, 0), at(10));
+        put(&mut queue, Head { pack: review.clone(), ..head(Place::Pending, "first.json", 1, 9) }, at(10));
+        put(&mut queue, head(Place::Pending, "second.json", 2, 0), at(10));
         let next = |queue: &mut Queue| queue.next(at(10), |_| true).map(|it| it.file.to_string());
         queue.bar(|it| it.pack == review, at(10));
         assert_eq!(next(&mut queue).as_deref(), Some("second.json"));
@@ -233,20 +244,20 @@ mod tests {
     #[test]
     fn staged_first_then_priority_then_age() {
         let mut queue = Queue::default();
-        queue.put(head(Place::Inbox, "old.json", 10, 0), at(100));
-        queue.put(head(Place::Pending, "young.json", 20, 0), at(100));
-        queue.put(head(Place::Pending, "urgent.json", 30, 5), at(100));
-        queue.put(head(Place::Staged, "staged.json", 40, -9), at(100));
+        put(&mut queue, head(Place::Inbox, "old.json", 10, 0), at(100));
+        put(&mut queue, head(Place::Pending, "young.json", 20, 0), at(100));
+        put(&mut queue, head(Place::Pending, "urgent.json", 30, 5), at(100));
+        put(&mut queue, head(Place::Staged, "staged.json", 40, -9), at(100));
         assert_eq!(drain(queue, 100), ["staged.json", "urgent.json", "old.json", "young.json"]);
     }
 
     #[test]
     fn a_waiting_task_overtakes_a_more_important_one_in_time() {
         let mut queue = Queue::default();
-        queue.put(head(Place::Pending, "patient.json", 0, 0), at(0));
-        queue.put(head(Place::Pending, "urgent.json", 299, 5), at(299));
+        put(&mut queue, head(Place::Pending, "patient.json", 0, 0), at(0));
+        put(&mut queue, head(Place::Pending, "urgent.json", 299, 5), at(299));
         assert_eq!(queue.next(at(299), |_| true).unwrap().file.as_str(), "urgent.json");
-        queue.put(head(Place::Pending, "later.json", 301, 5), at(301));
+        put(&mut queue, head(Place::Pending, "later.json", 301, 5), at(301));
         queue.remove(Place::Pending, &"urgent.json".parse().unwrap());
         assert_eq!(queue.next(at(301), |_| true).unwrap().file.as_str(), "patient.json");
     }
@@ -256,7 +267,7 @@ mod tests {
         let mut queue = Queue::default();
         let mut later = head(Place::Pending, "later.json", 0, 9);
         later.not_before = Some(at(50));
-        queue.put(later, at(0));
+        put(&mut queue, later, at(0));
         assert!(queue.next(at(49), |_| true).is_none());
         assert_eq!(queue.next_due(), Some(at(50)));
         assert!(queue.next(at(50), |_| true).is_some());
@@ -268,13 +279,13 @@ mod tests {
         let mut queue = Queue::default();
         let held = Head { is_held: true, ..head(Place::Staged, "held.json", 1, 9) };
         let later = Head { not_before: Some(at(50)), ..held.clone() };
-        queue.put(held, at(10));
-        queue.put(head(Place::Pending, "free.json", 5, 0), at(10));
+        put(&mut queue, held, at(10));
+        put(&mut queue, head(Place::Pending, "free.json", 5, 0), at(10));
         assert_eq!((queue.len(), queue.depth(Place::Staged), queue.oldest()), (2, 1, Some(at(5))));
         assert_eq!(queue.next(at(10), |_| true).unwrap().file.as_str(), "free.json");
-        queue.put(later, at(10));
+        put(&mut queue, later, at(10));
         assert_eq!(queue.next_due(), None);
-        queue.put(head(Place::Staged, "held.json", 1, 0), at(10));
+        put(&mut queue, head(Place::Staged, "held.json", 1, 0), at(10));
         assert_eq!(queue.next(at(10), |_| true).unwrap().file.as_str(), "held.json");
         assert!(queue.remove(Place::Staged, &"held.json".parse().unwrap()));
         assert_eq!((queue.len(), queue.oldest()), (1, Some(at(5))));
@@ -285,8 +296,8 @@ mod tests {
         let mut queue = Queue::default();
         let mut first = head(Place::Pending, "x.json", 5, 0);
         first.not_before = Some(at(1000));
-        queue.put(first, at(10));
-        queue.put(head(Place::Pending, "x~2.json", 6, 0), at(10));
+        put(&mut queue, first, at(10));
+        put(&mut queue, head(Place::Pending, "x~2.json", 6, 0), at(10));
         assert!(queue.next(at(10), |_| true).is_none());
         queue.remove(Place::Pending, &"x.json".parse().unwrap());
         assert!(queue.next(at(10), |_| true).is_some());
@@ -297,8 +308,8 @@ mod tests {
         let mut queue = Queue::default();
         for (n, place) in [Place::Pending, Place::Inbox, Place::Pending].into_iter().enumerate() {
             let second = i64::try_from(n).unwrap() * 10 + 10;
-            queue.put(head(place, &format!("t{n}.json"), second, 0), at(100));
-            queue.put(head(place, &format!("t{n}.json"), second, 1), at(100));
+            put(&mut queue, head(place, &format!("t{n}.json"), second, 0), at(100));
+            put(&mut queue, head(place, &format!("t{n}.json"), second, 1), at(100));
         }
         let counts = |queue: &Queue| (queue.depth(Place::Pending), queue.depth(Place::Inbox), queue.oldest());
         assert_eq!(counts(&queue), (2, 1, Some(at(10))));
@@ -318,7 +329,7 @@ mod tests {
     fn a_backlog_that_was_worked_off_gives_its_memory_back() {
         let mut queue = Queue::default();
         let name = |n: i64| format!("t{n}.json");
-        (0..20_000).for_each(|n| queue.put(head(Place::Pending, &name(n), n, 0), at(0)));
+        (0..20_000).for_each(|n| put(&mut queue, head(Place::Pending, &name(n), n, 0), at(0)));
         assert!((0..20_000).all(|n| queue.remove(Place::Pending, &name(n).parse().unwrap())));
         assert!(queue.is_empty() && queue.heads.capacity() < 2_000, "{}", queue.heads.capacity());
     }
@@ -326,20 +337,40 @@ mod tests {
     #[test]
     fn what_was_let_go_does_not_wait_for_a_namesake_that_was_not() {
         let mut queue = Queue::default();
-        queue.put(head(Place::Pending, "x.json", 5, 0), at(10));
-        queue.put(head(Place::Staged, "x~2.json", 6, 0), at(10));
+        put(&mut queue, head(Place::Pending, "x.json", 5, 0), at(10));
+        put(&mut queue, head(Place::Staged, "x~2.json", 6, 0), at(10));
         assert_eq!(queue.next(at(10), |head| head.place == Place::Staged).unwrap().file.as_str(), "x~2.json");
-        queue.put(head(Place::Staged, "x.json", 7, 0), at(10));
+        put(&mut queue, head(Place::Staged, "x.json", 7, 0), at(10));
         assert_eq!(queue.next(at(10), |head| head.place == Place::Staged).unwrap().file.as_str(), "x.json");
     }
 
     #[test]
     fn a_new_version_replaces_the_old_one() {
         let mut queue = Queue::default();
-        queue.put(head(Place::Pending, "x.json", 5, 0), at(10));
-        queue.put(head(Place::Pending, "x.json", 6, 7), at(10));
+        put(&mut queue, head(Place::Pending, "x.json", 5, 0), at(10));
+        put(&mut queue, head(Place::Pending, "x.json", 6, 7), at(10));
         assert_eq!(queue.len(), 1);
         assert_eq!(queue.next(at(10), |_| true).unwrap().priority, 7);
         assert!(!queue.remove(Place::Inbox, &"x.json".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_task_can_be_looked_up_by_what_is_meant() {
+        let mut queue = Queue::default();
+        assert!(queue.is_empty());
+        put(&mut queue, head(Place::Pending, "x.json", 5, 7), at(10));
+        assert!(!queue.is_empty());
+        assert_eq!(queue.find(|head| head.priority == 7).unwrap().file.as_str(), "x.json");
+        assert!(queue.find(|head| head.priority == 8).is_none());
+        assert_eq!(queue.get(Place::Pending, &"x.json".parse().unwrap()).unwrap().priority, 7);
+    }
+
+    #[test]
+    fn a_moment_that_has_come_is_none_to_wait_for() {
+        let mut queue = Queue::default();
+        let due = Head { not_before: Some(at(10)), ..head(Place::Pending, "x.json", 5, 0) };
+        put(&mut queue, due, at(10));
+        assert_eq!(queue.next_due(), None);
+        assert!(queue.next(at(10), |_| true).is_some());
     }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::clock::Timestamp;
+use crate::task::acceptance::Acceptance;
 use crate::task::text::{ascii_controls, shell_word, shown};
 use crate::task::{Attempt, ErrorCode, FileName, RunId, TaskFile, TaskName, TaskState, Tokens, WorkerName};
 
@@ -23,6 +24,19 @@ struct ResultPaper<'a> {
     tokens: Tokens,
     started_at: Option<Timestamp>,
     ended_at: Timestamp,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    denied_tools: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verify: Option<VerifyPaper>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<serde_json::Value>,
+}
+
+/// What the acceptance command came to.
+#[derive(Serialize)]
+struct VerifyPaper {
+    passed: bool,
+    exit: Option<i32>,
 }
 
 /// `failed/<file>.reason`.
@@ -41,8 +55,14 @@ struct ReasonPaper<'a> {
     retry: String,
 }
 
-/// The outcome for programs.
-pub(super) fn result(worker: &WorkerName, file: &FileName, task: &TaskFile, at: Timestamp) -> Vec<u8> {
+/// The outcome for programs, with what was written down beside it: what the acceptance command came to, and what the run
+/// changed in a repository.
+pub(super) fn result(
+    worker: &WorkerName,
+    (file, task): (&FileName, &TaskFile),
+    (acceptance, changes): (Option<Acceptance>, Option<serde_json::Value>),
+    at: Timestamp,
+) -> Vec<u8> {
     let record = &task.record;
     let attempts = &record.attempts;
     render(&ResultPaper {
@@ -54,9 +74,12 @@ pub(super) fn result(worker: &WorkerName, file: &FileName, task: &TaskFile, at: 
         failure_reason: record.failure_reason.as_deref(),
         attempts,
         cost_usd: record.cost_usd(),
-        tokens: attempts.iter().filter_map(|it| it.tokens).fold(Tokens::default(), Tokens::plus),
+        tokens: record.tokens(),
         started_at: attempts.first().map(|it| it.started_at),
         ended_at: attempts.last().and_then(|it| it.ended_at).unwrap_or(at),
+        denied_tools: &record.denied_tools,
+        verify: acceptance.map(|it| VerifyPaper { passed: it.passed, exit: it.exit }),
+        changes: changes.or_else(|| serde_json::to_value(record.changes.as_ref()?).ok()),
     })
 }
 

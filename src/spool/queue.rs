@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use super::found::{self, Examined};
 use super::lease::Lease;
 use super::steps;
-use super::store::{Entry, StepError, Store};
+use super::store::{StepError, Store};
 use crate::clock::SharedClock;
 use crate::layout::Layout;
 use crate::task::{FileName, Misfit, Place, WorkerName};
@@ -80,10 +80,11 @@ impl<S: Store> Spool<S> {
     /// The same, and beside them the names that were meant for task files and cannot be any.
     pub fn list_all(&self, place: Place) -> io::Result<Listing> {
         let mut listing = Listing::default();
-        for Entry { name, path } in self.store.list(&self.layout.place(&self.worker, place))? {
+        let dir = self.layout.place(&self.worker, place);
+        for name in self.store.names(&dir)? {
             match name.to_str().and_then(|it| it.parse().ok()) {
                 Some(file) => listing.files.push(file),
-                None => listing.misfits.extend(Misfit::of(name.as_bytes()).map(|it| (path, it))),
+                None => listing.misfits.extend(Misfit::of(name.as_bytes()).map(|it| (dir.join(&name), it))),
             }
         }
         Ok(listing)

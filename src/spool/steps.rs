@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use super::identity::Identity;
 use crate::os::durable::{beside, parent};
+use crate::task::FileName;
 
 /// One step of a durable operation.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub enum Step {
         /// The name that gets it.
         to: PathBuf,
     },
-    /// Removes a name; one that is not there is fine.
+    /// Removes the name of a file or of an empty folder; one that is not there is fine.
     Remove(PathBuf),
     /// Asks what is there. It changes nothing, and stands in no list: it names what could not be answered.
     Look(PathBuf),
@@ -106,6 +107,27 @@ pub fn transfer(from: &Path, to: &Path) -> Vec<Step> {
     steps
 }
 
+/// Files that are written beside their names: all first, then they are waited for together.
+#[derive(Debug, Default)]
+struct Drafts {
+    writes: Vec<Step>,
+    syncs: Vec<Step>,
+}
+
+impl Drafts {
+    /// One more; what gives it its name.
+    fn put(&mut self, path: PathBuf, bytes: Vec<u8>, mtime: Option<SystemTime>) -> Step {
+        let temp = beside(&path);
+        self.writes.push(Step::Write { path: temp.clone(), bytes, mtime });
+        self.syncs.push(Step::SyncFile(temp.clone()));
+        Step::Replace { from: temp, to: path }
+    }
+
+    fn steps(self) -> Vec<Step> {
+        self.writes.into_iter().chain(self.syncs).collect()
+    }
+}
+
 /// A paper that others act upon, written beside its name and synced; it counts from [`announce`] on.
 pub fn draft(temp: &Path, bytes: Vec<u8>) -> Vec<Step> {
     vec![Step::Write { path: temp.to_owned(), bytes, mtime: None }, Step::SyncFile(temp.to_owned())]
@@ -140,24 +162,34 @@ pub struct Claim<'a> {
 }
 
 /// Takes a task: at its end the agent may be started.
+///
+/// Everything is written before the move, so that the disk is waited for twice and not once for each file: for what was
+/// written, with the record of the run, and for the names. That record is durable before a task names it: what names a run of
+/// which there is no record would be nobody's, and the drop that it came from may still show. Its name, which is new, is
+/// given before its content is waited for: nobody looks for it.
 pub fn claim(claim: Claim<'_>) -> Vec<Step> {
-    let mut steps = vec![
-        // A drop by `cp` or `echo` is not synced: renamed alone, it can come back empty after a power cut.
-        Step::SyncFile(claim.from.to_owned()),
-        Step::Move { from: claim.from.to_owned(), to: claim.active.to_owned() },
-        Step::Confirm { at: claim.active.to_owned(), is: claim.identity },
-    ];
+    let (active, from) = (claim.active.to_owned(), claim.from.to_owned());
+    let (mut steps, mut recorded) = (Vec::new(), Vec::new());
+    // A drop by `cp` or `echo` is not synced: renamed alone, it can come back empty after a power cut.
+    let mut synced = vec![from.clone()];
     if let Some((input, bytes)) = claim.input {
-        // Before the stamp: a run that is named in a file but not here is not believed.
-        let run_dir = parent(input);
-        steps.push(Step::MakeDir(run_dir.to_owned()));
-        steps.extend(put(input, bytes, None));
-        steps.push(Step::SyncDir(run_dir.to_owned()));
-        steps.push(Step::SyncDir(parent(run_dir).to_owned()));
+        let (run_dir, temp) = (parent(input).to_owned(), beside(input));
+        steps.push(Step::MakeDir(run_dir.clone()));
+        steps.push(Step::Write { path: temp.clone(), bytes, mtime: None });
+        steps.push(Step::Replace { from: temp, to: input.to_owned() });
+        synced.push(input.to_owned());
+        recorded = vec![run_dir.clone(), parent(&run_dir).to_owned()];
     }
-    steps.extend(put(claim.active, claim.stamped, None));
-    steps.push(Step::SyncDir(parent(claim.active).to_owned()));
-    steps.push(Step::SyncDir(parent(claim.from).to_owned()));
+    let stamped = beside(&active);
+    steps.push(Step::Write { path: stamped.clone(), bytes: claim.stamped, mtime: None });
+    synced.push(stamped.clone());
+    steps.extend(synced.into_iter().map(Step::SyncFile));
+    steps.extend(recorded.into_iter().map(Step::SyncDir));
+    let dirs = [parent(&active).to_owned(), parent(&from).to_owned()];
+    steps.push(Step::Move { from, to: active.clone() });
+    steps.push(Step::Confirm { at: active.clone(), is: claim.identity });
+    steps.push(Step::Replace { from: stamped, to: active });
+    steps.extend(dirs.map(Step::SyncDir));
     steps
 }
 
@@ -203,9 +235,11 @@ pub fn amend(amend: Amend<'_>) -> (Vec<Step>, Vec<Step>) {
     (there, transfer(active, from))
 }
 
-/// Says that a task is on its way out of where it had ended. It need not outlast a power cut: nothing is half done then.
-pub fn mark(path: &Path) -> Vec<Step> {
-    vec![Step::Write { path: path.to_owned(), bytes: Vec::new(), mtime: None }]
+/// Says that a task is on its way out of where it had ended, and of which file there the reason goes with it. It need not
+/// outlast a power cut: nothing is half done then.
+pub fn mark(path: &Path, reasoned: Option<&FileName>) -> Vec<Step> {
+    let bytes = reasoned.map(|file| file.as_str().as_bytes().to_vec()).unwrap_or_default();
+    vec![Step::Write { path: path.to_owned(), bytes, mtime: None }]
 }
 
 /// What is written beside the task when it ends.
@@ -216,12 +250,18 @@ pub struct Papers {
 }
 
 impl Papers {
-    fn steps(self) -> Vec<Step> {
+    /// What gives its name to each, and the folders that have those names then.
+    fn draft(self, drafts: &mut Drafts) -> (Vec<Step>, Vec<PathBuf>) {
         let mut dirs: Vec<PathBuf> = self.files.iter().map(|(path, _)| parent(path).to_owned()).collect();
         dirs.dedup();
-        let mut steps: Vec<Step> =
-            self.files.into_iter().flat_map(|(path, bytes)| put(&path, bytes, None)).collect();
-        steps.extend(dirs.into_iter().map(Step::SyncDir));
+        (self.files.into_iter().map(|(path, bytes)| drafts.put(path, bytes, None)).collect(), dirs)
+    }
+
+    pub(super) fn steps(self) -> Vec<Step> {
+        let mut drafts = Drafts::default();
+        let (replaces, dirs) = self.draft(&mut drafts);
+        let mut steps = drafts.steps();
+        steps.extend(replaces.into_iter().chain(dirs.into_iter().map(Step::SyncDir)));
         steps
     }
 
@@ -238,17 +278,25 @@ pub fn papers(papers: Papers) -> Vec<Step> {
     papers.steps()
 }
 
-/// Makes an outcome durable in `active/`. `before` is what the outcome refers to.
-pub fn judge(active: &Path, stamped: Vec<u8>, before: Papers) -> Vec<Step> {
-    let mut steps = before.steps();
-    steps.extend(put(active, stamped, None));
-    steps.push(Step::SyncDir(parent(active).to_owned()));
+/// Makes an outcome durable in `active/`. `before` is what the outcome refers to; `after` repeats it: it gets its name once
+/// the outcome is durable, and [`file()`] waits for that name.
+pub fn judge(active: &Path, stamped: Vec<u8>, before: Papers, after: Papers) -> Vec<Step> {
+    let mut drafts = Drafts::default();
+    let (referred, dirs) = before.draft(&mut drafts);
+    let outcome = drafts.put(active.to_owned(), stamped, None);
+    let (repeated, _) = after.draft(&mut drafts);
+    let mut steps = drafts.steps();
+    steps.extend(referred.into_iter().chain(dirs.into_iter().map(Step::SyncDir)));
+    steps.extend([outcome, Step::SyncDir(parent(active).to_owned())]);
+    steps.extend(repeated);
     steps
 }
 
-/// Files a judged task where it belongs, with the papers that repeat its outcome for others.
-pub fn file(active: &Path, filed: &Path, papers: Papers) -> Vec<Step> {
+/// Files a judged task where it belongs, with the papers that repeat its outcome for others; `named` are the folders of
+/// those that have their names already.
+pub fn file(active: &Path, filed: &Path, papers: Papers, named: Vec<PathBuf>) -> Vec<Step> {
     let mut steps = papers.steps_before_move_to(parent(filed));
+    steps.extend(named.into_iter().map(Step::SyncDir));
     steps.extend(transfer(active, filed));
     steps
 }
@@ -353,11 +401,85 @@ pub fn reject(from: &Path, failed: &Path, content: Content, papers: Papers) -> V
         Content::Readable => vec![Step::SyncFile(from.to_owned())],
         Content::Opaque => Vec::new(),
     };
-    steps.extend(file(from, failed, papers));
+    steps.extend(file(from, failed, papers, Vec::new()));
     steps
 }
 
 /// Makes durable what a dead watcher had moved and not synced yet: each of `dirs`, in this order.
 pub fn settle(dirs: Vec<PathBuf>) -> Vec<Step> {
     dirs.into_iter().map(Step::SyncDir).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The steps in a word and a name each.
+    fn words(steps: &[Step]) -> Vec<String> {
+        steps.iter().map(|it| it.to_string().replace(".tmp`", "`")).collect()
+    }
+
+    fn at(path: &str) -> PathBuf {
+        PathBuf::from(path)
+    }
+
+    #[test]
+    fn a_move_waits_for_both_folders_and_for_one_only_once() {
+        let steps = words(&transfer(&at("/a/x"), &at("/b/x")));
+        assert_eq!(steps, ["move `/a/x` to `/b/x`", "sync `/b`", "sync `/a`"], "the new name first");
+        assert_eq!(words(&transfer(&at("/a/x"), &at("/a/y"))), ["move `/a/x` to `/a/y`", "sync `/a`"]);
+    }
+
+    #[test]
+    fn a_task_that_comes_back_says_whose_it_is_before_it_moves() {
+        let steps = take_back(&at("/q/x"), &at("/active/x"), Some((at("/run/input.json"), b"{}".to_vec())));
+        let steps = words(&steps);
+        assert!(steps[0].starts_with("write `/run/.input.json"), "{steps:?}");
+        assert!(steps[1].starts_with("sync `/run/.input.json"), "{steps:?}");
+        assert_eq!(steps[2..4], ["replace `/run/input.json`", "sync `/run`"]);
+        assert_eq!(steps[4..], words(&transfer(&at("/q/x"), &at("/active/x"))));
+        assert_eq!(take_back(&at("/q/x"), &at("/active/x"), None), transfer(&at("/q/x"), &at("/active/x")));
+    }
+
+    #[test]
+    fn an_outcome_is_on_the_disk_after_what_it_refers_to_and_before_what_repeats_it() {
+        let paper = |path: &str| Papers { files: vec![(at(path), b"x".to_vec())] };
+        let steps = words(&judge(
+            &at("/active/x"),
+            b"{}".to_vec(),
+            paper("/run/output.txt"),
+            paper("/run/result.json"),
+        ));
+        assert!(steps[..3].iter().all(|it| it.starts_with("write ")), "{steps:?}");
+        assert!(steps[3..6].iter().all(|it| it.starts_with("sync ")), "{steps:?}");
+        let named = ["replace `/run/output.txt`", "sync `/run`", "replace `/active/x`", "sync `/active`"];
+        assert_eq!(steps[6..10], named);
+        assert_eq!(steps[10..], ["replace `/run/result.json`"]);
+    }
+
+    #[test]
+    fn a_task_goes_home_with_its_record_first() {
+        let steps = words(&requeue(&at("/active/x"), &at("/q/x"), b"{}".to_vec(), None));
+        assert!(steps[0].starts_with("write `/active/.x"), "{steps:?}");
+        assert!(steps[1].starts_with("sync `/active/.x"), "{steps:?}");
+        assert_eq!(steps[2..4], ["replace `/active/x`", "sync `/active`"]);
+        assert_eq!(steps[4..], words(&transfer(&at("/active/x"), &at("/q/x"))));
+    }
+
+    #[test]
+    fn a_task_that_vanished_replaces_nobody_and_a_copy_goes_when_its_home_is_certain() {
+        let steps = words(&restore(&at("/active/x"), b"{}".to_vec()));
+        assert!(steps[0].starts_with("write `/active/.x") && steps[1].starts_with("sync `/active/.x"));
+        assert!(steps[2].starts_with("move `/active/.x") && steps[2].ends_with("to `/active/x`"));
+        assert_eq!(steps[3..], ["sync `/active`"]);
+        let steps = words(&drop_copy(&at("/q/x"), &at("/active/x")));
+        assert_eq!(steps, ["sync `/active`", "remove `/q/x`", "sync `/q`"]);
+        assert_eq!(words(&settle(vec![at("/b"), at("/a")])), ["sync `/b`", "sync `/a`"]);
+    }
+
+    #[test]
+    fn files_are_waited_for_together_and_folders_are_not() {
+        assert!(Step::SyncFile(at("/a")).is_file_sync());
+        assert!(!Step::SyncDir(at("/a")).is_file_sync() && !Step::Look(at("/a")).is_file_sync());
+    }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 pub use super::identity::Identity;
 use super::steps::Step;
+use crate::os::lock;
 use crate::os::trouble::if_there;
 
 /// One entry of a directory.
@@ -57,6 +58,10 @@ impl StepError {
 pub trait Store {
     /// The names in a directory, in any order; a directory that is not there is empty.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+    /// The same without where each is: there may be a hundred thousand.
+    fn names(&self, dir: &Path) -> io::Result<Vec<OsString>> {
+        Ok(self.list(dir)?.into_iter().map(|entry| entry.name).collect())
+    }
     /// How many names in a directory are such; one that is not there has none.
     fn count(&self, dir: &Path, is: fn(&str) -> bool) -> io::Result<u64> {
         Ok(self.list(dir)?.iter().filter(|entry| entry.name.to_str().is_some_and(is)).count() as u64)
@@ -69,6 +74,10 @@ pub trait Store {
     /// The same, with "nothing is there" as an answer: what does not answer must not be taken for absent.
     fn find(&self, path: &Path) -> Result<Option<Identity>, StepError> {
         if_there(self.identity(path)).map_err(|source| StepError::unseen(path, source))
+    }
+    /// Whether somebody holds the lock of what stands at `path`.
+    fn is_held(&self, path: &Path) -> io::Result<bool> {
+        lock::is_held(path)
     }
     /// Does one step.
     fn perform(&self, step: &Step) -> io::Result<()>;
@@ -84,11 +93,16 @@ pub trait Store {
         })
     }
 
-    /// Removes the temporary files of steps that were done.
+    /// Does one step that may well be done twice: what the disk refuses once may go the second time.
+    fn insist(&self, step: &Step) -> io::Result<()> {
+        self.perform(step).or_else(|_| self.perform(step))
+    }
+
+    /// Removes the temporary files of steps that were done; one that the disk does not let go stays until the next start.
     fn discard(&self, done: &[Step]) {
         for step in done {
             if let Step::Write { path, .. } = step {
-                self.perform(&Step::Remove(path.clone())).ok();
+                self.insist(&Step::Remove(path.clone())).ok();
             }
         }
     }

@@ -21,6 +21,8 @@ use crate::task::{Place, WorkerName};
 pub enum Weight {
     /// It works, and promises less.
     Weaker,
+    /// It did not answer: what is there is not known, and may be known later.
+    Failing,
     /// It does not work; somebody may change the permissions.
     Denied,
     /// It does not work like this.
@@ -47,9 +49,9 @@ impl Finding {
         Self { weight, path: path.to_owned(), what, remedy: remedy.into() }
     }
 
-    /// Whether nothing may be started.
+    /// Whether nothing may be claimed.
     pub const fn forbids(&self) -> bool {
-        matches!(self.weight, Weight::Denied | Weight::Wrong)
+        matches!(self.weight, Weight::Failing | Weight::Denied | Weight::Wrong)
     }
 }
 
@@ -81,7 +83,7 @@ pub fn standing(layout: &Layout, worker: &WorkerName) -> Vec<Finding> {
         let seen = folder::standing(&path, need);
         found.extend(judge(&path, &seen));
         let exchanges = exchanging().any(|place| layout.place(worker, place) == path);
-        if exchanges && home.is_some() && mount(&seen).is_some_and(|it| Some(it) != home) {
+        if exchanges && home.zip(mount(&seen)).is_some_and(|(home, there)| home != there) {
             away.push(path);
         }
     }
@@ -174,9 +176,9 @@ fn judge(path: &Path, standing: &Standing) -> Option<Finding> {
             "mount it writable (`mount -o remount,rw`); `dmesg` says whether a failing disk did this".to_owned(),
         ),
         Standing::Unknown(why) => (
-            Weight::Wrong,
+            Weight::Failing,
             format!("cannot be looked at: {why}"),
-            "look at the disk and at the permissions of the folders above it".to_owned(),
+            "look at `dmesg`, and at the disk or the server behind it".to_owned(),
         ),
     };
     Some(Finding::new(weight, path, &what, remedy))
@@ -265,6 +267,7 @@ fn existing(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::durable::{make_dir, write_new};
 
     fn folder(mode: u32, denied: Option<Denied>) -> Standing {
         Standing::Folder { mount: 1, mode, denied }
@@ -280,7 +283,7 @@ mod tests {
             (folder(0o500, Some(Denied::Permission)), Some(Weight::Denied), "chmod u+rwx /s/x"),
             (folder(0o700, Some(Denied::ReadOnly)), Some(Weight::Wrong), "read-only"),
             (Standing::Barred, Some(Weight::Denied), "chown"),
-            (Standing::Unknown("I/O error".to_owned()), Some(Weight::Wrong), "I/O error"),
+            (Standing::Unknown("I/O error".to_owned()), Some(Weight::Failing), "I/O error"),
         ] {
             let found = judge(Path::new("/s/x"), &standing);
             assert_eq!(found.as_ref().map(|it| it.weight), weight, "{standing:?}");
@@ -311,5 +314,101 @@ mod tests {
         for (mode, open) in [(0o770, false), (0o777, true), (0o1777, false), (0o775, false), (0o2772, true)] {
             assert_eq!(is_open(&folder(mode, None)), open, "{mode:o}");
         }
+    }
+
+    fn tree() -> (tempfile::TempDir, Layout, WorkerName) {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, marie) = (Layout::new(dir.path().join("shared")), "marie".parse().unwrap());
+        for made in layout.common_dirs().into_iter().chain(layout.worker_dirs(&marie)) {
+            make_dir(&made, 0o770).unwrap();
+        }
+        (dir, layout, marie)
+    }
+
+    #[test]
+    fn a_root_that_is_laid_out_has_nothing_wrong_and_what_took_a_folders_place_is_found() {
+        let (_dir, layout, marie) = tree();
+        assert_eq!(standing(&layout, &marie), []);
+        let failed = layout.place(&marie, Place::Failed);
+        std::fs::remove_dir(&failed).unwrap();
+        assert_eq!(standing(&layout, &marie), [], "what is missing can be made");
+        std::os::unix::fs::symlink("/", &failed).unwrap();
+        std::fs::remove_dir(layout.artifacts()).unwrap();
+        write_new(&layout.artifacts(), b"x", None).unwrap();
+        let found = standing(&layout, &marie);
+        let told: Vec<_> = found.iter().map(|it| (it.path.as_path(), it.weight)).collect();
+        assert_eq!(told, [(failed.as_path(), Weight::Wrong), (&layout.artifacts(), Weight::Wrong)]);
+        assert!(found.iter().all(Finding::forbids));
+    }
+
+    #[test]
+    fn a_root_may_be_a_link_that_leads_somewhere() {
+        let (dir, layout, marie) = tree();
+        let (link, nowhere) = (dir.path().join("link"), dir.path().join("nowhere"));
+        std::os::unix::fs::symlink(layout.root(), &link).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("gone"), &nowhere).unwrap();
+        let found = |root: &Path| standing(&Layout::new(root), &marie).first().map(ToString::to_string);
+        assert_eq!(found(&link), None);
+        assert!(found(&nowhere).unwrap().contains("a symbolic link that leads nowhere"));
+        assert_eq!(found(&dir.path().join("none")), None, "it can be made");
+        let file = dir.path().join("file");
+        write_new(&file, b"x", None).unwrap();
+        assert!(found(&file).unwrap().contains("is not a folder"));
+    }
+
+    #[test]
+    fn a_folder_that_everybody_may_write_is_a_weakness_and_forbids_nothing() {
+        let (_dir, layout, marie) = tree();
+        let open = |path: &Path| {
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        };
+        let weak = |layout: &Layout| {
+            let found = survey(layout, &marie, Remote::Refused);
+            assert!(!found.iter().any(Finding::forbids), "{found:?}");
+            found.into_iter().find(|it| it.what.contains("by everybody")).map(|it| it.what)
+        };
+        assert_eq!(weak(&layout), None);
+        open(&layout.artifacts());
+        let one = weak(&layout).unwrap();
+        assert!(one.contains("artifacts") && !one.contains("more)"), "{one}");
+        open(&layout.tasks());
+        open(&layout.place(&marie, Place::Pending));
+        let three = weak(&layout).unwrap();
+        assert!(three.starts_with(&format!("`{}`", layout.tasks().display())), "{three}");
+        assert!(three.contains("(and 2 more)"), "{three}");
+    }
+
+    #[test]
+    fn a_root_in_memory_is_told_once() {
+        let Ok(dir) = tempfile::tempdir_in("/dev/shm") else {
+            println!("skipped: there is no file system in memory");
+            return;
+        };
+        let marie: WorkerName = "marie".parse().unwrap();
+        let layout = Layout::new(dir.path().join("deep/shared"));
+        for made in layout.common_dirs().into_iter().chain(layout.worker_dirs(&marie)) {
+            make_dir(&made, 0o770).unwrap();
+        }
+        let found = kept(&layout, &marie, Remote::Refused);
+        assert_eq!(found.iter().map(|it| it.weight).collect::<Vec<_>>(), [Weight::Weaker]);
+        assert_eq!(found[0].path, layout.root());
+        assert!(found[0].what.contains("kept in memory"), "{found:?}");
+        assert_eq!(survey(&layout, &marie, Remote::Refused), found);
+        assert!(!is_remote(&layout), "this machine keeps it");
+    }
+
+    #[test]
+    fn folders_on_other_mounts_are_told_as_one() {
+        let paths: Vec<PathBuf> = ["/s/a", "/s/b", "/s/c"].map(PathBuf::from).into();
+        let told = |away: &[PathBuf]| elsewhere(Path::new("/s/active"), away).map(|it| it.what);
+        assert_eq!(told(&[]), None);
+        let one = told(&paths[..1]).unwrap();
+        assert!(one.starts_with("`/s/a` is on another mount than `/s/active`, so"), "{one}");
+        assert!(told(&paths).unwrap().contains("(and 2 more)"));
+        assert_eq!(mount(&folder(0o770, None)), Some(1));
+        assert_eq!(mount(&Standing::Folder { mount: 7, mode: 0o770, denied: None }), Some(7));
+        assert_eq!(mount(&Standing::Missing), None);
+        let places: Vec<Place> = exchanging().collect();
+        assert!(places.contains(&Place::Inbox) && places.len() == Place::OF_WORKER.len() + 1);
     }
 }

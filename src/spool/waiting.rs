@@ -67,19 +67,22 @@ struct Waiting {
 
 impl<S: Store> Spool<S> {
     /// Ends a task that waits: it is taken, CANCELLED is made durable, `note` is called, and it is filed; where it went.
+    /// `spent` tells what an agent used whose attempt is still open, and its error leaves the task where it is; `note` is
+    /// told the same.
     pub fn cancel(
         &self,
-        place: Place,
-        file: &FileName,
+        (place, file): (Place, &FileName),
         reason: &str,
-        note: impl FnOnce(&FileName, &TaskFile) -> io::Result<()>,
+        spent: impl FnOnce(&TaskFile) -> io::Result<Usage>,
+        note: impl FnOnce(&FileName, &TaskFile, Usage) -> io::Result<()>,
     ) -> Result<PathBuf, WaitingError> {
         let file = &self.own_name(place, file)?;
         let Waiting { bytes, identity, mut task, left, goes_on } = self.waiting(place, file)?;
+        let usage = spent(&task).map_err(|source| ClaimError::Unreadable { file: file.clone(), source })?;
         let (from, active) = (self.path(place, file), self.path(Place::Active, file));
         let input = if goes_on { left } else { Some(self.begin(&mut task, file, &from, (&bytes, identity))) };
         let run = task.record.run_id.unwrap_or_else(RunId::mint);
-        task.conclude(&Outcome::cancelled(reason), Usage::default(), self.clock.wall());
+        task.conclude(&Outcome::cancelled(reason), usage, self.clock.wall());
         let input_path = self.layout.run(&run).input();
         let steps = steps::claim(steps::Claim {
             from: &from,
@@ -89,9 +92,10 @@ impl<S: Store> Spool<S> {
             stamped: task.to_bytes(),
         });
         let taken = Taken { from: &from, active: &active, file, content: Some((&bytes, identity)) };
-        self.store.perform_all(&steps).map_err(|error| self.unclaim(error, &taken))?;
+        let begun = (!goes_on).then_some(run);
+        self.store.perform_all(&steps).map_err(|error| self.unbegun(begun, self.unclaim(error, &taken)))?;
         let unfinished = |source| WaitingError::Unfinished { file: file.clone(), source };
-        super::filing::noted(&active, note(file, &task)).map_err(unfinished)?;
+        super::filing::noted(&active, note(file, &task, usage)).map_err(unfinished)?;
         self.file(file, &task).map_err(unfinished)
     }
 
@@ -173,16 +177,36 @@ impl<S: Store> Spool<S> {
                 return Err(WaitingError::Elsewhere { file: file.clone(), worker });
             }
         };
-        if ours && task.record.open_attempt().is_some() {
+        if ours && task.record.open_attempt().is_some() && !self.is_laid_by(&task) {
             return Err(WaitingError::Open(file.clone()));
         }
         let goes_on = ours && task.record.outcome().is_none();
         Ok(Waiting { bytes, identity, task, left, goes_on })
     }
 
+    /// Whether its agent has come to its end and the task waits with its attempt open ([`Spool::lay_by`]), so that nobody
+    /// works on it.
+    fn is_laid_by(&self, task: &TaskFile) -> bool {
+        let open = task.record.open_attempt().zip(task.record.run_id);
+        let is_free = open.is_some_and(|(attempt, run)| {
+            matches!(self.store.is_held(&self.layout.run(&run).stream(attempt.number)), Ok(false))
+        });
+        task.record.state == Some(TaskState::Pending) && is_free
+    }
+
     /// Begins a new life of a task that has ended, or of what was filed as none: back into `pending/`, by one rename; its
     /// name there. `note` is called before the move, and its error stops it.
     pub fn renew(
+        &self,
+        place: Place,
+        file: &FileName,
+        note: impl FnOnce(Option<&TaskFile>) -> io::Result<()>,
+    ) -> Result<FileName, StepError> {
+        self.start_over(place, file)?;
+        self.begin_again(place, file, note)
+    }
+
+    pub(super) fn begin_again(
         &self,
         place: Place,
         file: &FileName,
@@ -199,15 +223,15 @@ impl<S: Store> Spool<S> {
         }
         super::filing::noted(&from, note(task.as_ref()))?;
         // Filing syncs the other folder first: whoever makes this move durable after a kill must know.
-        self.store.perform_all(&steps::mark(&mark))?;
+        self.store.perform_all(&steps::mark(&mark, (place == Place::Failed).then_some(file)))?;
         let done = self.shift(&from, &to, &steps::transfer(&from, &to));
-        self.store.perform_all(&steps::drop_temp(&mark))?;
-        done?;
-        if place == Place::Failed {
-            // A reason without its file would mislead.
-            self.store.perform(&steps::Step::Remove(self.layout.reason(&self.worker, file))).ok();
+        let reason = steps::Step::Remove(self.layout.reason(&self.worker, file));
+        let is_over = done.is_err() || place != Place::Failed || self.store.insist(&reason).is_ok();
+        // Else whoever settles next removes the reason by the mark.
+        if is_over {
+            self.store.perform_all(&steps::drop_temp(&mark))?;
         }
-        Ok(name)
+        done.map(|()| name)
     }
 
     /// A name for `pending/` that no task has that waits or is worked on.
@@ -253,6 +277,11 @@ mod tests {
         "x.json".parse().unwrap()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "what tells of a usage may fail")]
+    fn nothing(_: &TaskFile) -> io::Result<Usage> {
+        Ok(Usage::default())
+    }
+
     fn drop_into(spool: &Spool<Disk>, place: Place, text: &str) -> SystemTime {
         let age = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         write_new(&spool.path(place, &x()), text.as_bytes(), Some(age)).unwrap();
@@ -264,17 +293,34 @@ mod tests {
     }
 
     #[test]
+    fn a_renewal_that_was_killed_leaves_no_reason_of_a_file_that_is_gone() {
+        for (is_there, leaves) in [(false, false), (true, true)] {
+            let dir = tempfile::tempdir().unwrap();
+            let spool = spool(dir.path());
+            if is_there {
+                drop_into(&spool, Place::Failed, r#"{"prompt":"a"}"#);
+            }
+            let reason = spool.layout.reason(&spool.worker, &x());
+            let mark = spool.layout.renewal(&spool.worker);
+            write_new(&reason, b"{}", None).unwrap();
+            spool.store.perform_all(&steps::mark(&mark, Some(&x()))).unwrap();
+            spool.settle().unwrap();
+            assert_eq!((reason.exists(), mark.exists()), (leaves, false), "the file is there: {is_there}");
+        }
+    }
+
+    #[test]
     fn what_waits_is_cancelled_wherever_it_waits() {
         for place in PLACES {
             let dir = tempfile::tempdir().unwrap();
             let spool = spool(dir.path());
             drop_into(&spool, place, r#"{"prompt":"a","mine":[1.0],"held":{}}"#);
             let mut noted = None;
-            let note = |_: &FileName, task: &TaskFile| {
+            let note = |_: &FileName, task: &TaskFile, _: Usage| {
                 noted = task.record.state;
                 Ok(())
             };
-            let filed = spool.cancel(place, &x(), "not needed", note).unwrap();
+            let filed = spool.cancel((place, &x()), "not needed", nothing, note).unwrap();
             assert_eq!(filed, spool.path(Place::Cancelled, &x()));
             assert_eq!(noted, Some(TaskState::Cancelled), "told before it is moved");
             let task = task(&spool, Place::Cancelled, "x.json");
@@ -323,7 +369,7 @@ mod tests {
         drop_into(&spool, Place::Pending, r#"{"prompt":"waits"}"#);
         let name = spool.amend(Place::Pending, &x(), None, |task| task.hold(Held::default())).unwrap();
         assert_eq!(name.as_str(), "x~2.json");
-        let filed = spool.cancel(Place::Pending, &name, "no", |_, _| Ok(())).unwrap();
+        let filed = spool.cancel((Place::Pending, &name), "no", nothing, |_, _, _| Ok(())).unwrap();
         assert!(filed.ends_with("cancelled/x~2.json"), "{filed:?}");
         assert_eq!(task(&spool, Place::Active, "x.json").spec.prompt.as_deref(), Some("works"));
     }

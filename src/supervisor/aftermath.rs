@@ -122,8 +122,11 @@ impl Aftermath {
     }
 
     fn up(&mut self, worker: &WorkerName, pid: Option<i32>) {
-        let since = Holder::read(&self.layout.watcher_lock(worker)).map(|it| it.since);
-        let counter = pid.and_then(Counter::of);
+        let holder = Holder::read(&self.layout.watcher_lock(worker));
+        // In another container its pid means somebody else here.
+        let is_near = holder.as_ref().is_none_or(|it| it.process.is_of_this_boot());
+        let since = holder.map(|it| it.since);
+        let counter = pid.filter(|_| is_near).and_then(Counter::of);
         self.workers.insert(worker.clone(), Remembered { pid, counter, ..Remembered::default() });
         self.recoveries.up(worker, pid, since.unwrap_or_else(|| self.clock.wall()));
         // Its heart may have beaten before its lock was seen here.
@@ -158,6 +161,11 @@ impl Aftermath {
         };
         let verdict = decide(&gather(&self.layout, worker, dead.as_ref(), known));
         if let Some(dead) = dead {
+            // The unit of the watcher may have been quicker, and knows how it ended.
+            let told = note::read(&self.layout.death(worker), &dead.process);
+            if let Some(told) = told.filter(|_| verdict.reason == CrashReason::Unknown) {
+                return told;
+            }
             // Without it the next watcher looks for itself, and knows no exit status.
             note::write(&self.layout.death(worker), &dead.process, &verdict, self.clock.wall()).ok();
         }
@@ -170,7 +178,9 @@ impl Aftermath {
     }
 
     fn send(&self, spans: Vec<crate::telemetry::traces::span::Span>) {
-        for span in spans {
+        for mut span in spans {
+            // They are all of one trace, which begins here.
+            span.context = self.traces.decide(span.context, None);
             self.traces.send(span);
         }
     }

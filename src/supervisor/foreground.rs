@@ -107,10 +107,14 @@ impl Foreground {
             Event::Told => (format!("was told{why}"), Weight::Plain),
             Event::Interrupted => (format!("was interrupted{why}"), Weight::Plain),
             Event::HandedOn => (format!("handed a task on{why}"), Weight::Plain),
+            Event::Verifying => (format!("verifying{why}"), Weight::Plain),
+            Event::Verified => (format!("verified{why}"), Weight::Plain),
+            Event::LaidBy => (format!("waits with its answer{why}"), Weight::Warning),
             Event::Concluded => self.concluded(line, answer),
             Event::Turn
             | Event::Held
             | Event::Released
+            | Event::Budget
             | Event::WorkerStatus
             | Event::Pruned
             | Event::Folded
@@ -206,7 +210,9 @@ impl Foreground {
 /// How much a line asks of the person that is about a worker and about no task.
 const fn remark_weight(event: Event) -> Option<Weight> {
     match event {
-        Event::WorkerStatus | Event::ResumeHeld | Event::ResumeAbandoned => Some(Weight::Warning),
+        Event::WorkerStatus | Event::Budget | Event::ResumeHeld | Event::ResumeAbandoned => {
+            Some(Weight::Warning)
+        }
         Event::ResumeStarted | Event::ResumeBatch | Event::ResumeCompleted => Some(Weight::Plain),
         Event::ResumeStopped => Some(Weight::Alarm),
         Event::Claimed
@@ -217,6 +223,9 @@ const fn remark_weight(event: Event) -> Option<Weight> {
         | Event::Told
         | Event::Interrupted
         | Event::HandedOn
+        | Event::Verifying
+        | Event::Verified
+        | Event::LaidBy
         | Event::Requeued
         | Event::Retried
         | Event::Amended

@@ -28,6 +28,16 @@ use crate::task::WorkerName;
 const LAST_BREATH: Duration = Duration::from_secs(1);
 /// How long a host may take to say how a watcher ended: the restart waits for it.
 const QUESTION: Duration = Duration::from_secs(3);
+/// Docker may still call a container running whose lock is free already, on a busy machine for a second or two: it is asked
+/// again after each of these.
+const UNTIL_IT_KNOWS: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::from_millis(50),
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
 
 /// The hands.
 #[derive(Debug)]
@@ -122,11 +132,16 @@ impl Hands {
         let question = question(by, worker);
         tokio::spawn(async move {
             // A unit that was started again tells of its new life only.
-            if let Some(question) = question
-                && let Some(text) = hear(&reaper, &question, deadline.min(QUESTION)).await
-                && let Some(verdict) = by_host(&layout, &name, (by, &text), clock.wall())
-            {
-                tracing::warn!(worker = %name, reason = %verdict.reason, "{}", verdict.text);
+            for pause in UNTIL_IT_KNOWS {
+                let Some(question) = &question else { break };
+                tokio::time::sleep(pause).await;
+                let Some(text) = hear(&reaper, question, deadline.min(QUESTION)).await else { break };
+                if let Some(verdict) = by_host(&layout, &name, (by, &text), clock.wall()) {
+                    tracing::warn!(worker = %name, reason = %verdict.reason, "{}", verdict.text);
+                }
+                if !text.contains(r#""Running":true"#) {
+                    break;
+                }
             }
             match ask_all(reaper, asks, deadline).await {
                 // Whether a watcher came of it, its lock tells.
@@ -141,11 +156,11 @@ impl Hands {
     /// Sweeps on a thread of its own: ending strays takes its time.
     pub(super) fn sweep(&self, worker: &WorkerName, what: Sweep) {
         let (config, clock) = (self.config.recovery_of(worker), Arc::clone(&self.clock));
-        let (told, name) = (self.told.clone(), worker.clone());
+        let (told, name, reaper) = (self.told.clone(), worker.clone(), Arc::clone(&self.reaper));
         let thread = std::thread::Builder::new().name(format!("sweep-{worker}"));
         let spawned = thread.spawn(move || {
             // Nobody listens any more when the program is about to end.
-            told.send((name, Event::Swept(sweep(&config, &clock, what)))).ok();
+            told.send((name, Event::Swept(sweep(&config, &clock, what, &reaper)))).ok();
         });
         if let Err(error) = spawned {
             let swept = Swept { trouble: Some(format!("no thread for it: {error}")), ..Swept::default() };

@@ -47,5 +47,6 @@ mod speaker;
 pub mod state;
 mod sweep;
 mod telling;
+pub mod unit_end;
 pub mod up;
 mod waiter;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::checkout::Git;
 use crate::clock::{SharedClock, Timestamp};
 use crate::config::{Exit, RecoverConfig};
 use crate::layout::Layout;
@@ -183,7 +184,8 @@ fn do_it(
     say: &dyn Fn(&str),
 ) -> Result<Recovered, RecoveryError> {
     let announced = Announced::new(spool.layout(), &config.worker, policy.now);
-    carry_out_as(&Case { announced: &announced, config, policy, died }, spool, say)
+    let git = Git::new(&config.environment, None, spool.clock());
+    carry_out_as(&Case { announced: &announced, config, policy, died, git }, spool, say)
 }
 
 /// What a recovery goes by.
@@ -197,6 +199,8 @@ pub(super) struct Case<'a> {
     pub(super) policy: &'a Policy,
     /// Why the watcher died, if it did and nobody wrote that down yet.
     pub(super) died: Option<&'a Verdict>,
+    /// What looks at repositories.
+    pub(super) git: Git,
 }
 
 /// Clean recovery by whoever holds the worker's lock and has announced that.
@@ -205,7 +209,7 @@ pub(super) fn carry_out_as(
     spool: &Arc<Spool<Disk>>,
     say: &dyn Fn(&str),
 ) -> Result<Recovered, RecoveryError> {
-    let Case { announced, config, policy, died } = case;
+    let Case { announced, config, policy, died, git } = case;
     let layout = spool.layout();
     let Announced { mirror, was_there } = announced;
     let mut plan = planned(spool, &SystemWitness::new(layout.clone()), policy)?;
@@ -217,7 +221,8 @@ pub(super) fn carry_out_as(
     }
     let scratch = config.scratch_dir.clone().unwrap_or_else(|| layout.default_scratch(&config.worker));
     let own_lock = Some(mirror.clone());
-    let hands = SystemHands { spool: Arc::clone(spool), clock: spool.clock(), scratch, own_lock, say };
+    let (clock, git, durability) = (spool.clock(), git.clone(), config.durability);
+    let hands = SystemHands { spool: Arc::clone(spool), clock, scratch, own_lock, say, git, durability };
     carry_out(spool, &plan, &hands).map(|_| Recovered {
         plan,
         applied: true,

@@ -53,6 +53,13 @@ pub fn asks(by: RestartBy, worker: &WorkerName) -> Vec<Ask> {
     }
 }
 
+/// Not the whole of its state: that has what the last health checks printed, which may be pages.
+const DOCKER_FORMAT: &str = concat!(
+    r#"--format=[{"Name":{{json .Name}},"State":{"Status":{{json .State.Status}},"Running":{{json .State.Running}},"#,
+    r#""OOMKilled":{{json .State.OOMKilled}},"ExitCode":{{json .State.ExitCode}},"Error":{{json .State.Error}},"#,
+    r#""FinishedAt":{{json .State.FinishedAt}}}}]"#,
+);
+
 /// What to type to hear how `worker`'s watcher ended, before it is started again; nothing where no host ran it.
 pub fn question(by: RestartBy, worker: &WorkerName) -> Option<Ask> {
     match by {
@@ -62,8 +69,7 @@ pub fn question(by: RestartBy, worker: &WorkerName) -> Option<Ask> {
             Some(ask(&["systemctl", "show", &properties, "--", &format!("agent-worker-{worker}")]))
         }
         RestartBy::Docker => {
-            let format = r#"--format=[{"Name":{{json .Name}},"State":{{json .State}}}]"#;
-            Some(ask(&["docker", "inspect", "--type=container", format, "--", worker.as_str()]))
+            Some(ask(&["docker", "inspect", "--type=container", DOCKER_FORMAT, "--", worker.as_str()]))
         }
     }
 }

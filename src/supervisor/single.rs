@@ -18,6 +18,9 @@ use crate::os::holder::{Holder, Role};
 use crate::os::lock::Lock;
 use crate::os::signals::Signal;
 
+/// How often one that waits says that it does.
+const TURN: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// The lock of the one acting supervisor.
 #[derive(Debug)]
 pub(super) struct Single {
@@ -50,19 +53,23 @@ impl Single {
         }
     }
 
-    /// Waits until the lock is free and takes it; `None` if somebody asked to stop before that.
+    /// Waits until the lock is free and takes it; `None` if somebody asked to stop before that. Meanwhile `turned` is called
+    /// every few seconds.
     pub(super) async fn wait(
         path: &Path,
         signals: &mut mpsc::UnboundedReceiver<Signal>,
         now: impl Fn() -> Timestamp,
+        mut turned: impl FnMut(),
     ) -> io::Result<Option<Self>> {
         loop {
             let free = wait_blocked(path)?;
             tokio::pin!(free);
             let lock = loop {
+                turned();
                 tokio::select! {
                     lock = &mut free => break lock.map_err(|_| io::Error::other("the thread that waited is gone"))??,
                     Some(signal) = signals.recv() => if signal == Signal::Stop { return Ok(None) },
+                    () = tokio::time::sleep(TURN) => {}
                 }
             };
             if let Some(single) = Self::sign(path, lock, now())? {
@@ -155,5 +162,16 @@ mod tests {
         let second = Single::take(&path, since()).unwrap().unwrap();
         assert!(matches!(first.keep(since()).unwrap(), Kept::Lost(Some(_))));
         drop(second);
+    }
+
+    #[test]
+    fn a_file_that_was_unlinked_before_it_was_locked_is_nobodys() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("supervisor.lock");
+        let lock = Lock::try_exclusive_on(open(&path).unwrap()).unwrap().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(Single::sign(&path, lock, since()).unwrap().is_none());
+        let lock = Lock::try_exclusive_on(open(&path).unwrap()).unwrap().unwrap();
+        assert!(Single::sign(&path, lock, since()).unwrap().is_some());
     }
 }

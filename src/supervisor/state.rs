@@ -274,6 +274,8 @@ pub struct Swept {
     pub recovered: usize,
     /// Tasks that went to the inbox.
     pub handed: usize,
+    /// Tasks that its watcher has to do something for, since their agents have answered.
+    pub owed: usize,
     /// Tasks that stay in its queue: pinned to it, or with a session of its own.
     pub kept: usize,
     /// What went wrong, if anything did.

@@ -5,6 +5,7 @@
 //! - it acts only while it holds the worker's lock, announced as a recovery, and only for an instant: an agent that
 //!   lives is left, and looked at again by the next sweep;
 //! - it never waits for the lock: whoever holds it does the same work, or is the watcher that was missed;
+//! - an answer that is to be verified is left in `active/` for its own watcher: only a worker has what that needs;
 //! - a task is handed on by one rename that replaces nothing, its content untouched; one that is pinned, or that has
 //!   begun (its session belongs to this worker), stays.
 //!
@@ -15,10 +16,12 @@ use std::sync::Arc;
 
 use super::recover::{Announced, Case, RecoverError, carry_out_as, take};
 use super::state::{Sweep, Swept};
+use crate::checkout::Git;
 use crate::clock::SharedClock;
 use crate::config::RecoverConfig;
 use crate::layout::Layout;
 use crate::os::lock;
+use crate::os::process::Reaper;
 use crate::recovery::crash::Past;
 use crate::recovery::{Action, LivingAgents, Plan, Policy, SystemWitness, planned};
 use crate::spool::{Disk, Spool, Store};
@@ -30,13 +33,13 @@ use crate::telemetry::state_file;
 const READ_BYTES: u64 = crate::spool::found::FILE_LIMIT;
 
 /// Sweeps once.
-pub(super) fn sweep(config: &RecoverConfig, clock: &SharedClock, what: Sweep) -> Swept {
+pub(super) fn sweep(config: &RecoverConfig, clock: &SharedClock, what: Sweep, reaper: &Arc<Reaper>) -> Swept {
     let layout = Layout::new(&config.root);
     let disk = Disk::new(layout.root(), config.durability);
     let spool = Arc::new(Spool::new(layout.clone(), config.worker.clone(), disk, Arc::clone(clock)));
     let mut swept = Swept::default();
     let result = if what == Sweep::All || is_worth_it(&spool, config, &mut swept) {
-        act(config, &spool, what, &mut swept)
+        act(config, &spool, what, (&mut swept, reaper))
     } else {
         Ok(())
     };
@@ -58,7 +61,7 @@ fn act(
     config: &RecoverConfig,
     spool: &Arc<Spool<Disk>>,
     what: Sweep,
-    swept: &mut Swept,
+    (swept, reaper): (&mut Swept, &Arc<Reaper>),
 ) -> Result<(), String> {
     let layout = spool.layout();
     let lock = match take(layout, config) {
@@ -73,12 +76,14 @@ fn act(
     let policy = policy(spool, config, failure);
     let announced = Announced::new(layout, &config.worker, policy.now);
     let say = |line: &str| tracing::info!(worker = %config.worker, "{line}");
-    let case = Case { announced: &announced, config, policy: &policy, died: died.as_ref() };
+    let git = Git::new(&config.environment, Some(Arc::clone(reaper)), spool.clock());
+    let case = Case { announced: &announced, config, policy: &policy, died: died.as_ref(), git };
     let recovered = carry_out_as(&case, spool, &say);
     let done = recovered.map(|it| it.plan).map_err(|error| with_causes(&error));
     if let Ok(plan) = &done {
         swept.living = living(plan);
         swept.recovered = brings_home(plan);
+        swept.owed = plan.actions.iter().filter(|it| matches!(it, Action::TakeUp { .. })).count();
     }
     hand_on(config, spool, swept);
     if what == Sweep::All {
@@ -121,6 +126,7 @@ fn brings_home(plan: &Plan) -> usize {
         | Action::MoveBack { .. }
         | Action::Reject { .. } => true,
         Action::Adopt { .. }
+        | Action::TakeUp { .. }
         | Action::Leave { .. }
         | Action::End { .. }
         | Action::DropGhost { .. }

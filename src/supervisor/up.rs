@@ -8,14 +8,19 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::shell::{Ended, Given, Shell, ShellError};
+
 use super::single::Single;
 use crate::clock::SharedClock;
-use crate::config::{Environment, Exit, LogFormat as Wanted, Manner, SupervisorConfig};
+use crate::config::{Changes, ConfigError, Environment, Exit, LogFormat as Wanted, Manner, SupervisorConfig};
 use crate::layout::Layout;
 use crate::os::durable;
 use crate::os::holder::Holder;
+use crate::os::manager::Manager;
 use crate::os::signals::{self, Signal};
 use crate::telemetry::log::{self, LogFormat, LogHandle, LogOptions, Rotation};
+
+/// Reads the configuration again; what is different since the start.
+pub type Again = Box<dyn Fn() -> Result<Changes, ConfigError>>;
 
 /// Why there is no supervisor.
 #[derive(Debug, thiserror::Error)]
@@ -61,8 +66,8 @@ impl UpError {
 }
 
 /// Runs the supervisor in the foreground, until it was asked to stop and every watcher has ended.
-pub fn run(config: SupervisorConfig, env: &Environment, clock: SharedClock) -> Exit {
-    match try_run(config, env, clock) {
+pub fn run(config: SupervisorConfig, again: Again, env: &Environment, clock: SharedClock) -> Exit {
+    match try_run(config, again, env, clock) {
         Ok(exit) => exit,
         Err(error) => {
             tell(&error);
@@ -71,7 +76,12 @@ pub fn run(config: SupervisorConfig, env: &Environment, clock: SharedClock) -> E
     }
 }
 
-fn try_run(config: SupervisorConfig, env: &Environment, clock: SharedClock) -> Result<Exit, UpError> {
+fn try_run(
+    config: SupervisorConfig,
+    again: Again,
+    env: &Environment,
+    clock: SharedClock,
+) -> Result<Exit, UpError> {
     let failed = |what| move |source| UpError::Shell(ShellError::Start { what, source });
     let log = start_log(&config, env, &clock);
     let layout = Layout::new(&config.root);
@@ -84,10 +94,13 @@ fn try_run(config: SupervisorConfig, env: &Environment, clock: SharedClock) -> R
         .map_err(failed("the event loop"))?;
     let ended = runtime.block_on(async {
         let path = layout.supervisor_lock();
-        let Some((single, took_over)) = be_the_one(&path, &config, &clock, &mut signals).await? else {
+        let mut manager = Manager::of_this_process();
+        let Some((single, took_over)) =
+            be_the_one(&path, &config, &clock, (&mut signals, &mut manager)).await?
+        else {
             return Ok(Exit::Done);
         };
-        let given = Given { signals, single, took_over, log };
+        let given = Given { signals, single, took_over, log, manager, again };
         let ended = Shell::start(config, env, clock, given)?.run().await?;
         Ok(if ended == Ended::Displaced { Exit::TryAgain } else { Exit::Done })
     });
@@ -102,7 +115,7 @@ async fn be_the_one(
     path: &Path,
     config: &SupervisorConfig,
     clock: &SharedClock,
-    signals: &mut UnboundedReceiver<Signal>,
+    (signals, manager): (&mut UnboundedReceiver<Signal>, &mut Manager),
 ) -> Result<Option<(Single, bool)>, UpError> {
     let failed = |source| UpError::Lock { path: path.to_owned(), source };
     let holder = match Single::take(path, clock.wall()).map_err(failed)? {
@@ -113,7 +126,8 @@ async fn be_the_one(
         return Err(UpError::Held { path: path.to_owned(), holder });
     }
     say(&format!("Standing by: {}; taking over when it is gone", held_text(path, holder.as_deref())));
-    let taken = Single::wait(path, signals, || clock.wall()).await.map_err(failed)?;
+    let turned = || manager.turned("standing by for another supervisor", clock.ticks());
+    let taken = Single::wait(path, signals, || clock.wall(), turned).await.map_err(failed)?;
     say(if taken.is_some() { "Taking over: the supervisor is gone" } else { "Stopped while standing by" });
     Ok(taken.map(|single| (single, true)))
 }
@@ -134,6 +148,7 @@ fn start_log(config: &SupervisorConfig, env: &Environment, clock: &SharedClock) 
         file: Some(config.log.dir.join("supervisor.log")),
         rotation: Rotation { max_bytes: config.log.max_bytes, keep: config.log.keep },
         redactor: config.redactor.clone(),
+        journal_stream: env.text("JOURNAL_STREAM").map(str::to_owned),
         color: env.terminals().stderr && env.get("NO_COLOR").is_none(),
     };
     // It supervises without one, too; what it has to say stands on stdout.
@@ -153,10 +168,8 @@ fn lay_out(layout: &Layout, config: &SupervisorConfig) -> Result<(), UpError> {
 }
 
 fn held_text(path: &Path, holder: Option<&Holder>) -> String {
-    let who = holder.map_or_else(
-        || "another supervisor".to_owned(),
-        |it| format!("the supervisor with pid {} (since {:.0})", it.process.pid, it.since),
-    );
+    let who =
+        holder.map_or_else(|| "another supervisor".to_owned(), |it| format!("the supervisor ({})", it.who()));
     format!("{who} looks after this root already: it holds `{}`", path.display())
 }
 

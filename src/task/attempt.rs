@@ -30,6 +30,63 @@ impl Tokens {
             cache_write: self.cache_write.saturating_add(other.cache_write),
         }
     }
+
+    /// The larger of two counts, field by field.
+    #[must_use]
+    pub fn most(self, other: Self) -> Self {
+        Self {
+            input: self.input.max(other.input),
+            output: self.output.max(other.output),
+            cache_read: self.cache_read.max(other.cache_read),
+            cache_write: self.cache_write.max(other.cache_write),
+        }
+    }
+
+    /// What counts against a limit: all but what was read from the prompt cache, which is sent again with every request
+    /// and costs a tenth.
+    pub const fn counted(self) -> u64 {
+        self.input.saturating_add(self.output).saturating_add(self.cache_write)
+    }
+}
+
+/// What an attempt used, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// US dollars of this attempt alone.
+    pub cost_usd: Option<f64>,
+    /// Tokens of this attempt alone.
+    pub tokens: Option<Tokens>,
+}
+
+/// How an attempt began: which conversation it had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Began {
+    /// With a new one, from the prompt on.
+    New,
+    /// It went on with that of an earlier attempt.
+    Resumed,
+    /// With a copy of one that could not be gone on with itself.
+    Forked,
+    /// With a new one that was told what earlier attempts had done, since theirs is lost.
+    Told,
+}
+
+impl Began {
+    /// The word in the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Resumed => "resumed",
+            Self::Forked => "forked",
+            Self::Told => "told",
+        }
+    }
+
+    /// Whether it needs a conversation that is there already.
+    pub const fn goes_on(self) -> bool {
+        matches!(self, Self::Resumed | Self::Forked)
+    }
 }
 
 /// How one attempt ended.
@@ -54,6 +111,8 @@ pub enum AttemptOutcome {
     SessionLost,
     /// An operator cancelled it.
     Cancelled,
+    /// Its turns were used up before it was finished, and it may have more.
+    NeedsMore,
 }
 
 /// One start of the agent. It is recorded, durably, before the start; its end is filled in later.
@@ -63,6 +122,12 @@ pub struct Attempt {
     pub number: u32,
     /// The conversation that this attempt begins or goes on with.
     pub session_id: SessionId,
+    /// How it began; absent until that is decided, right before the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Began>,
+    /// The conversation that this one is a copy of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<SessionId>,
     /// When it was claimed, RFC 3339.
     #[schemars(with = "String")]
     pub started_at: Timestamp,
@@ -91,18 +156,27 @@ pub struct Attempt {
     /// The PID namespace in which `pid` means something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid_ns: Option<u64>,
+    /// The control group of the run, in which it and all that it started are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
     /// The agent's working directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
     /// Where the CLI keeps its transcripts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_dir: Option<String>,
+    /// What its conversation had cost in lives of the task before this one, in US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_before_usd: Option<f64>,
     /// What this attempt cost, in US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
     /// What this attempt used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Tokens>,
+    /// The most memory that it had with all that it started, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
 }
 
 impl Attempt {
@@ -111,6 +185,8 @@ impl Attempt {
         Self {
             number,
             session_id,
+            began: None,
+            forked_from: None,
             started_at,
             ended_at: None,
             outcome: None,
@@ -120,16 +196,29 @@ impl Attempt {
             start_ticks: None,
             boot_id: None,
             pid_ns: None,
+            cgroup: None,
             cwd: None,
             config_dir: None,
+            cost_before_usd: None,
             cost_usd: None,
             tokens: None,
+            peak_memory_bytes: None,
         }
+    }
+
+    /// What it used, as far as it is known.
+    pub const fn usage(&self) -> Usage {
+        Usage { cost_usd: self.cost_usd, tokens: self.tokens }
     }
 
     /// Whether nobody has recorded its end yet.
     pub const fn is_open(&self) -> bool {
         self.outcome.is_none()
+    }
+
+    /// Whether it was to go on with a conversation; true where that is not known, since it may have been.
+    pub fn goes_on(&self) -> bool {
+        self.began.is_none_or(Began::goes_on)
     }
 
     /// Records the end, once: the first durable outcome wins.
@@ -139,5 +228,25 @@ impl Attempt {
             self.reason = reason;
             self.ended_at = Some(at);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_goes_on_unless_it_is_known_to_begin_anew() {
+        let mut attempt = Attempt::open(1, SessionId::mint(), Timestamp::UNIX_EPOCH);
+        assert!(attempt.goes_on(), "it may have");
+        for (began, goes_on) in
+            [(Began::New, false), (Began::Told, false), (Began::Resumed, true), (Began::Forked, true)]
+        {
+            attempt.began = Some(began);
+            assert_eq!((began.goes_on(), attempt.goes_on()), (goes_on, goes_on), "{began:?}");
+        }
+        attempt.cost_usd = Some(0.5);
+        attempt.tokens = Some(Tokens { input: 7, ..Tokens::default() });
+        assert_eq!(attempt.usage(), Usage { cost_usd: Some(0.5), tokens: attempt.tokens });
     }
 }

@@ -70,3 +70,25 @@ impl fmt::Display for ErrorCode {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_succeed_the_next_time_is_tried_again_and_each_code_says_what_it_means() {
+        use ErrorCode::{E001, E002, E003, E004, E005, E006, E007, E008};
+        for (code, is_retried, meaning) in [
+            (E001, false, "pack not found"),
+            (E002, false, "invalid input"),
+            (E003, true, "timeout"),
+            (E004, false, "resource limit"),
+            (E005, false, "authentication or permission"),
+            (E006, true, "external API or refusal"),
+            (E007, true, "artifact storage"),
+            (E008, true, "queue"),
+        ] {
+            assert_eq!((code.is_retried(), code.meaning()), (is_retried, meaning), "{code}");
+        }
+    }
+}

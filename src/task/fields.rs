@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Tokens};
 use super::fault::ErrorCode;
 use super::held::{self, Held};
 use super::name::{RunId, TaskName, WorkerName};
 use super::outcome::Outcome;
 use super::state::TaskState;
+use super::workdir::{Changes, WorkdirMode};
 
 /// What whoever dropped the file asks for. All fields are optional but `prompt` or `input`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -51,22 +52,30 @@ pub struct Spec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub correlation_id: Option<String>,
-    /// The most one session may cost, in US dollars.
+    /// The most that all attempts together may cost, in US dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_cost_usd: Option<f64>,
     /// The most turns one attempt may take.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_turns: Option<u32>,
+    /// The most tokens that all attempts together may use: input, output, and what is written to the prompt cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_tokens: Option<u64>,
     /// Not taken until it is released.
     #[serde(deserialize_with = "held::mark", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<held::Mark>")]
     pub held: Option<Held>,
+    /// How the agent works there: in the directory itself (`dir`), in a worktree of that repository (`worktree`), or in an
+    /// empty folder of its own (`empty`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workdir_mode: Option<WorkdirMode>,
 }
 
 impl Spec {
     /// The fields as they are called in the file.
-    pub const FIELDS: [&'static str; 14] = [
+    pub const FIELDS: &'static [&'static str] = &[
         "id",
         "type",
         "prompt",
@@ -80,7 +89,9 @@ impl Spec {
         "correlation_id",
         "max_cost_usd",
         "max_turns",
+        "max_tokens",
         "held",
+        "workdir_mode",
     ];
 }
 
@@ -123,11 +134,17 @@ pub struct Record {
     /// The path of the whole answer, relative to the root.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// The tools that the agent was denied, where its answer counts all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub denied_tools: Vec<String>,
+    /// What the run changed in the git repository that it works on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
 }
 
 impl Record {
     /// The fields of the record as they are called in the file.
-    pub const FIELDS: [&'static str; 11] = [
+    pub const FIELDS: &'static [&'static str] = &[
         "submitted_at",
         "run_id",
         "state",
@@ -139,6 +156,8 @@ impl Record {
         "attempts",
         "result",
         "output",
+        "denied_tools",
+        "changes",
     ];
 
     /// The attempt that nobody has recorded the end of.
@@ -166,6 +185,7 @@ impl Record {
             failure_reason: self.failure_reason.clone(),
             result: self.result.clone(),
             output: self.output.clone(),
+            denied_tools: self.denied_tools.clone(),
         })
     }
 
@@ -173,5 +193,34 @@ impl Record {
     pub fn cost_usd(&self) -> f64 {
         // From a zero of ours: the sum of nothing is a negative one.
         self.attempts.iter().filter_map(|attempt| attempt.cost_usd).fold(0.0, |sum, usd| sum + usd)
+    }
+
+    /// What all attempts used.
+    pub fn tokens(&self) -> Tokens {
+        self.attempts.iter().filter_map(|attempt| attempt.tokens).fold(Tokens::default(), Tokens::plus)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::name::SessionId;
+    use super::*;
+
+    #[test]
+    fn a_record_adds_up_what_its_attempts_cost_and_counts_their_charges() {
+        let mut record = Record::default();
+        assert!(record.cost_usd().is_sign_positive(), "nothing is told as 0, and not as -0");
+        for (n, (usd, output)) in (1..).zip([(0.25, 3), (0.5, 4)]) {
+            let mut attempt = Attempt::open(n, SessionId::mint(), Timestamp::UNIX_EPOCH);
+            attempt.cost_usd = Some(usd);
+            attempt.tokens = Some(Tokens { output, ..Tokens::default() });
+            attempt.charged = true;
+            record.attempts.push(attempt);
+        }
+        assert_eq!(record.cost_usd().to_bits(), 0.75f64.to_bits());
+        assert_eq!((record.tokens().output, record.charges()), (7, 2));
+        record.retry_count = Some(5);
+        assert_eq!(record.charges(), 5, "a script may have raised the number alone");
+        assert_eq!(Record::default().charges(), 0);
     }
 }

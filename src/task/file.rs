@@ -147,7 +147,7 @@ fn view<T: DeserializeOwned>(fields: &[Borrowed<'_>]) -> Result<T, serde_json::E
 }
 
 fn spec_view(text: &str, fields: &[Borrowed<'_>]) -> Result<Spec, ParseError> {
-    let theirs = named(fields, &Spec::FIELDS);
+    let theirs = named(fields, Spec::FIELDS);
     view(&theirs).map_err(|error| {
         let culprit = theirs.iter().find(|field| view::<Spec>(std::slice::from_ref(field)).is_err());
         ParseError::Invalid(field_error(text, culprit, &error))
@@ -156,7 +156,7 @@ fn spec_view(text: &str, fields: &[Borrowed<'_>]) -> Result<Spec, ParseError> {
 
 /// Our own fields, each taken if it can be: a forged or broken one is as good as absent.
 fn record_view(fields: &[Borrowed<'_>]) -> Record {
-    let mut ours = named(fields, &Record::FIELDS);
+    let mut ours = named(fields, Record::FIELDS);
     ours.retain(|(_, raw)| raw.get().len() <= RECORD_FIELD_MAX);
     ours.retain(|field| view::<Record>(std::slice::from_ref(field)).is_ok());
     view(&ours).unwrap_or_default()
@@ -205,7 +205,7 @@ fn object(fields: &[Borrowed<'_>]) -> String {
 fn known_fields(spec: &Spec, record: &Record) -> Vec<(&'static str, serde_json::Value)> {
     let mut out = Vec::new();
     for (names, value) in
-        [(&Spec::FIELDS[..], serde_json::to_value(spec)), (&Record::FIELDS[..], serde_json::to_value(record))]
+        [(Spec::FIELDS, serde_json::to_value(spec)), (Record::FIELDS, serde_json::to_value(record))]
     {
         let Ok(serde_json::Value::Object(mut map)) = value else { continue };
         for name in names {
@@ -338,5 +338,21 @@ mod tests {
         assert_eq!(task.name(&file), task.name(&file));
         assert!(task.name(&file).as_str().starts_with("task-meinAuftrag-"));
         assert_eq!(task.name(&"hello.json".parse().unwrap()).as_str(), "hello");
+    }
+
+    #[test]
+    fn a_value_that_did_not_change_keeps_its_writers_spelling_and_one_that_did_is_written() {
+        let mut task = TaskFile::parse(br#"{"prompt":"\u0041","priority":3}"#).unwrap();
+        let text = |task: &TaskFile| String::from_utf8(task.to_bytes()).unwrap();
+        assert!(text(&task).contains(r#""\u0041""#), "{}", text(&task));
+        task.spec.prompt = Some("B".to_owned());
+        assert!(text(&task).contains(r#""B""#) && !text(&task).contains("u0041"), "{}", text(&task));
+    }
+
+    #[test]
+    fn a_wrong_number_is_told_in_the_words_of_people() {
+        let refused = TaskFile::parse(br#"{"prompt":"x","timeout_s":"soon"}"#).unwrap_err().to_string();
+        assert!(refused.contains("`timeout_s`"), "{refused}");
+        assert!(refused.contains("expected a whole number from 0 to 4294967295"), "{refused}");
     }
 }

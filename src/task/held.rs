@@ -126,4 +126,13 @@ mod tests {
         task.hold(held(Some("really")));
         assert_eq!(task.spec.held.as_ref().unwrap().by.as_deref(), Some("ana"));
     }
+
+    #[test]
+    fn a_task_that_waits_for_its_retry_can_be_tried_now() {
+        let mut task = TaskFile::parse(br#"{"prompt":"x"}"#).unwrap();
+        assert!(!task.try_now(), "it waits for no moment");
+        task.record.retry_at = Timestamp::from_second(5).ok();
+        assert!(task.try_now());
+        assert_eq!(task.record.retry_at, None);
+    }
 }

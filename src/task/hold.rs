@@ -22,11 +22,15 @@ pub enum HoldCause {
     Disk,
     /// A gradual resume stopped: too much of a batch failed.
     Resume,
+    /// What the worker may use in an hour or a day is used up.
+    Budget,
+    /// The machine, or the control group that the worker is in, is short of memory.
+    Memory,
 }
 
 impl HoldCause {
     /// Every cause.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Auth,
         Self::Billing,
         Self::RateLimit,
@@ -34,6 +38,8 @@ impl HoldCause {
         Self::Configuration,
         Self::Disk,
         Self::Resume,
+        Self::Budget,
+        Self::Memory,
     ];
 
     /// The word written into files, labels and answers.
@@ -46,6 +52,8 @@ impl HoldCause {
             Self::Configuration => "configuration",
             Self::Disk => "disk",
             Self::Resume => "resume",
+            Self::Budget => "budget",
+            Self::Memory => "memory",
         }
     }
 
@@ -56,14 +64,38 @@ impl HoldCause {
             Self::RateLimit | Self::Outage => ErrorCode::E006,
             Self::Disk => ErrorCode::E007,
             Self::Resume => ErrorCode::E008,
+            Self::Budget | Self::Memory => ErrorCode::E004,
         }
     }
 
     /// Whether it passes without a person.
     pub const fn passes_by_itself(self) -> bool {
         match self {
-            Self::RateLimit | Self::Outage | Self::Disk => true,
+            Self::RateLimit | Self::Outage | Self::Disk | Self::Budget | Self::Memory => true,
             Self::Auth | Self::Billing | Self::Configuration | Self::Resume => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_is_needed_where_no_waiting_helps() {
+        use HoldCause::{Auth, Billing, Budget, Configuration, Disk, Memory, Outage, RateLimit, Resume};
+        for (cause, passes) in [
+            (RateLimit, true),
+            (Outage, true),
+            (Disk, true),
+            (Budget, true),
+            (Memory, true),
+            (Auth, false),
+            (Billing, false),
+            (Configuration, false),
+            (Resume, false),
+        ] {
+            assert_eq!(cause.passes_by_itself(), passes, "{cause:?}");
         }
     }
 }

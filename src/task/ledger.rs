@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::attempt::{Attempt, AttemptOutcome, Tokens};
+use super::attempt::{Attempt, AttemptOutcome, Tokens, Usage};
 use super::fault::ErrorCode;
 use super::file::TaskFile;
 use super::name::{RunId, TaskName};
@@ -12,15 +12,6 @@ use crate::clock::epoch_seconds;
 
 /// The attempts that a record keeps for certain.
 const ATTEMPTS_KEPT: usize = 50;
-
-/// What an attempt used, as far as it is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Usage {
-    /// US dollars of this attempt alone.
-    pub cost_usd: Option<f64>,
-    /// Tokens of this attempt alone.
-    pub tokens: Option<Tokens>,
-}
 
 /// Why a task goes back to the queue.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +54,9 @@ impl TaskFile {
         let attempts = &mut self.record.attempts;
         let mut surplus = attempts.len().saturating_sub(ATTEMPTS_KEPT);
         attempts.retain(|attempt| {
-            let idle = !attempt.charged && !attempt.is_open() && attempt.cost_usd.unwrap_or(0.0) <= 0.0;
+            let is_free = attempt.cost_usd.unwrap_or(0.0) <= 0.0
+                && attempt.tokens.is_none_or(|it| it == Tokens::default());
+            let idle = !attempt.charged && !attempt.is_open() && is_free;
             let forget = idle && surplus > 0;
             surplus -= usize::from(forget);
             !forget
@@ -92,6 +85,7 @@ impl TaskFile {
         }
         record.result.clone_from(&outcome.result);
         record.output.clone_from(&outcome.output);
+        record.denied_tools.clone_from(&outcome.denied_tools);
     }
 
     /// Records the end of an attempt that is to be followed by another.
@@ -214,5 +208,32 @@ mod tests {
             task.record,
             "and it survives a rewrite"
         );
+    }
+
+    #[test]
+    fn what_was_paid_for_stays_in_the_record() {
+        let paid = Usage { cost_usd: Some(0.5), tokens: None };
+        let used = Usage { cost_usd: Some(0.0), tokens: Some(Tokens { output: 1, ..Tokens::default() }) };
+        let nothing = Usage { cost_usd: Some(0.0), tokens: Some(Tokens::default()) };
+        let mut task = running();
+        for (n, usage) in (2..).zip([paid, used, nothing].into_iter().chain([Usage::default(); 80])) {
+            task.requeue(&Requeue { charged: false, usage, ..crash() }, at(3));
+            task.begin_attempt(Attempt::open(n, SessionId::mint(), at(4)));
+        }
+        let numbers: Vec<_> = task.record.attempts.iter().map(|it| it.number).collect();
+        assert_eq!(numbers[..2], [1, 2], "{numbers:?}");
+        assert!(!numbers.contains(&3), "it cost nothing and used nothing");
+        let sum = task.record.tokens();
+        assert_eq!((task.record.cost_usd().to_bits(), sum.output), (0.5f64.to_bits(), 1));
+    }
+
+    #[test]
+    fn the_last_failure_is_that_of_a_task_that_did_not_succeed() {
+        let mut task = running();
+        task.conclude(&Outcome::completed("yes", None), Usage::default(), at(3));
+        assert_eq!(task.record.last_failure, None);
+        let mut task = running();
+        task.conclude(&Outcome::failed(ErrorCode::E003, "late"), Usage::default(), at(4));
+        assert!(task.record.last_failure.is_some());
     }
 }

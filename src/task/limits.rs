@@ -35,6 +35,9 @@ fn numbers(spec: &Spec) -> Option<&'static str> {
     if spec.max_turns == Some(0) {
         return Some("field `max_turns`: must be at least 1");
     }
+    if spec.max_tokens == Some(0) {
+        return Some("field `max_tokens`: must be at least 1");
+    }
     if spec.max_retries.is_some_and(|n| n > RETRIES_MAX) {
         return Some("field `max_retries`: must be at most 1000");
     }
@@ -98,5 +101,42 @@ fn promptly(spec: &Spec) -> Result<(), ParseError> {
         Ok(()) => Ok(()),
         Err(error @ PromptError::Empty) => Err(ParseError::Invalid(error.to_string())),
         Err(error @ PromptError::TooLong { .. }) => Err(ParseError::TooLong(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::TaskFile;
+
+    fn refusal(field: &str) -> Option<String> {
+        let text = format!("{{\"prompt\":\"x\",{field}}}");
+        TaskFile::parse(text.as_bytes()).err().map(|it| it.to_string())
+    }
+
+    #[test]
+    fn what_lies_outside_is_refused_with_its_field_and_what_lies_at_the_bound_is_not() {
+        let text = |name: &str, n: usize| format!("\"{name}\":\"{}\"", "x".repeat(n));
+        let dir = |n: usize| format!("\"workdir\":\"/{}\"", "x".repeat(n));
+        for (good, bad, why) in [
+            ("\"max_retries\":1000".to_owned(), "\"max_retries\":1001".to_owned(), "at most 1000"),
+            ("\"max_cost_usd\":0.01".to_owned(), "\"max_cost_usd\":0".to_owned(), "above 0"),
+            ("\"max_cost_usd\":1".to_owned(), "\"max_cost_usd\":-1".to_owned(), "above 0"),
+            ("\"timeout_s\":1".to_owned(), "\"timeout_s\":0".to_owned(), "at least 1"),
+            ("\"max_turns\":1".to_owned(), "\"max_turns\":0".to_owned(), "at least 1"),
+            ("\"max_tokens\":1".to_owned(), "\"max_tokens\":0".to_owned(), "at least 1"),
+            (text("correlation_id", 256), text("correlation_id", 257), "longer than 256 bytes"),
+            (text("type", 128), text("type", 129), "longer than 128 bytes"),
+            (dir(4094), dir(4095), "longer than 4095 bytes"),
+            (dir(3), "\"workdir\":\"src\"".to_owned(), "must be an absolute path"),
+            (text("type", 1), "\"type\":\"a\\u0000\"".to_owned(), "holds a NUL"),
+            ("\"input\":[\"a\"]".to_owned(), "\"input\":[\"a\",\"\\u0000\"]".to_owned(), "holds a NUL"),
+            ("\"input\":{\"a\":1}".to_owned(), "\"input\":{\"a\\u0000\":1}".to_owned(), "holds a NUL"),
+            ("\"input\":{\"a\":\"b\"}".to_owned(), "\"input\":{\"a\":\"\\u0000\"}".to_owned(), "holds a NUL"),
+        ] {
+            assert_eq!(refusal(&good), None, "{}", &good[..good.len().min(40)]);
+            let said = refusal(&bad).unwrap_or_default();
+            let field = bad.split('"').nth(1).unwrap();
+            assert!(said.contains(why) && said.contains(&format!("`{field}`")), "{field}: {said}");
+        }
     }
 }

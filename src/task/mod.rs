@@ -8,6 +8,7 @@
 //! It deliberately does not know where a task is kept: directories belong to [`crate::layout`], moves to
 //! [`crate::spool`].
 
+pub mod acceptance;
 pub mod attempt;
 pub mod fault;
 pub mod fields;
@@ -24,14 +25,16 @@ pub mod schema;
 pub mod sound;
 pub mod state;
 pub mod text;
+pub mod workdir;
 
-pub use attempt::{Attempt, AttemptOutcome, Tokens};
+pub use attempt::{Attempt, AttemptOutcome, Began, Tokens, Usage};
 pub use fault::ErrorCode;
 pub use fields::{Record, Spec};
 pub use file::{ParseError, TaskFile};
 pub use held::Held;
 pub use hold::HoldCause;
-pub use ledger::{Requeue, Usage};
+pub use ledger::Requeue;
 pub use name::{FileName, Misfit, RunId, SessionId, TaskName, WorkerName};
 pub use outcome::Outcome;
 pub use state::{Place, TaskState};
+pub use workdir::{Changes, WorkdirMode};

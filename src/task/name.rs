@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -85,6 +86,12 @@ impl FromStr for TaskName {
     }
 }
 
+impl Serialize for FileName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 impl<'de> Deserialize<'de> for FileName {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
@@ -103,10 +110,10 @@ impl fmt::Display for TaskName {
     }
 }
 
-/// The name of a task file, which it keeps through all moves: `*.json`, one path component.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct FileName(String);
+/// The name of a task file, which it keeps through all moves: `*.json`, one path component. A backlog has each name in
+/// several indexes, so its copies share one text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileName(Arc<str>);
 
 impl FileName {
     /// The longest name that leaves room for a number, for `.reason` and for our own temporary names beside it
@@ -133,7 +140,7 @@ impl FileName {
     /// The name with `~n` before `.json`, for a drop whose name is taken: `x.json` becomes `x~2.json`.
     #[must_use]
     pub fn numbered(&self, n: u32) -> Self {
-        Self(format!("{}~{n}.json", self.base()))
+        Self(format!("{}~{n}.json", self.base()).into())
     }
 
     /// The stem without a `~n` that [`FileName::numbered`] put there.
@@ -151,9 +158,8 @@ impl FromStr for FileName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let name = Self(text.to_owned());
-        let good = text.len() > ".json".len()
-            && text.len() <= Self::NUMBERED_MAX
+        let name = Self(text.into());
+        let good = text.len() <= Self::NUMBERED_MAX
             && name.base().len() + ".json".len() <= Self::MAX
             && text.strip_suffix(".json").is_some()
             && !text.starts_with(['.', '#'])
@@ -181,10 +187,7 @@ pub struct Misfit {
 impl Misfit {
     /// What is wrong with a name; `None` if it is a task file's, or no task was meant.
     pub fn of(name: &[u8]) -> Option<Self> {
-        let meant = name.len() > ".json".len()
-            && name.ends_with(b".json")
-            && !name.starts_with(b".")
-            && !name.starts_with(b"#");
+        let meant = name.ends_with(b".json") && !name.starts_with(b".") && !name.starts_with(b"#");
         let lossy = String::from_utf8_lossy(name);
         let text = std::str::from_utf8(name).ok();
         if !meant || text.is_some_and(|it| it.parse::<FileName>().is_ok()) {
@@ -197,7 +200,7 @@ impl Misfit {
         };
         let stem = lossy.strip_suffix(".json").unwrap_or(&lossy);
         let why = format!("its name, `{}`, {what}; drop it again under another", shown(&lossy));
-        let substitute = FileName(format!("{}.json", generated(stem, name)));
+        let substitute = FileName(format!("{}.json", generated(stem, name)).into());
         Some(Self { substitute, why })
     }
 }
@@ -298,7 +301,7 @@ mod tests {
         let numbered = longest.numbered(u32::MAX);
         assert_eq!(numbered.as_str().parse::<FileName>().unwrap(), numbered);
         assert_eq!(numbered.base(), longest.stem());
-        let paper = format!(".{}.reason.{}.{}.tmp", numbered.as_str(), 4_194_304, u32::MAX);
+        let paper = format!(".{}.reason.{}.{}.tmp", numbered.as_str(), 4_194_304, 1_u64 << 48);
         assert!(paper.len() <= NAME_MAX, "{}", paper.len());
     }
 
@@ -327,5 +330,22 @@ mod tests {
         for bad in [".x.json", ".json", "x.json.tmp", "x.json~", "x.part", "#x.json", "a/b.json", "x.JSON"] {
             assert!(bad.parse::<FileName>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_file_is_a_task_s_by_its_whole_name() {
+        let is_one = |name: &str| name.parse::<FileName>().is_ok();
+        let long = |n: usize| format!("{}.json", "x".repeat(n - ".json".len()));
+        assert!(is_one("x.json") && is_one(&long(FileName::MAX)) && is_one("x~2.json"));
+        for none in ["x.txt", "x", ".json", ".x.json", "#x.json", "a/b.json", "x\0.json", ""] {
+            assert!(!is_one(none), "{none:?}");
+        }
+        assert!(!is_one(&long(FileName::MAX + 1)));
+        assert_eq!(Misfit::of(b".json"), None, "nobody meant a task");
+    }
+
+    #[test]
+    fn a_name_that_is_made_is_the_same_in_every_version() {
+        assert_eq!(generated("a b", b"a b"), "task-ab-e63f991904833892");
     }
 }

@@ -19,6 +19,9 @@ pub struct Outcome {
     pub result: Option<String>,
     /// The path of the whole answer, relative to the root.
     pub output: Option<String>,
+    /// The tools that were denied, where the answer counts all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denied_tools: Vec<String>,
 }
 
 /// The bytes of an answer that stand in the task file itself.
@@ -33,6 +36,7 @@ impl Outcome {
             failure_reason: None,
             result: Some(head(answer, RESULT_BYTES).to_owned()),
             output,
+            denied_tools: Vec::new(),
         }
     }
 
@@ -44,6 +48,7 @@ impl Outcome {
             failure_reason: Some(reason.into()),
             result: None,
             output: None,
+            denied_tools: Vec::new(),
         }
     }
 
@@ -55,6 +60,7 @@ impl Outcome {
             failure_reason: Some(reason.into()),
             result: None,
             output: None,
+            denied_tools: Vec::new(),
         }
     }
 

@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
 /// The longest pause between two attempts.
-const LONGEST: Duration = Duration::from_mins(1);
+pub const LONGEST: Duration = Duration::from_mins(1);
 
 /// Whether a task that has been charged `retry_count` times has used up what it was given.
 pub const fn is_exhausted(retry_count: u32, max_retries: u32) -> bool {
@@ -24,6 +26,12 @@ pub fn crash_backoff(charged: u32, jitter: f64) -> Duration {
     if charged <= 1 { Duration::ZERO } else { backoff(charged - 1, jitter) }
 }
 
+/// Before which moment it is not tried again. One that is further away than any pause was written before the clock was
+/// set back, and means nothing.
+pub fn not_tried_before(retry_at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    retry_at.filter(|at| at.duration_since(now) <= SignedDuration::try_from(LONGEST).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,6 +42,16 @@ mod tests {
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert_eq!(backoff(3, 1.0), Duration::from_secs(2), "jitter takes away at most half");
         assert_eq!(backoff(u32::MAX, 0.0), LONGEST);
+    }
+
+    #[test]
+    fn a_pause_that_no_clock_of_ours_began_is_none() {
+        let at = |second| Timestamp::from_second(second).ok();
+        for (retry_at, expected) in
+            [(None, None), (at(50), at(50)), (at(160), at(160)), (at(161), None), (at(43_300), None)]
+        {
+            assert_eq!(not_tried_before(retry_at, at(100).unwrap()), expected, "{retry_at:?}");
+        }
     }
 
     #[test]

@@ -30,3 +30,15 @@ pub fn task_schema() -> serde_json::Value {
     }
     root
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_schema_names_what_people_write_and_what_is_written_for_them() {
+        let schema = super::task_schema();
+        for field in ["prompt", "input", "type", "timeout_s", "state", "retry_count", "attempts"] {
+            assert!(schema["properties"][field].is_object(), "{field}");
+        }
+        assert!(schema["anyOf"].is_array() && schema["$defs"].is_object());
+    }
+}

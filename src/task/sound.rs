@@ -236,4 +236,14 @@ mod tests {
         let (settles, why) = refused(format!("{{{}}}", fields.join(",")).as_bytes());
         assert!(!settles && why.contains("more than 1000 fields"), "{why}");
     }
+
+    #[test]
+    fn a_task_has_as_many_fields_as_it_may_and_no_more() {
+        let text = |n: usize| {
+            let fields: Vec<String> = (0..n).map(|n| format!("\"f{n}\":1")).collect();
+            format!("{{{}}}", fields.join(","))
+        };
+        assert!(document(text(FIELDS_MAX).as_bytes()).is_ok());
+        assert!(refused(text(FIELDS_MAX + 1).as_bytes()).1.contains("fields"));
+    }
 }

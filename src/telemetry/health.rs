@@ -5,7 +5,7 @@
 //! | loop stood still for more than [`LOOP_STALE`] | failing | 503 |
 //! | the worker's lock is lost | failing | 503 |
 //! | claiming impossible through a fault: disk, auth, billing, configuration, outage, no agent, no artifacts | failing | 503 |
-//! | held by a rate limit, which ends by itself | degraded | 200 |
+//! | held by a rate limit, or while memory is short: it ends by itself | degraded | 200 |
 //! | paused, draining, starting, recovering | ok, with the reason | 200 |
 //! | something in the queue is no task and cannot be moved away | degraded | 200 |
 //! | a worker of a supervisor is down, hangs or claims nothing, and that may mend by itself | degraded | 200 |
@@ -214,7 +214,7 @@ fn liveness(snapshot: &Snapshot) -> Vec<Finding> {
 /// A hold is a fault, except where it ends by itself at a known moment and needs nobody.
 fn held(hold: &Hold) -> Finding {
     let verdict = match hold.cause {
-        HoldCause::RateLimit => Verdict::Degraded,
+        HoldCause::RateLimit | HoldCause::Budget | HoldCause::Memory => Verdict::Degraded,
         HoldCause::Auth
         | HoldCause::Billing
         | HoldCause::Outage
@@ -342,6 +342,8 @@ mod tests {
             (HoldCause::Disk, 503),
             (HoldCause::Resume, 503),
             (HoldCause::RateLimit, 200),
+            (HoldCause::Budget, 200),
+            (HoldCause::Memory, 200),
         ] {
             let (verdict, reasons) = verdict(Part::All, |snapshot| {
                 snapshot.hold = Some(hold(cause));

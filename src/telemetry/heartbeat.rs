@@ -41,6 +41,13 @@ pub struct Heartbeat {
     pub status: WorkerStatus,
     /// How many agents it has running.
     pub active_tasks: u32,
+    /// How many processes the kernel had ended on this machine for want of memory by then. Only where the watcher is in a
+    /// container, about whose end nobody else tells those within.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom_kills: Option<u64>,
+    /// How much of its container's memory was in use, in percent of the limit. Where `oom_kills` is, and there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_percent: Option<u64>,
 }
 
 impl Heartbeat {
@@ -103,6 +110,8 @@ mod tests {
             timestamp: "2026-01-02T03:04:05Z".parse().unwrap(),
             status: WorkerStatus::Running,
             active_tasks: 2,
+            oom_kills: None,
+            memory_percent: None,
         }
     }
 

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
+use crate::config::Allowance;
 use crate::os::durable::{self, Durability};
 use crate::os::trouble::if_there;
 pub use crate::task::HoldCause;
@@ -145,6 +146,9 @@ pub struct RunningTask {
     /// What the agent itself last reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<String>,
+    /// The memory that it uses with all that it started, in bytes, as of some seconds ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
 }
 
 /// A gradual resume, as the worker sees it: while it is under way the worker takes from `staged/` only.
@@ -242,9 +246,21 @@ pub struct State {
     /// What its settings allow a run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// What its settings let it use in an hour and in a day.
+    #[serde(skip_serializing_if = "Allowance::is_none")]
+    pub budget: Allowance,
     /// The account whose limits it shares, as the file in `limits/` is called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// The version of the CLI that its agents are started with, where that told one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claude_version: Option<String>,
+    /// Where each of its runs gets a control group of its own; absent where they have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
+    /// By what its agents are kept from writing where they need not; absent where they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confined: Option<String>,
     /// What keeps it from claiming.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
@@ -284,7 +300,11 @@ impl State {
             last_crash_detail: take(&mut fields, "last_crash_detail"),
             metrics_addr: take(&mut fields, "metrics_addr"),
             limits: take(&mut fields, "limits"),
+            budget: take(&mut fields, "budget"),
             account: take(&mut fields, "account"),
+            claude_version: take(&mut fields, "claude_version"),
+            cgroup: take(&mut fields, "cgroup"),
+            confined: take(&mut fields, "confined"),
             hold: take(&mut fields, "hold"),
             packs: take(&mut fields, "packs"),
             wanted: take(&mut fields, "wanted"),

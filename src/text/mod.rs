@@ -9,3 +9,10 @@
 
 pub mod escape;
 pub mod redact;
+
+/// The line of byte `at` of `text` and the column in characters, both from 1.
+pub fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line_begin = before.rfind('\n').map_or(0, |it| it + 1);
+    (before.matches('\n').count() + 1, before[line_begin..].chars().count() + 1)
+}

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::board::Shown;
 use super::core::{Core, Now, Wanted};
 use super::ctx::Ctx;
 use super::ground::{self, Found, Ground};
@@ -11,7 +12,10 @@ use crate::agent::disposition::Holding;
 use crate::clock::Timestamp;
 use crate::config::WatcherConfig;
 use crate::os::durable::{self, Durability};
+use crate::os::manager::Manager;
+use crate::os::oom;
 use crate::os::process::ProcessId;
+use crate::os::trouble::Trouble;
 use crate::spool::{Identity, Store};
 use crate::task::{ErrorCode, HoldCause, Place};
 use crate::telemetry::health::Check;
@@ -28,12 +32,12 @@ pub(super) struct Beat {
     ctx: Rc<Ctx>,
     ground: Ground,
     mirrors: Mirrors,
+    manager: Manager,
     me: ProcessId,
     seq: u64,
     written: Option<(State, Identity)>,
     /// Whether a version of `state.json` that is not ours was left alone at the last beat.
     waited: bool,
-    unlogged: u64,
 }
 
 /// What a beat found.
@@ -46,9 +50,9 @@ pub(super) struct Beaten {
 }
 
 impl Beat {
-    pub(super) fn new(ctx: Rc<Ctx>, mirrors: Mirrors) -> Self {
+    pub(super) fn new(ctx: Rc<Ctx>, mirrors: Mirrors, manager: Manager) -> Self {
         let (ground, me) = (Ground::default(), ProcessId::current());
-        Self { ctx, ground, mirrors, me, seq: 0, written: None, waited: false, unlogged: 0 }
+        Self { ctx, ground, mirrors, manager, me, seq: 0, written: None, waited: false }
     }
 
     /// Beats once. `unlogged`: the lines that the log did not take so far.
@@ -61,6 +65,8 @@ impl Beat {
             self.catch_up(unlogged);
         }
         self.show(core, &found, now);
+        let status = in_a_line(&self.ctx.board.show());
+        self.manager.turned(&status, now.ticks);
         let fault = ground::fault(&self.ctx, &found);
         let lost = found.tenure == Verdict::Lost;
         if found.tenure != Verdict::Held {
@@ -68,16 +74,18 @@ impl Beat {
             return Beaten { fault, lost };
         }
         self.keep_mirrors(now.wall);
-        self.heartbeat();
+        let unwritten = self.heartbeat();
         self.state(now.wall);
         if self.seq.is_multiple_of(FRESHEN) {
             self.freshen(now.wall);
         }
-        Beaten { fault, lost }
+        // A disk may refuse what its folders and its room do not show: ext4 after an error of its own.
+        Beaten { fault: fault.or(unwritten), lost }
     }
 
     /// The last words: stopped, before the lock goes.
     pub(super) fn farewell(mut self, core: &Core) {
+        self.manager.stopping();
         let now = Now { wall: self.ctx.clock.wall(), ticks: self.ctx.clock.ticks() };
         let found = self.ground.look(&self.ctx, now.ticks);
         if found.tenure == Verdict::Held {
@@ -107,14 +115,6 @@ impl Beat {
         let (waiting, given_up) = journal.behind();
         self.ctx.metrics.set_journal(waiting, given_up);
         self.ctx.metrics.set_log_lost(unlogged);
-        if unlogged > self.unlogged {
-            tracing::warn!(
-                lines = unlogged - self.unlogged,
-                in_all = unlogged,
-                "the log file did not take these lines; standard error has them"
-            );
-        }
-        self.unlogged = unlogged;
     }
 
     fn show(&self, core: &Core, found: &Found, now: Now) {
@@ -138,7 +138,10 @@ impl Beat {
         shown.oldest = queue.oldest();
         shown.registry = match core.hold().filter(|it| it.cause == HoldCause::Configuration) {
             Some(holding) => Check::Failing(holding.reason.clone()),
-            None => super::packs::check(&shown.packs),
+            None => match super::packs::check(&shown.packs) {
+                Check::Ok => shown.budget.clone(),
+                worse @ (Check::Degraded(_) | Check::Failing(_)) => worse,
+            },
         };
         shown.artifacts = match core.hold().filter(|it| it.cause == HoldCause::Disk) {
             Some(holding) => Check::Failing(holding.reason.clone()),
@@ -203,11 +206,11 @@ impl Beat {
         }
     }
 
-    fn heartbeat(&self) {
+    fn heartbeat(&self) -> Option<Holding> {
         let shown = self.ctx.board.show();
         let (status, active) = (shown.status, shown.running.len());
         drop(shown);
-        write_heartbeat(&self.ctx, &self.me, self.seq, (status, active));
+        write_heartbeat(&self.ctx, &self.me, self.seq, (status, active))
     }
 
     /// Writes `state.json` if something changed, or if somebody else wrote it.
@@ -225,6 +228,10 @@ impl Beat {
             state.queues = shown.queues;
             state.metrics_addr = shown.served.map(|addr| addr.to_string());
             state.limits = Some(limits(&self.ctx.config));
+            state.budget = self.ctx.config.budget;
+            state.claude_version = self.ctx.cli.version();
+            state.cgroup = self.ctx.groups.place().map(|path| path.display().to_string());
+            state.confined = self.ctx.fence.strength().map(|it| it.to_string());
             state.account = self.ctx.limits.as_ref().map(|limits| limits.account().key.clone());
         };
         let on_disk = self.ctx.spool.store().identity(&path).ok();
@@ -241,8 +248,9 @@ impl Beat {
                 return;
             }
         }
-        let durability =
-            if shown.status == WorkerStatus::Stopped { self.ctx.config.durability } else { Durability::None };
+        // What is not waited for may come back empty from a power cut, and a person's word with it.
+        let lasts = shown.status == WorkerStatus::Stopped || shown.wanted.is_some();
+        let durability = if lasts { self.ctx.config.durability } else { Durability::None };
         let updated = state_file::update(&path, durability, |state| {
             state_now(state);
             state.updated_at = Some(now);
@@ -271,8 +279,14 @@ impl Beat {
     }
 }
 
-/// Writes the sign of life; where that fails the file is at least touched.
-pub(super) fn write_heartbeat(ctx: &Ctx, me: &ProcessId, seq: u64, (status, active): (WorkerStatus, usize)) {
+/// Writes the sign of life; where that fails the file is at least touched. What the machine lacks for it, if it is that.
+pub(super) fn write_heartbeat(
+    ctx: &Ctx,
+    me: &ProcessId,
+    seq: u64,
+    (status, active): (WorkerStatus, usize),
+) -> Option<Holding> {
+    let contained = oom::is_contained();
     let heartbeat = Heartbeat {
         worker: ctx.config.worker.clone(),
         pid: me.pid,
@@ -282,10 +296,26 @@ pub(super) fn write_heartbeat(ctx: &Ctx, me: &ProcessId, seq: u64, (status, acti
         timestamp: ctx.clock.wall(),
         status,
         active_tasks: u32::try_from(active).unwrap_or(u32::MAX),
+        oom_kills: contained.then(oom::on_this_machine).flatten(),
+        memory_percent: contained.then(oom::share_in_use).flatten(),
     };
-    if let Err(error) = heartbeat.write(&ctx.layout().heartbeat(&ctx.config.worker)) {
-        tracing::warn!(error = %error, "could not write the heartbeat");
+    let path = ctx.layout().heartbeat(&ctx.config.worker);
+    let error = heartbeat.write(&path).err()?;
+    tracing::warn!(error = %error, "could not write the heartbeat");
+    let is_of_the_disk = Trouble::of(&error).is_some_and(Trouble::is_of_the_disk);
+    is_of_the_disk.then(|| Holding::of_disk(format!("could not write `{}`", path.display()), &error))
+}
+
+/// How the worker is, as the service manager shows it.
+pub(super) fn in_a_line(shown: &Shown) -> String {
+    let queues = &shown.queues;
+    let waiting = queues.inbox + queues.pending + queues.staged;
+    let mut line = format!("{}: {} at work, {waiting} waiting", shown.status.as_str(), queues.active);
+    if let Some(hold) = &shown.hold {
+        line.push_str("; claiming nothing: ");
+        line.push_str(&hold.reason);
     }
+    line
 }
 
 fn limits(config: &WatcherConfig) -> Limits {

@@ -34,6 +34,8 @@ pub(super) struct Shown {
     pub(super) artifacts: Check,
     pub(super) registry: Check,
     pub(super) pipes: Check,
+    /// How the budgets are.
+    pub(super) budget: Check,
     pub(super) served: Option<SocketAddr>,
     pub(super) last_crash: Option<LastCrash>,
     /// When a disk was last so full that writes fail, and which.
@@ -72,6 +74,7 @@ impl Board {
             artifacts: Check::Ok,
             registry: Check::Ok,
             pipes: Check::Ok,
+            budget: Check::Ok,
             served: None,
             last_crash: None,
             out: None,

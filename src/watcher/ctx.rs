@@ -5,14 +5,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::board::Board;
+use super::budgets::Budgets;
+use super::cli::Cli;
 use super::command::said;
 use super::disks::{Disks, Seen};
+use super::fence::Fence;
+use super::groups::Groups;
 use super::herald::Herald;
+use super::live::Live;
+use super::machine::Machine;
+use super::scale::Scale;
+use super::seats::Seats;
 use crate::agent::disposition::Holding;
 use crate::agent::transcript;
 use crate::agent::trouble::Program;
+use crate::checkout::Git;
 use crate::clock::{SharedClock, Ticks, Timestamp};
-use crate::config::{AgentKind, Environment, WatcherConfig};
+use crate::config::{AgentKind, Environment};
 use crate::layout::Layout;
 use crate::limits::Limiter;
 use crate::os::durable::Durability;
@@ -39,7 +48,7 @@ pub(super) struct Entered {
 /// Shared by every room; nothing in it is exclusive.
 #[derive(Debug)]
 pub(super) struct Ctx {
-    pub(super) config: WatcherConfig,
+    pub(super) config: Live,
     pub(super) environment: Environment,
     pub(super) redactor: Redactor,
     pub(super) clock: SharedClock,
@@ -50,11 +59,19 @@ pub(super) struct Ctx {
     pub(super) board: Arc<Board>,
     pub(super) scratch: PathBuf,
     pub(super) disks: Disks,
+    pub(super) machine: Machine,
+    pub(super) scale: Arc<Scale>,
+    pub(super) groups: Arc<Groups>,
+    pub(super) fence: Fence,
+    pub(super) cli: Cli,
     pub(super) traces: Traces,
     pub(super) herald: Herald,
     /// What all workers of the account know; an agent that costs nothing has no account.
     pub(super) limits: Option<Arc<Limiter>>,
     pub(super) packs: Arc<Shelf>,
+    pub(super) git: Git,
+    pub(super) seats: Arc<Seats>,
+    pub(super) budgets: Budgets,
     /// What it has once it is in; until then it waits.
     pub(super) entered: OnceCell<Entered>,
 }
@@ -209,7 +226,11 @@ fn line_about(event: Event, lease: &Lease, now: Timestamp) -> Line {
         Line::new(now, lease.worker.clone(), event).about(lease.name.clone(), &lease.file, Some(lease.run));
     line.attempt = Some(lease.number());
     line.correlation_id.clone_from(&lease.task.spec.correlation_id);
+    line.pack.clone_from(&lease.task.spec.kind);
     line.to = lease.task.record.state;
+    if matches!(event, Event::Concluded | Event::Requeued) {
+        line.changes = lease.task.record.changes.as_ref().map(ToString::to_string);
+    }
     line.identified()
 }
 

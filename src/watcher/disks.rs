@@ -1,7 +1,7 @@
 //! The file systems that a run writes to: whether there is room, and whether they may be written.
 //!
-//! Agents and we write below the root, into the log, into the scratch, and the CLI keeps its conversations in its own
-//! folder. With too little room on any of them nothing new is begun, while what runs can still end.
+//! Agents and we write below the root, where `artifacts/` and `workspaces/` may be disks of their own, into the log, into
+//! the scratch, and the CLI keeps its conversations in its own folder. With too little room on any of them nothing new is begun, while what runs can still end.
 
 use std::path::{Path, PathBuf};
 

@@ -9,14 +9,17 @@ use tokio::sync::mpsc;
 use super::command::{Errand, Found};
 use super::core::Event;
 use super::ctx::Ctx;
+use super::homecoming::Homecoming;
 use super::look::{self, Slot};
+use super::seats::Wait;
+use super::trace::Tracer;
+use super::way;
 use crate::agent::disposition::Holding;
 use crate::agent::trouble::{self, is_scarcity};
 use crate::limits::Permit;
-use crate::pack::{self, AfterTimeout, Shelf};
 use crate::recovery::{ApplyError, LivingAgents, Policy, SystemHands, SystemWitness, recover_one};
 use crate::spool::{ClaimError, Claimed, Disk, Examined, Lease, Spool, Store};
-use crate::task::{Attempt, AttemptOutcome, FileName, HoldCause, Place, SessionId, TaskFile};
+use crate::task::{FileName, HoldCause, Place, TaskFile};
 use crate::telemetry::journal::Event as Noted;
 
 /// What the loop is told by its own errands.
@@ -80,23 +83,33 @@ impl Errands {
     /// Claims a task.
     pub(super) fn claim(&self, place: Place, file: FileName) {
         let config_dir = self.ctx.config_dir();
-        let clock = Arc::clone(&self.ctx.clock);
         let (ours, packs) = (self.ctx.ours(), Arc::clone(&self.ctx.packs));
-        let limits = self.ctx.limits.clone();
+        let (limits, seats) = (self.ctx.limits.clone(), Arc::clone(&self.ctx.seats));
+        let (roots, groups) = (self.ctx.config.workdir_roots.clone(), Arc::clone(&self.ctx.groups));
         self.go(move |spool| {
             if !ours() {
                 return vec![Told::Core(Event::Refused(not_ours())), Told::Core(Event::NotClaimed { file })];
             }
+            if let Err(Wait { site, until }) = seats.reserve(spool, (place, &file), &roots) {
+                return vec![Told::Core(Event::Busy { file, site, until })];
+            }
             let permit = limits.as_ref().map(|limits| limits.permit(&file));
             if let Some(why) = permit.as_ref().and_then(not_permitted) {
+                seats.release(&file);
                 return vec![Told::Core(why), Told::Core(Event::NotClaimed { file })];
             }
-            let claimed = spool
-                .claim(place, &file, |task, _| plan_attempt(task, &packs, &clock, config_dir.as_deref()));
-            if let (Some(limits), Some(Permit::Granted)) = (&limits, &permit)
-                && !matches!(claimed, Ok(Claimed::Lease(_)))
-            {
-                limits.give_back(&file);
+            let plan = |task: &TaskFile, run| {
+                let mut attempt = way::plan(task, run, spool, &packs, config_dir);
+                let group = task.record.run_id.and_then(|run| groups.path(run));
+                attempt.cgroup = group.map(|path| path.display().to_string());
+                attempt
+            };
+            let claimed = spool.claim(place, &file, plan);
+            if !matches!(claimed, Ok(Claimed::Lease(_))) {
+                seats.release(&file);
+                if let (Some(limits), Some(Permit::Granted)) = (&limits, &permit) {
+                    limits.give_back(&file);
+                }
             }
             match claimed {
                 Ok(Claimed::Lease(lease)) => vec![Told::Claimed(lease)],
@@ -120,14 +133,29 @@ impl Errands {
             unstarted,
             redactor: self.ctx.redactor.clone(),
         };
-        let ours = self.ctx.ours();
+        let (worker, tracer) = (self.ctx.config.worker.clone(), Tracer::new(&self.ctx));
+        let (ours, git, durability) = (
+            self.ctx.ours(),
+            self.ctx.git.granting(self.ctx.layout().artifacts()),
+            self.ctx.config.durability,
+        );
         self.go(move |_| {
             if !ours() {
                 return vec![Told::Core(Event::Refused(not_ours())), Told::Core(Event::NotClaimed { file })];
             }
             let witness = SystemWitness::new(spool.layout().clone());
             let say = |line: &str| tracing::info!("{line}");
-            let hands = SystemHands { spool: Arc::clone(&spool), clock, scratch, own_lock: None, say: &say };
+            let say: &dyn Fn(&str) = &say;
+            let hands = SystemHands {
+                spool: Arc::clone(&spool),
+                clock,
+                scratch,
+                own_lock: None,
+                say,
+                git,
+                durability,
+            };
+            let hands = Homecoming { worker, tracer, hands };
             match recover_one(&spool, &witness, &file, &policy, &hands) {
                 Ok(true) => adopted(&spool, &file),
                 Ok(false) => vec![Told::Core(Event::NotClaimed { file })],
@@ -184,35 +212,6 @@ impl Errands {
         // The loop is gone only if the program ends.
         tokio::task::spawn_blocking(move || errand(&spool, &|told| drop(tell.send(told))));
     }
-}
-
-/// Whether the time was up of a task whose pack begins again then.
-fn starts_over(packs: &Shelf, task: &TaskFile) -> bool {
-    let timed_out =
-        task.record.attempts.last().is_some_and(|it| it.outcome == Some(AttemptOutcome::TimedOut));
-    timed_out
-        && matches!(
-            packs.find(task.spec.kind.as_deref()),
-            pack::Found::Ready { loaded, .. } if loaded.pack.after_timeout == AfterTimeout::StartOver
-        )
-}
-
-/// The attempt that is stamped into a task before its agent is started: the session goes on while the run does.
-fn plan_attempt(
-    task: &TaskFile,
-    packs: &Shelf,
-    clock: &crate::clock::SharedClock,
-    config_dir: Option<&std::path::Path>,
-) -> Attempt {
-    let last = task.record.attempts.last();
-    let number = last.map_or(1, |it| it.number.saturating_add(1));
-    // A session whose transcript is gone is begun again under the same id; one that was refused, under a new one.
-    let goes_on =
-        last.filter(|it| it.outcome != Some(AttemptOutcome::SessionLost) && !starts_over(packs, task));
-    let session = goes_on.map_or_else(SessionId::mint, |it| it.session_id);
-    let mut attempt = Attempt::open(number, session, clock.wall());
-    attempt.config_dir = config_dir.map(|dir| dir.display().to_string());
-    attempt
 }
 
 fn not_ours() -> Holding {

@@ -14,12 +14,14 @@ use super::panic;
 use super::revive::Revival;
 use super::start::start_face;
 use super::wait::{Wait, Woken};
+use crate::agent::trouble::is_scarcity;
 use crate::clock::{SharedClock, Ticks};
 use crate::config::{Exit, WatcherConfig};
 use crate::layout::Layout;
 use crate::os::durable::{DIR_MODE, make_dir};
 use crate::os::holder::{Holder, Role};
 use crate::os::lock::Lock;
+use crate::os::manager::Manager;
 use crate::os::signals;
 use crate::os::trouble::Trouble;
 use crate::pack;
@@ -58,6 +60,8 @@ pub(super) enum StartError {
     Held { role: Role, worker: crate::task::WorkerName, who: String },
     #[error("could not prepare this process")]
     Process(#[source] std::io::Error),
+    #[error("agents cannot be confined, which `confine` asks for: {0}")]
+    Unconfined(String),
     #[error("could not make the metrics")]
     Metrics(#[from] crate::telemetry::metrics::MetricsError),
     #[error("could not recover")]
@@ -70,7 +74,11 @@ impl StartError {
         match self {
             Self::Folder { source, .. } | Self::Lock { source, .. } => Trouble::of(source),
             Self::Recovery(error) => error.trouble(),
-            Self::Unsuitable(_) | Self::Held { .. } | Self::Process(_) | Self::Metrics(_) => None,
+            Self::Unsuitable(_)
+            | Self::Held { .. }
+            | Self::Process(_)
+            | Self::Unconfined(_)
+            | Self::Metrics(_) => None,
         }
     }
 
@@ -80,7 +88,8 @@ impl StartError {
                 if Exit::of_io(source) == Exit::Denied { Exit::Denied } else { Exit::Configuration }
             }
             Self::Unsuitable(found) if found.iter().all(|it| it.weight != Weight::Wrong) => Exit::Denied,
-            Self::Unsuitable(_) | Self::Held { .. } => Exit::Configuration,
+            Self::Unsuitable(_) | Self::Held { .. } | Self::Unconfined(_) => Exit::Configuration,
+            Self::Process(source) if is_scarcity(source) => Exit::TryAgain,
             Self::Process(_) | Self::Metrics(_) => Exit::Internal,
             Self::Recovery(_) => Exit::TryAgain,
         }
@@ -102,6 +111,7 @@ pub(super) struct Starting {
     pub(super) signals: UnboundedReceiver<signals::Signal>,
     pub(super) sending: TracesGuard,
     pub(super) mirrors: Mirrors,
+    pub(super) manager: Manager,
     pub(super) face: Option<Face>,
     pub(super) faced: bool,
     pub(super) revival: Option<Revival>,
@@ -184,7 +194,9 @@ pub(super) const fn remote(config: &WatcherConfig) -> Remote {
 
 /// Refuses a root on which a worker cannot work, before anything is claimed; says what is weaker than usual.
 pub(super) fn check(found: Vec<Finding>) -> Result<(), StartError> {
-    let (wrong, weaker): (Vec<_>, Vec<_>) = found.into_iter().partition(Finding::forbids);
+    // What did not answer is asked for again by the steps that follow, which wait until it does.
+    let is_wrong = |it: &Finding| it.forbids() && it.weight != Weight::Failing;
+    let (wrong, weaker): (Vec<_>, Vec<_>) = found.into_iter().partition(is_wrong);
     for finding in weaker {
         tracing::warn!(remedy = finding.remedy, "{}", finding.what);
     }
@@ -240,8 +252,7 @@ fn take_lock(layout: &Layout, config: &WatcherConfig, clock: &SharedClock) -> Re
         let holder = Holder::read(&layout.watcher_lock(&config.worker));
         let role = holder.as_ref().map_or(Role::Watcher, |it| it.role);
         if waiting.is_over(role, clock.ticks()) {
-            let who =
-                holder.map(|it| format!(" (pid {}, since {})", it.process.pid, it.since)).unwrap_or_default();
+            let who = holder.map(|it| format!(" ({})", it.who())).unwrap_or_default();
             return Err(StartError::Held { role, worker: config.worker.clone(), who });
         }
         crate::os::lock::pause(TRY);

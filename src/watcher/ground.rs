@@ -1,4 +1,4 @@
-//! What a worker stands on while it works: its lock, its folders, room on the disk, its agent.
+//! What a worker stands on while it works: its lock, its folders, room on the disk.
 
 use std::path::Path;
 
@@ -86,7 +86,7 @@ pub(super) fn fault(ctx: &Ctx, found: &Found) -> Option<Holding> {
         let remedy = format!("{}; the worker goes on by itself", first.remedy);
         return Some(disk(format!("{}{others}", first.what), &remedy));
     }
-    room.or_else(|| ctx.program().err())
+    room
 }
 
 fn disk(reason: String, remedy: &str) -> Holding {

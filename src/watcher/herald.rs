@@ -222,8 +222,12 @@ fn kind_of(event: Noted) -> Option<Kind> {
         | Noted::Told
         | Noted::Interrupted
         | Noted::HandedOn
+        | Noted::Verifying
+        | Noted::Verified
+        | Noted::LaidBy
         | Noted::Held
         | Noted::Released
+        | Noted::Budget
         | Noted::WorkerStatus
         | Noted::Retried
         | Noted::Amended
@@ -256,6 +260,7 @@ fn data_of(line: &Line, record: Option<&Record>) -> Value {
         "charged": line.charged,
         "retry_at": retry_at,
         "cost_usd": line.cost_usd,
+        "changes": line.changes,
         "output": record.and_then(|it| it.output.as_ref()).filter(|_| ended),
     })
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::layout::Layout;
+use crate::os::side_by_side;
 use crate::os::watch::Hints;
 use crate::spool::{Disk, Examined, Identity, Spool, Store};
 use crate::task::{FileName, Misfit, Place, WorkerName};
@@ -51,9 +52,10 @@ impl Scanner {
             match spool.list_all(place) {
                 Ok(listing) => {
                     finds.misfits.extend(listing.misfits);
-                    for file in listing.files {
-                        look_if_changed(spool, (place, file), (seen, self.scans), &mut finds);
-                    }
+                    let files = listing.files.into_iter();
+                    let new: Vec<_> =
+                        files.filter(|file| is_new(spool, (place, file), (&mut *seen, self.scans))).collect();
+                    look_at_new(spool, (place, new), (seen, self.scans), &mut finds);
                     let gone = seen.extract_if(|_, it| it.scan != self.scans);
                     finds.looked.extend(gone.map(|(file, _)| ((place, file), Examined::Gone)));
                     if seen.len() < seen.capacity() / 8 {
@@ -77,27 +79,38 @@ impl Scanner {
     }
 }
 
-fn look_if_changed(
+/// Whether a name is not the version that was read last. One that nobody has read yet is not even asked for.
+fn is_new(
     spool: &Spool<Disk>,
-    (place, file): Slot,
+    (place, file): (Place, &FileName),
+    (seen, scan): (&mut HashMap<FileName, Seen>, u32),
+) -> bool {
+    let Some(known) = seen.get_mut(file) else { return true };
+    let is_same = spool.store().identity(&spool.path(place, file)).is_ok_and(|it| it == known.identity);
+    if is_same {
+        known.scan = scan;
+    }
+    !is_same
+}
+
+/// Reads what is new. A backlog of a hundred thousand is read by every processor: nothing is claimed before all of it is
+/// known, or what is seen first would go first.
+fn look_at_new(
+    spool: &Spool<Disk>,
+    (place, new): (Place, Vec<FileName>),
     (seen, scan): (&mut HashMap<FileName, Seen>, u32),
     finds: &mut Finds,
 ) {
-    let identity = spool.store().identity(&spool.path(place, &file)).ok();
-    if let Some(known) = seen.get_mut(&file).filter(|known| Some(known.identity) == identity) {
-        known.scan = scan;
-        return;
-    }
-    let found = spool.examine(place, &file);
-    match (&found, identity) {
-        (Examined::Task(_), Some(identity)) => {
-            seen.insert(file.clone(), Seen { identity, scan });
-        }
-        _ => {
+    let found = side_by_side::each(&new, |file| spool.examine(place, file));
+    for (file, found) in new.into_iter().zip(found) {
+        if let Examined::Task(head) = &found {
+            // The version that was read: one that takes its place meanwhile is read by the next look.
+            seen.insert(file.clone(), Seen { identity: head.identity, scan });
+        } else {
             seen.remove(&file);
         }
+        finds.looked.push(((place, file), found));
     }
-    finds.looked.push(((place, file), found));
 }
 
 /// Looks at a name, except if it is still the version that is known.

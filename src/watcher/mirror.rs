@@ -85,8 +85,34 @@ impl Mirrors {
         if let Some(file) = lock.file() {
             let mut holder = Holder::current(Role::Watcher, Some(self.worker.clone()), now);
             holder.task = task;
-            holder.write(file)?;
+            // On a full disk: one that says nothing would be nobody's when its task has ended.
+            holder.write(file).inspect_err(|_| drop(remove_if_there(path)))?;
         }
         Ok(Some(lock))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_that_was_unlinked_is_made_again_and_one_of_another_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("marie_watcher.lock");
+        let mut mirrors = Mirrors::new("marie".parse().unwrap());
+        let wanted = [(path.clone(), None)];
+        mirrors.keep(&wanted, Timestamp::UNIX_EPOCH).unwrap();
+        assert!(crate::os::lock::is_held(&path).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        mirrors.keep(&wanted, Timestamp::UNIX_EPOCH).unwrap();
+        assert!(crate::os::lock::is_held(&path).unwrap(), "it is there again, and ours");
+        std::fs::remove_file(&path).unwrap();
+        File::create(&path).unwrap();
+        mirrors.keep(&[], Timestamp::UNIX_EPOCH).unwrap();
+        assert!(path.exists(), "that is not ours");
+        mirrors.keep(&[(dir.path().join("b.lock"), None)], Timestamp::UNIX_EPOCH).unwrap();
+        mirrors.release_all();
+        assert!(!dir.path().join("b.lock").exists());
     }
 }

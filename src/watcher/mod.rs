@@ -18,9 +18,13 @@
 //! | `board` | what the face and `state.json` show |
 //! | `command` | carries out what is asked on the pipe for commands |
 //! | `herald` | tells on the pipe for events what happens, and answers commands |
-//! | `ground` | what it stands on: its lock, its folders, room, its agent |
+//! | `ground` | what it stands on: its lock, its folders, room |
+//! | `machine` | its memory: whether there is enough to start an agent |
+//! | `cli` | whether the CLI will do |
+//! | `scale` | how much memory each run uses |
 //! | `account` | what all workers of the account know |
 //! | `packs` | which packs nothing may be started with |
+//! | `homecoming` | bringing home what another watcher began, and its span |
 //! | `tenure` | how long it may go on when its lock is in doubt (pure) |
 //!
 //! Invariants:
@@ -35,6 +39,8 @@ mod account;
 mod attend;
 mod beat;
 mod board;
+mod budgets;
+mod cli;
 mod command;
 pub mod core;
 mod ctx;
@@ -42,17 +48,25 @@ mod disks;
 mod effects;
 mod enter;
 mod face;
+mod fence;
 mod ground;
+mod groups;
 mod herald;
 pub mod hold;
+mod homecoming;
 mod keeping;
+mod live;
 mod look;
 mod looks;
+mod machine;
 mod mirror;
 mod packs;
 mod panic;
+mod past;
 mod ramp;
 mod revive;
+mod scale;
+mod seats;
 mod shell;
 #[cfg(feature = "test-support")]
 mod stall;
@@ -63,5 +77,7 @@ mod trace;
 mod verdicts;
 mod wait;
 mod watchdog;
+mod way;
 
+pub use live::{Live, Reread, Resolved};
 pub use start::run;

@@ -1,7 +1,7 @@
 //! Once a second: which packs nothing may be started with. What changed is told once, where people look.
 
 use super::ctx::Ctx;
-use crate::pack::{Bar, Bars, What};
+use crate::pack::{Bar, Bars, Survey, What};
 use crate::telemetry::health::Check;
 use crate::telemetry::state_file::BarredPack;
 
@@ -9,26 +9,45 @@ use crate::telemetry::state_file::BarredPack;
 #[derive(Debug, Default)]
 pub(super) struct Packs {
     told: Bars,
+    odd: Vec<(String, String)>,
 }
 
 impl Packs {
     /// Looks at all of them.
     pub(super) fn look(&mut self, ctx: &Ctx) -> Bars {
-        let found = ctx.packs.bars();
+        let Survey { bars: mut found, packs, odd } = ctx.packs.survey();
+        ctx.budgets.look(ctx);
+        for (name, bar) in ctx.budgets.bars() {
+            found.named.entry(name).or_insert(bar);
+        }
         let bars = self.lasting(&found);
+        self.tell_odd(ctx, odd);
+        ctx.metrics.packs().set(packs.iter().map(|name| (name.as_str(), bars.of(Some(name)).is_none())));
         if bars != self.told {
-            for (name, bar) in news(&bars, &self.told) {
+            // What is used up was told when it was, and is more with every run that ends.
+            for (name, bar) in news(&bars, &self.told).filter(|(_, bar)| bar.what != What::Spent) {
                 let said = format!("nothing is started with {name}: {}", bar.why);
                 tracing::warn!(remedy = %bar.remedy, "{said}");
                 ctx.herald.warn(&said, Some(&bar.remedy));
             }
-            for (name, _) in news(&self.told, &bars).filter(|(name, _)| !is_named(&bars, name)) {
+            for (name, _) in news(&self.told, &bars)
+                .filter(|(name, bar)| bar.what != What::Spent && !is_named(&bars, name))
+            {
                 tracing::info!("{name} can be used again");
             }
             ctx.board.show().packs = shown(&bars);
             self.told = bars;
         }
         found
+    }
+
+    /// What bars nothing, and is not as it should be.
+    fn tell_odd(&mut self, ctx: &Ctx, odd: Vec<(String, String)>) {
+        for (what, remedy) in odd.iter().filter(|it| !self.odd.contains(*it)) {
+            tracing::warn!(remedy = %remedy, "{what}");
+            ctx.herald.warn(what, Some(remedy));
+        }
+        self.odd = odd;
     }
 
     /// What is worth telling: a file that is being changed is as it was before, until it stands still.

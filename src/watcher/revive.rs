@@ -1,21 +1,19 @@
 //! What a start owes to the worker's last life: why its watcher died is told, and what it left is brought home.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::board::LastCrash;
 use super::ctx::Ctx;
+use super::homecoming::Homecoming;
+use super::trace::Tracer;
 use crate::layout::Layout;
 use crate::os::durable::Durability;
-use crate::os::process::ProcessId;
 use crate::os::syslog;
 use crate::recovery::crash::{CrashReason, Past, Verdict};
 use crate::recovery::{
-    Action, Change, Hands, LivingAgents, Policy, RecoveryError, SystemHands, SystemWitness, record_crash,
-    recover,
+    LivingAgents, Policy, RecoveryError, SystemHands, SystemWitness, record_crash, recover,
 };
-use crate::spool::Lease;
 use crate::task::{FileName, Place, WorkerName};
 use crate::telemetry::journal::Event as Noted;
 use crate::telemetry::state_file::{self, State, WorkerStatus};
@@ -49,13 +47,16 @@ impl Revival {
         };
         let say = |line: &str| tracing::info!("{line}");
         let hands = Homecoming {
-            ctx,
+            worker: ctx.config.worker.clone(),
+            tracer: Tracer::new(ctx),
             hands: SystemHands {
                 spool: Arc::clone(&ctx.spool),
                 clock: Arc::clone(&ctx.clock),
                 scratch: ctx.scratch.clone(),
                 own_lock: None,
                 say: &say,
+                git: ctx.git.granting(ctx.layout().artifacts()),
+                durability: ctx.config.durability,
             },
         };
         let witness = SystemWitness::new(ctx.layout().clone());
@@ -68,6 +69,7 @@ impl Revival {
             let why = died.as_ref().map(|it| format!("{it}; ")).unwrap_or_default();
             ctx.note_worker(Noted::Recovered, &format!("{why}{} action(s)", applied.done));
         }
+        ctx.groups.clear(ctx.layout(), &*ctx.clock);
         count_filed(ctx);
         Ok(applied.living)
     }
@@ -100,44 +102,9 @@ fn mark(ctx: &Ctx, from: WorkerStatus, to: WorkerStatus) -> State {
     if state.status != from {
         return state;
     }
-    // What the disk does not take now is written with the first beat.
-    state_file::update(&path, Durability::None, |state| state.status = to).unwrap_or(state)
-}
-
-/// Hands that also send the spans of what they end: their own watcher could not.
-struct Homecoming<'a> {
-    ctx: &'a Ctx,
-    hands: SystemHands<'a>,
-}
-
-impl Hands for Homecoming<'_> {
-    fn end(&self, file: &FileName, processes: &[ProcessId]) -> Vec<ProcessId> {
-        self.hands.end(file, processes)
-    }
-
-    fn remove_lock(&self, path: &Path) {
-        self.hands.remove_lock(path);
-    }
-
-    fn clear_scratch(&self) {
-        self.hands.clear_scratch();
-    }
-
-    fn note(&self, changes: &[Change<'_>]) -> io::Result<()> {
-        self.hands.note(changes)?;
-        for (action, task) in changes {
-            if let (Action::Requeue { file, .. } | Action::Conclude { file, .. }, Some(task)) = (action, task)
-                && let Some(lease) = Lease::of(&self.ctx.config.worker, file, (*task).clone())
-            {
-                self.ctx.trace_attempt(&lease);
-            }
-        }
-        Ok(())
-    }
-
-    fn say(&self, line: &str) {
-        self.hands.say(line);
-    }
+    // A person's word in it is not put at risk; what the disk does not take now is written with the first beat.
+    let durability = if state.wanted.is_some() { ctx.config.durability } else { Durability::None };
+    state_file::update(&path, durability, |state| state.status = to).unwrap_or(state)
 }
 
 fn tell_crash(ctx: &Ctx, verdict: &Verdict, recovery_count: u64) {

@@ -184,6 +184,7 @@ impl Looping {
             self.on_event(Event::Takes(takes));
             self.look_at_account();
             self.look_at_packs();
+            self.heed_budget();
             self.beat(shell, now);
             self.tend_pipes(&shell.log);
         }
@@ -241,6 +242,7 @@ impl Looping {
     }
 
     fn beat(&mut self, shell: &mut Shell, now: Now) {
+        shell.log.tell_lost();
         let Beaten { fault, lost } = shell.beat.beat(&self.core, now, shell.log.lost());
         if lost {
             tracing::error!(
@@ -248,6 +250,7 @@ impl Looping {
             );
             self.leaving = Some(Parting::LostLock);
         }
+        let fault = self.stand(fault, now.ticks);
         if std::mem::replace(&mut self.faulty, fault.is_some()) && fault.is_none() {
             self.next_scan = Ticks::default();
         }
@@ -272,7 +275,7 @@ impl Looping {
     fn on_signal(&mut self, signal: Signal, log: &LogHandle) {
         match signal {
             Signal::Child => self.ctx.reaper.reap(),
-            Signal::Reload => self.reload(log),
+            Signal::Reload => drop(self.reload(log)),
             Signal::Stop => drop(self.stop()),
         }
     }
@@ -280,6 +283,9 @@ impl Looping {
     pub(super) fn on_event(&mut self, event: Event) {
         if let Event::RunEnded(ended) = &event {
             self.runs.remove(&ended.file);
+            // Before the next one is taken.
+            self.look_at_packs();
+            self.heed_budget();
         }
         let now = self.now();
         let effects = self.core.handle(event, now);

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::beat::{hold_of, write_heartbeat};
+use super::beat::{hold_of, in_a_line, write_heartbeat};
 use super::enter::Starting;
 use crate::agent::disposition::Holding;
 use crate::os::process::ProcessId;
@@ -53,7 +53,7 @@ impl Wait {
         }
     }
 
-    fn tell(&self, starting: &Starting, holding: &Holding) {
+    fn tell(&self, starting: &mut Starting, holding: &Holding) {
         let ctx = &starting.ctx;
         ctx.board.turned(ctx.clock.ticks());
         ctx.look_at_disks();
@@ -62,6 +62,8 @@ impl Wait {
         shown.status = WorkerStatus::Degraded;
         shown.hold = Some(hold_of(holding, None));
         shown.artifacts = Check::Failing(holding.reason.clone());
+        // It is up, as far as whoever started it is concerned: more waiting there would end it.
+        starting.manager.turned(&in_a_line(&shown), ctx.clock.ticks());
         let hold = shown.hold.clone();
         drop(shown);
         tracing::error!(

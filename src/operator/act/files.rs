@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::os::durable::Durability;
 use crate::os::trouble::Trouble;
+use crate::recovery::owed;
 use crate::spool::{Disk, Spool, WaitingError};
-use crate::task::{FileName, Held, Place, TaskFile, TaskState, WorkerName};
+use crate::task::{FileName, Held, Place, TaskFile, TaskState, Usage, WorkerName};
 use crate::telemetry::journal::{Event, Journal, Line};
 
 use super::super::desk::Desk;
@@ -84,14 +85,15 @@ impl<'a> Ground<'a> {
         let reason = reason
             .as_ref()
             .map_or_else(|| format!("cancelled by {by}"), |why| format!("cancelled by {by}: {why}"));
-        let note = |file: &FileName, task: &TaskFile| {
-            let line = self.line(spool, Event::Concluded, Some(task), file);
+        let spent = |task: &TaskFile| owed::spent(spool.layout(), task);
+        let note = |file: &FileName, task: &TaskFile, usage: Usage| {
+            let line = self.line(spool, Event::Concluded, Some(task), file).spending(task, usage);
             self.note(
                 spool,
                 Line { to: Some(TaskState::Cancelled), reason: Some(reason.clone()), ..line }.identified(),
             )
         };
-        let filed = spool.cancel(act.target.place, &act.target.file, &reason, note);
+        let filed = spool.cancel((act.target.place, &act.target.file), &reason, spent, note);
         let filed = filed.map_err(|source| waiting(spool, source))?;
         Ok(format!("cancelled: {}", filed.display()))
     }
@@ -103,13 +105,16 @@ impl<'a> Ground<'a> {
             let from = task.and_then(|task| task.record.state);
             self.note(spool, Line { from, to: Some(TaskState::Pending), ..line }.identified())
         };
-        let name = spool.renew(place, file, note).map_err(|source| {
+        let goes_on = matches!(act.deed, Deed::Retry { goes_on: true, .. });
+        let renewed = if goes_on { spool.go_on(place, file, note) } else { spool.renew(place, file, note) };
+        let name = renewed.map_err(|source| {
             if source.is_gone() {
                 return OperatorError::Moved { what: act.target.full.clone() };
             }
             OperatorError::Spool { what: act.target.full.clone(), source: Box::new(source) }
         })?;
-        Ok(format!("begins a new life: {}", spool.path(Place::Pending, &name).display()))
+        let what = if goes_on { "goes on where it ended" } else { "begins a new life" };
+        Ok(format!("{what}: {}", spool.path(Place::Pending, &name).display()))
     }
 
     /// Changes a task that waits.

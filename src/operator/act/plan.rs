@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::clock::Timestamp;
 use crate::config::Exit;
-use crate::pipe::words::{Op, Request};
+use crate::pipe::words::{CONTINUE, Op, Request};
 use crate::task::{FileName, Place, TaskState, WorkerName};
 
 use super::super::error::OperatorError;
@@ -23,6 +23,8 @@ pub(in crate::operator) enum Deed {
     Retry {
         /// Also where it ended well.
         force: bool,
+        /// With the conversation that it had.
+        goes_on: bool,
     },
     /// Not to have it taken.
     Hold {
@@ -82,6 +84,8 @@ pub(in crate::operator) struct Target {
     pub(in crate::operator) is_held: bool,
     /// When it is tried again by itself.
     pub(in crate::operator) retry_at: Option<Timestamp>,
+    /// Whether it has had a conversation.
+    pub(in crate::operator) has_session: bool,
 }
 
 impl Target {
@@ -95,6 +99,7 @@ impl Target {
             state: seen.state(),
             is_held: task.is_some_and(crate::task::TaskFile::is_held),
             retry_at: task.and_then(|task| task.record.retry_at),
+            has_session: task.is_some_and(|task| task.record.attempts.iter().any(|it| it.pid.is_some())),
         }
     }
 }
@@ -175,7 +180,8 @@ impl Act {
             Deed::Cancel { reason } | Deed::Hold { reason } => request.reason.clone_from(reason),
             Deed::Tell { text } => request.text = Some(text.clone()),
             Deed::Interrupt { text } => request.text.clone_from(text),
-            Deed::Retry { .. } | Deed::Release => {}
+            Deed::Retry { goes_on: true, .. } => request.text = Some(CONTINUE.to_owned()),
+            Deed::Retry { goes_on: false, .. } | Deed::Release => {}
         }
         request
     }
@@ -196,7 +202,12 @@ fn no<T>(exit: Exit, why: impl Into<String>, hint: Option<&str>) -> Result<T, Op
 pub(super) fn decide(deed: &Deed, target: &Target, via: Via) -> Result<Act, OperatorError> {
     let change = match deed {
         Deed::Cancel { .. } => cancel(target, &via)?,
-        Deed::Retry { force: true } if target.place == Place::Completed => once_more(&via)?,
+        Deed::Retry { goes_on: true, .. } if !target.has_session => no(
+            Exit::Unavailable,
+            "there is no session to go on with: its agent never started",
+            Some("without --continue it begins a new life from its prompt on"),
+        )?,
+        Deed::Retry { force: true, .. } if target.place == Place::Completed => once_more(&via)?,
         Deed::Retry { .. } => retry(target)?,
         Deed::Hold { .. } => hold(target)?,
         Deed::Release => release(target)?,
@@ -294,6 +305,7 @@ mod tests {
             state: TaskState::Pending,
             is_held: false,
             retry_at: None,
+            has_session: false,
         }
     }
 
@@ -309,7 +321,10 @@ mod tests {
     fn what_can_be_done_depends_on_where_the_task_is_and_who_lives() {
         use Change::{Agent, Cancel, Hold, Release, Renew, TryNow};
         let cancel = || Deed::Cancel { reason: None };
-        let (retry, force) = (|| Deed::Retry { force: false }, || Deed::Retry { force: true });
+        let retry = || Deed::Retry { force: false, goes_on: false };
+        let force = || Deed::Retry { force: true, goes_on: false };
+        let goes_on = || Deed::Retry { force: false, goes_on: true };
+        let begun = |place| Target { has_session: true, ..target(place) };
         let hold = || Deed::Hold { reason: None };
         let tell = || Deed::Tell { text: "t".to_owned() };
         let kept = |place| Target { is_held: true, ..target(place) };
@@ -325,6 +340,8 @@ mod tests {
             (retry(), target(Place::Completed), false, None),
             (force(), target(Place::Completed), false, Some(Renew)),
             (force(), target(Place::Completed), true, None),
+            (goes_on(), begun(Place::Failed), true, Some(Renew)),
+            (goes_on(), target(Place::Failed), true, None),
             (retry(), waiting(Place::Pending), false, Some(TryNow)),
             (retry(), target(Place::Pending), false, None),
             (retry(), target(Place::Active), true, None),

@@ -72,3 +72,23 @@ impl Drop for Mirror {
         locks::remove_stale(&self.0).ok();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_acts_for_a_worker_holds_its_folder_and_notices_when_that_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let desk =
+            Desk::new(dir.path(), crate::clock::SystemClock::shared(), crate::config::Environment::of(&[]));
+        let marie: WorkerName = "marie".parse().unwrap();
+        let tenure = Tenure::take(&desk, &marie).unwrap();
+        let folder = desk.layout.worker(&marie);
+        assert!(lock::is_held(&folder).unwrap());
+        tenure.check(&desk, &marie).unwrap();
+        durable::rename_noreplace(&folder, &dir.path().join("aside")).unwrap();
+        durable::make_dir(&folder, durable::DIR_MODE).unwrap();
+        assert!(tenure.check(&desk, &marie).is_err(), "another may act in the new one");
+    }
+}

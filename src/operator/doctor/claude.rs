@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::facts::{ClaudeSeen, DEADLINE, Login};
-use super::judge::version_of;
+use crate::agent::version::version_of;
 use crate::clock::Clock;
 use crate::config::Environment;
 use crate::os::process::asking::{self, Answer};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::os::confine::Strength;
 use crate::os::folder::Standing;
 use crate::os::limits::Inotify;
 use crate::os::space::{Reserve, Space};
@@ -33,12 +34,16 @@ pub(super) struct Facts {
     pub(super) workers: Vec<WorkerSeen>,
     pub(super) supervisor: Acting,
     pub(super) ports: Vec<PortSeen>,
+    /// Names of workers that lead nowhere from here, for the root that runbooks know.
+    pub(super) astray: Vec<String>,
     /// Lock files of workers that nobody is.
     pub(super) free_locks: Vec<PathBuf>,
     /// Processes of runs that nobody works on, with the run.
     pub(super) strays: Vec<(i32, String)>,
     pub(super) log_dir: (PathBuf, Standing),
     pub(super) machine: Machine,
+    /// Whether the kernel can keep agents from writing where they need not.
+    pub(super) confine: Result<Strength, String>,
 }
 
 /// Whether a supervisor acts.
@@ -88,6 +93,14 @@ pub(super) struct WorkerSeen {
     /// How old its heartbeat is on the boot clock, and by the time of day that stands in it, in seconds.
     pub(super) beat: Option<(i64, i64)>,
     pub(super) hold: Option<Hold>,
+    /// How long an agent of it may take.
+    pub(super) agent_timeout: Option<Duration>,
+    /// How long after a bad end systemd ends its agents, where it does.
+    pub(super) left_for: Option<Duration>,
+    /// Where each of its runs gets a control group of its own.
+    pub(super) cgroup: Option<String>,
+    /// By what its agents are kept from writing where they need not.
+    pub(super) confined: Option<String>,
     pub(super) pipes: Vec<PipeSeen>,
     pub(super) scratch: ScratchSeen,
 }

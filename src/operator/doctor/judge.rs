@@ -1,11 +1,14 @@
 //! What the facts mean, and what to type. Pure: facts in, one line for each thing out.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::check::{Check, Fix};
+use super::confined;
 use super::facts::{
     Acting, ClaudeSeen, Facts, FolderSeen, Login, Machine, Pipe, PipeSeen, PortSeen, ScratchSeen, WorkerSeen,
 };
+use crate::agent::version::{CLI_SINCE, INSTALL, spoken, version_of};
 use crate::config::PipeAccess;
 use crate::os::durable::DIR_MODE;
 use crate::os::folder::Standing;
@@ -14,11 +17,6 @@ use crate::task::text::shell_word;
 use crate::telemetry::face::holder::Listener;
 use crate::telemetry::vital::Vital;
 
-/// The oldest CLI that agents are started with: the first whose stdout was seen to be held, and so locked, by the CLI
-/// alone and by none of its tools. By that lock a living agent is known.
-pub(super) const CLI_SINCE: [u32; 3] = [2, 1, 139];
-/// How to get it.
-const INSTALL: &str = "npm install -g @anthropic-ai/claude-code@latest";
 /// How far two clocks may be apart, in seconds: less is the time that looking takes.
 const SKEW_S: i64 = 5;
 /// The descriptors that a watcher with a handful of agents is sure to get along with.
@@ -39,6 +37,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Check> {
     }
     all.push(supervisor(facts));
     all.extend(facts.ports.iter().map(port));
+    all.extend(names(&facts.astray));
     all.extend(facts.free_locks.iter().map(|path| {
         let found = format!("`{}` is held by nobody", path.display());
         let remedy = format!("rm {}", shell_word(&path.display().to_string()));
@@ -47,6 +46,8 @@ pub(super) fn judge(facts: &Facts) -> Vec<Check> {
     all.extend(strays(facts));
     all.push(log_dir(facts));
     all.extend(machine(&facts.machine));
+    all.push(groups(facts));
+    all.push(confined::check(facts));
     all
 }
 
@@ -74,7 +75,7 @@ fn claude(seen: &ClaudeSeen) -> Vec<Check> {
         }
         None => "",
     };
-    let shown = CLI_SINCE.map(|it| it.to_string()).join(".");
+    let shown = spoken(CLI_SINCE);
     let first = match version_of(version) {
         Some(it) if it >= CLI_SINCE => Check::ok("claude", format!("{version}, `{path}`")),
         Some(_) => Check::bad(
@@ -86,12 +87,6 @@ fn claude(seen: &ClaudeSeen) -> Vec<Check> {
         None => Check::warn("claude", format!("`{path}` says `{version}`, which is no version"), INSTALL),
     };
     vec![first, login(&seen.login)]
-}
-
-/// `2.1.330 (Claude Code)`.
-pub(super) fn version_of(text: &str) -> Option<[u32; 3]> {
-    let mut parts = text.split_whitespace().next()?.split('.').map(|part| part.parse().ok());
-    Some([parts.next()??, parts.next()??, parts.next()??])
 }
 
 fn login(login: &Login) -> Check {
@@ -128,7 +123,9 @@ fn root(facts: &Facts) -> Vec<Check> {
         .iter()
         .map(|it| match it.weight {
             Weight::Weaker => Check::warn("root", &it.what, &it.remedy),
-            Weight::Denied | Weight::Wrong => Check::bad("root", &it.what, &it.remedy).set_up(),
+            Weight::Failing | Weight::Denied | Weight::Wrong => {
+                Check::bad("root", &it.what, &it.remedy).set_up()
+            }
         })
         .collect();
     if !all.iter().any(|it| it.is_setup) {
@@ -249,7 +246,27 @@ fn worker(facts: &Facts, seen: &WorkerSeen) -> Vec<Check> {
     }
     all.extend(seen.pipes.iter().map(|it| pipe(it, &seen.vital)));
     all.extend(scratch(facts.uid, &seen.scratch));
+    all.extend(left_for(seen));
     all
+}
+
+/// An agent whose watcher died is to have the time that it may take.
+fn left_for(seen: &WorkerSeen) -> Option<Check> {
+    let (may, after) = (seen.agent_timeout?, seen.left_for?);
+    let minutes = |it: Duration| it.as_secs().div_ceil(60);
+    (may > after).then(|| {
+        let name = &seen.name;
+        let found = format!(
+            "{name}: an agent may take {} min, and is ended {} min after its watcher died without another one",
+            minutes(may),
+            minutes(after)
+        );
+        let remedy = format!(
+            "systemctl edit agent-leftovers@{name}.timer, with the lines [Timer], OnActiveSec= and OnActiveSec={}min",
+            minutes(may) + 5
+        );
+        Check::warn("leftovers", found, remedy)
+    })
 }
 
 /// The mode of a worker's pipe: commands are written into one, events are read from the other.
@@ -352,6 +369,15 @@ fn port(seen: &PortSeen) -> Check {
     }
 }
 
+fn names(astray: &[String]) -> Option<Check> {
+    let first = astray.first()?;
+    let all = astray.join(" ");
+    let found = format!(
+        "{all}: no such name from here, so that http://{first}:PORT, as runbooks have it, is not found"
+    );
+    Some(Check::warn("names", found, format!("echo '127.0.0.1 {all}' | sudo tee -a /etc/hosts")))
+}
+
 fn strays(facts: &Facts) -> Option<Check> {
     let (_, run) = facts.strays.first()?;
     let pids: Vec<String> = facts.strays.iter().map(|(pid, _)| pid.to_string()).collect();
@@ -406,16 +432,31 @@ fn machine(seen: &Machine) -> Vec<Check> {
             format!("sysctl -w kernel.pid_max={PIDS}"),
         )
     }));
-    all.push(match seen.cgroup {
-        Some(2) => Check::ok("kernel", "cgroup v2"),
-        other => {
-            let what = other.map_or_else(|| "no cgroups".to_owned(), |it| format!("cgroup v{it}"));
-            let found =
-                format!("{what}: what an agent left that shed environment and ancestry may not be found");
-            Check::warn("kernel", found, "boot with systemd.unified_cgroup_hierarchy=1")
-        }
-    });
     all
+}
+
+/// Whether each run has a control group of its own.
+fn groups(facts: &Facts) -> Check {
+    const WHY: &str = "what an agent left that shed environment and ancestry may not be found";
+    let living: Vec<&WorkerSeen> = facts.workers.iter().filter(|it| it.vital != Vital::Dead).collect();
+    let without: Vec<String> =
+        living.iter().filter(|it| it.cgroup.is_none()).map(|it| it.name.to_string()).collect();
+    match (facts.machine.cgroup, living.first().and_then(|it| it.cgroup.as_ref())) {
+        (_, Some(path)) if without.is_empty() => {
+            Check::ok("cgroup", format!("each run has a control group of its own, in `{path}`"))
+        }
+        (Some(2), _) if without.is_empty() => Check::ok("cgroup", "cgroup v2"),
+        (Some(2), _) => {
+            let found =
+                format!("the runs of {} have no control groups of their own: {WHY}", without.join(", "));
+            Check::warn("cgroup", found, "Delegate=memory in the unit, as systemd/ has it, or --cgroup DIR")
+        }
+        (other, _) => {
+            let what = other.map_or_else(|| "no cgroups".to_owned(), |it| format!("cgroup v{it}"));
+            let remedy = "boot with systemd.unified_cgroup_hierarchy=1, or --cgroup DIR";
+            Check::warn("cgroup", format!("{what}: {WHY}"), remedy)
+        }
+    }
 }
 
 #[cfg(test)]

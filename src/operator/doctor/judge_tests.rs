@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::super::check::{Verdict, exit};
 use super::*;
 use crate::config::Exit;
+use crate::os::confine::Strength;
 use crate::os::folder::Denied;
 use crate::os::limits::Inotify;
 use crate::os::space::{Reserve, Space};
@@ -49,6 +50,10 @@ fn well() -> Facts {
             vital: Vital::Beating,
             beat: Some((1, 1)),
             hold: None,
+            agent_timeout: Some(Duration::from_mins(35)),
+            left_for: Some(Duration::from_mins(35)),
+            cgroup: Some("/sys/fs/cgroup/system.slice/agent-worker-marie.service".to_owned()),
+            confined: Some("landlock 7".to_owned()),
             pipes: vec![pipe("in"), pipe("out")],
             scratch: ScratchSeen { path: "/tmp/marie".into(), stands: Some((true, UID, 0o700)) },
         }],
@@ -59,6 +64,7 @@ fn well() -> Facts {
             listener: Listener::Program { pid: 9, name: "watcher".to_owned() },
             pid: Some(9),
         }],
+        astray: Vec::new(),
         free_locks: Vec::new(),
         strays: Vec::new(),
         log_dir: ("/var/log/agents".into(), Standing::Folder { mount: 1, mode: 0o2770, denied: None }),
@@ -68,6 +74,7 @@ fn well() -> Facts {
             pid_max: Some(4_194_304),
             cgroup: Some(2),
         },
+        confine: Ok(Strength(7)),
     }
 }
 
@@ -171,6 +178,12 @@ const AILMENTS: &[(Change, Verdict, Exit, &str)] = &[
         "belongs to uid 0",
     ),
     (|it| it.workers[0].scratch.stands = Some((true, UID, 0o755)), Verdict::Warn, Exit::Done, "chmod 0700"),
+    (
+        |it| it.workers[0].agent_timeout = Some(Duration::from_secs(35 * 60 + 1)),
+        Verdict::Warn,
+        Exit::Done,
+        "agent-leftovers@marie.timer, with the lines [Timer], OnActiveSec= and OnActiveSec=41min",
+    ),
     (|it| it.supervisor = Acting::Nobody, Verdict::Warn, Exit::Done, "agent-supervisor"),
     (|it| it.ports[0].pid = Some(8), Verdict::Warn, Exit::Done, "Alertmanager"),
     (
@@ -195,7 +208,20 @@ const AILMENTS: &[(Change, Verdict, Exit, &str)] = &[
     ),
     (|it| it.machine.descriptors = Some(256), Verdict::Warn, Exit::Done, "ulimit -n"),
     (|it| it.machine.pid_max = Some(300), Verdict::Warn, Exit::Done, "pid_max"),
-    (|it| it.machine.cgroup = Some(1), Verdict::Warn, Exit::Done, "unified_cgroup"),
+    (|it| it.workers[0].cgroup = None, Verdict::Warn, Exit::Done, "Delegate=memory"),
+    (|it| it.workers[0].confined = None, Verdict::Warn, Exit::Done, "--confine none"),
+    (
+        |it| (it.workers[0].confined, it.confine) = (None, Err("no Landlock".to_owned())),
+        Verdict::Warn,
+        Exit::Done,
+        "users or containers",
+    ),
+    (
+        |it| (it.workers[0].cgroup, it.machine.cgroup) = (None, Some(1)),
+        Verdict::Warn,
+        Exit::Done,
+        "unified_cgroup",
+    ),
 ];
 
 fn scarce() -> Space {
@@ -255,14 +281,10 @@ fn only_what_costs_nobody_anything_is_fixed() {
 }
 
 #[test]
-fn a_version_is_read_from_what_the_cli_prints() {
-    for (text, version) in [
-        ("2.1.330 (Claude Code)", Some([2, 1, 330])),
-        ("10.0.1", Some([10, 0, 1])),
-        ("2.1", None),
-        ("v2.1.3", None),
-        ("", None),
-    ] {
-        assert_eq!(version_of(text), version, "{text}");
-    }
+fn names_that_runbooks_ask_for_are_told_with_the_line_that_makes_them() {
+    assert!(judge(&well()).iter().all(|it| it.thing != "names"));
+    let told = judge(&Facts { astray: vec!["marie".to_owned(), "anga".to_owned()], ..well() });
+    let check = told.iter().find(|it| it.thing == "names").unwrap();
+    assert_eq!(check.verdict, Verdict::Warn);
+    assert_eq!(check.remedy.as_deref(), Some("echo '127.0.0.1 marie anga' | sudo tee -a /etc/hosts"));
 }

@@ -6,10 +6,11 @@ use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::DoctorArgs;
-use super::claude;
 use super::facts::{Acting, Facts, FolderSeen, Machine, Pipe, PipeSeen, PortSeen, ScratchSeen, WorkerSeen};
+use super::{claude, leftovers, names};
 use crate::clock::Timestamp;
 use crate::config::{LogConfig, Settings, address, default_metrics_addr};
 use crate::layout::Layout;
@@ -21,7 +22,7 @@ use crate::os::holder::Holder;
 use crate::os::process::identity::boot_id;
 use crate::os::process::tree;
 use crate::os::space::{self, Reserve};
-use crate::os::{durable, limits, lock};
+use crate::os::{confine, durable, limits, lock};
 use crate::spool::{probe, suitable};
 use crate::task::{Place, WorkerName};
 use crate::telemetry::face::holder::on_port;
@@ -35,6 +36,10 @@ const USUAL: [&str; 3] = ["marie", "anga", "fabien"];
 /// Those workers.
 pub(super) fn usual() -> impl Iterator<Item = WorkerName> {
     USUAL.iter().filter_map(|name| name.parse().ok())
+}
+
+fn called(workers: &[WorkerName]) -> Vec<String> {
+    workers.iter().map(ToString::to_string).collect()
 }
 
 /// Where the supervisor is served.
@@ -66,6 +71,11 @@ pub(super) fn look(desk: &Desk, args: &DoctorArgs, workers: &[WorkerName]) -> Re
         file_clock_s: file_clock(desk),
         supervisor: supervisor(layout),
         ports: ports(layout, &seen),
+        astray: if layout.root() == Path::new("/shared") {
+            names::astray(called(workers))
+        } else {
+            Vec::new()
+        },
         workers: seen,
         // What we may not list is told with its folder.
         free_locks: fsck::free_locks(layout, &nobodys)
@@ -81,6 +91,7 @@ pub(super) fn look(desk: &Desk, args: &DoctorArgs, workers: &[WorkerName]) -> Re
             pid_max: limits::pid_max(),
             cgroup: limits::cgroup_version(),
         },
+        confine: confine::probe(),
     })
 }
 
@@ -148,14 +159,19 @@ fn worker(desk: &Desk, args: &DoctorArgs, name: &WorkerName) -> WorkerSeen {
         Some(dir) => desk.env.absolute(dir),
         None => layout.default_scratch(name),
     };
+    let state = State::read(&layout.state(name)).ok().flatten().unwrap_or_default();
     let pipe = |suffix: &str| {
         let path = layout.pipes().join(format!("{name}.{suffix}"));
         PipeSeen { stands: pipe(&path), is_command: suffix == "in", path }
     };
     WorkerSeen {
+        cgroup: state.cgroup,
+        confined: state.confined,
         vital: vital::judge(&vital::look(layout, name, &*desk.clock), vital::STALE),
         beat,
-        hold: State::read(&layout.state(name)).ok().flatten().and_then(|state| state.hold),
+        hold: state.hold,
+        agent_timeout: state.limits.map(|limits| Duration::from_secs(limits.agent_timeout_s)),
+        left_for: leftovers::after(name, &*desk.clock),
         pipes: vec![pipe("in"), pipe("out")],
         scratch: ScratchSeen {
             stands: scratch

@@ -3,9 +3,9 @@
 //! | file | |
 //! |---|---|
 //! | `facts` | what was seen, values |
-//! | `look`, `claude` | the looks (thin) |
+//! | `look`, `claude`, `leftovers`, `names` | the looks (thin) |
 //! | `check` | a line: the thing, how it is, what to do |
-//! | `judge` | from the facts to the lines (pure) |
+//! | `judge`, `confined` | from the facts to the lines (pure) |
 //! | `fix` | what is safe to do by itself |
 //!
 //! Invariants:
@@ -15,10 +15,13 @@
 
 mod check;
 mod claude;
+mod confined;
 mod facts;
 mod fix;
 mod judge;
+mod leftovers;
 mod look;
+mod names;
 
 use std::path::PathBuf;
 

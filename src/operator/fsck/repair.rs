@@ -204,8 +204,10 @@ fn tell(spool: &Spool<Disk>, place: Place, file: &FileName) -> std::io::Result<(
     line.attempt = last.map(|it| it.number);
     line.error_code = record.error_code;
     line.reason.clone_from(&record.failure_reason);
-    line.cost_usd = Some(record.cost_usd());
     line.correlation_id.clone_from(&task.spec.correlation_id);
+    if let Some(last) = last {
+        line = line.spending(&task, last.usage());
+    }
     let journal = Journal::new(spool.layout().clone(), spool.worker().clone());
     journal.append_durably(&[line.identified()], Durability::Full)
 }

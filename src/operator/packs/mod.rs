@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::budget;
 use super::desk::Desk;
 use super::error::OperatorError;
 use super::look;
 use super::report::{Cell, Tone};
-use crate::config::{Exit, nearest};
-use crate::pack::{self, DEFAULT, Fault, Found, Loaded, PackName, Shelf, Sighting};
+use crate::clock::Timestamp;
+use crate::config::{Allowance, Exit, nearest};
+use crate::pack::{self, DEFAULT, Fault, Found, Loaded, PackName, Shelf, Sighting, Site};
+use crate::task::{Spec, WorkdirMode};
 use crate::telemetry::state_file::BarredPack;
 
 /// Which packs to show, and how.
@@ -249,19 +252,50 @@ fn spoken(value: &Value) -> String {
 }
 
 /// The pack that is meant.
-fn find(desk: &Desk, called: &str) -> Result<Sighting, OperatorError> {
+pub(super) fn find(desk: &Desk, called: &str) -> Result<Sighting, OperatorError> {
     let all = sightings(desk)?;
     let near = nearest(called, all.iter().map(|it| it.name.as_str())).map(str::to_owned);
     let unknown = || OperatorError::UnknownPack { name: called.to_owned(), dir: desk.layout.packs(), near };
     all.into_iter().find(|it| it.name.as_str() == called).ok_or_else(unknown)
 }
 
-/// Why a task that names `kind` is not started, as far as its pack goes: why, and what to do.
-pub(super) fn bar(desk: &Desk, kind: Option<&str>) -> Option<(String, String)> {
+/// Why nothing is started with a pack.
+#[derive(Clone, Debug)]
+pub(super) struct Barred {
+    /// Why.
+    pub(super) why: String,
+    /// What to do.
+    pub(super) remedy: String,
+    /// Until when, where it passes by itself.
+    pub(super) until: Option<Timestamp>,
+}
+
+/// Why a task that names `kind` is not started, as far as its pack goes.
+pub(super) fn bar(desk: &Desk, kind: Option<&str>) -> Option<Barred> {
     match shelf(desk).find(kind) {
-        Found::Barred(bar) => Some((bar.why, bar.remedy)),
-        Found::Ready { .. } | Found::Unknown { .. } => None,
+        Found::Barred(bar) => Some(Barred { why: bar.why, remedy: bar.remedy, until: None }),
+        Found::Ready { name, loaded, .. } => budget::bar(desk, name.as_str(), &loaded.pack.allowance),
+        Found::Unknown { .. } => None,
     }
+}
+
+/// The directory that a task works in, where one run at a time does.
+pub(super) fn directory(desk: &Desk, spec: &Spec) -> Option<PathBuf> {
+    let Found::Ready { name, loaded, .. } = shelf(desk).find(spec.kind.as_deref()) else { return None };
+    match pack::site(name.as_str(), &loaded.pack, spec) {
+        Ok(Site::Named(WorkdirMode::Dir, path)) => Some(path),
+        Ok(Site::Named(WorkdirMode::Worktree | WorkdirMode::Empty, _) | Site::Own) | Err(_) => None,
+    }
+}
+
+/// What each pack lets its tasks use, where that is bounded.
+pub(super) fn allowances(desk: &Desk) -> Vec<(String, Allowance)> {
+    let all = sightings(desk).unwrap_or_default();
+    let allowed = all.into_iter().filter_map(|it| {
+        let allowance = it.read?.ok()?.pack.allowance;
+        (!allowance.is_none()).then(|| (it.name.to_string(), allowance))
+    });
+    allowed.collect()
 }
 
 /// What the workers say of packs that they start nothing with, each once.

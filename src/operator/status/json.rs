@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::budget::bound_json;
 use super::super::desk::Desk;
 use super::super::list::as_json;
 use super::super::word::Word;
@@ -10,7 +11,7 @@ use super::survey::Screen;
 
 /// All of it.
 pub(super) fn whole(desk: &Desk, screen: &Screen) -> Value {
-    let workers: Vec<_> = screen.workers.iter().map(|worker| worker_json(desk, worker)).collect();
+    let workers: Vec<_> = screen.workers.iter().map(|worker| worker_json(desk, screen, worker)).collect();
     json!({
         "root": desk.layout.root(),
         "supervised": screen.supervised,
@@ -39,7 +40,8 @@ fn condition_json(condition: &Condition) -> Value {
     })
 }
 
-fn worker_json(desk: &Desk, worker: &WorkerView) -> Value {
+fn worker_json(desk: &Desk, screen: &Screen, worker: &WorkerView) -> Value {
+    let spent = screen.spent(&worker.name);
     let conditions = worker.conditions();
     let running: Vec<Value> = worker
         .running
@@ -50,6 +52,7 @@ fn worker_json(desk: &Desk, worker: &WorkerView) -> Value {
             value["silent_s"] = running.silent_s.into();
             value["limit_s"] = running.limit_s.into();
             value["progress"] = running.progress.clone().into();
+            value["memory_bytes"] = running.memory_bytes.into();
             value
         })
         .collect();
@@ -84,6 +87,9 @@ fn worker_json(desk: &Desk, worker: &WorkerView) -> Value {
         "conditions": conditions.iter().map(condition_json).collect::<Vec<_>>(),
         "paused": worker.paused().as_ref().map(Word::as_json),
         "limits": worker.state.as_ref().and_then(|state| state.limits),
+        "usd_last_day": spent.map(|it| it.day.usd()),
+        "tokens_last_day": spent.map(|it| it.day.tokens),
+        "budget": spent.map_or_else(Vec::new, |it| it.uses.iter().map(bound_json).collect()),
         "pid": worker.pid,
         "depths": depths,
         "oldest_s": worker.oldest_s,

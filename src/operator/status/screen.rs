@@ -1,15 +1,17 @@
 //! The screen for a person.
 
+use crate::budget::Spent;
 use crate::clock::epoch_seconds;
+use crate::config::show_size;
 use crate::recovery::ramp::Phase;
 use crate::task::Place;
 
 use super::super::desk::{Desk, spoken};
 use super::super::list::{about, in_short, state_cell};
 use super::super::look::Seen;
-use super::super::packs;
 use super::super::report::{Cell, Tone, one_line};
 use super::super::worker::{Running, WorkerView};
+use super::super::{budget, packs};
 use super::survey::Screen;
 
 /// How many held tasks are named.
@@ -20,7 +22,8 @@ pub(super) fn whole(desk: &Desk, screen: &Screen) -> String {
     [
         heading(desk, screen),
         needs(desk, screen),
-        worker_table(desk, &screen.workers),
+        worker_table(desk, screen),
+        budget::lines(desk, &screen.budgets),
         packs::waiting(
             desk,
             screen.workers.iter().filter_map(|it| it.state.as_ref()).flat_map(|it| &it.packs),
@@ -116,7 +119,8 @@ fn told(desk: &Desk, line: &[Cell], remedy: Option<&str>) -> String {
     format!("{}\n{}", desk.report.line(line), remedy.unwrap_or_default())
 }
 
-fn worker_table(desk: &Desk, workers: &[WorkerView]) -> String {
+fn worker_table(desk: &Desk, screen: &Screen) -> String {
+    let workers = screen.workers.as_slice();
     if workers.is_empty() {
         return String::new();
     }
@@ -146,11 +150,25 @@ fn worker_table(desk: &Desk, workers: &[WorkerView]) -> String {
         let crashes = workers.iter().map(|it| Cell::plain(it.crashes().to_string())).collect();
         columns.push(("CRASHES".to_owned(), crashes));
     }
+    if let Some(spent) = spent(screen) {
+        columns.push(("LAST 24 H".to_owned(), spent));
+    }
     let heading: Vec<&str> = columns.iter().map(|(title, _)| title.as_str()).collect();
     let rows: Vec<Vec<Cell>> = (0..workers.len())
         .map(|n| columns.iter().filter_map(|(_, cells)| cells.get(n).cloned()).collect())
         .collect();
     format!("\n{}", desk.report.table(&heading, &rows))
+}
+
+/// What each worker has spent in the last 24 hours, if any has.
+fn spent(screen: &Screen) -> Option<Vec<Cell>> {
+    let days: Vec<Spent> = screen
+        .workers
+        .iter()
+        .map(|it| screen.spent(&it.name).map_or_else(Spent::default, |it| it.day))
+        .collect();
+    let cell = |day: &Spent| Cell::plain(format!("${:.2}, {} tok", day.usd(), day.tokens));
+    days.iter().any(|day| !day.is_none()).then(|| days.iter().map(cell).collect())
 }
 
 fn title(place: Place) -> String {
@@ -193,7 +211,7 @@ fn running_table(desk: &Desk, workers: &[WorkerView]) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let heading = ["RUNNING", "STATE", "FOR", "LIMIT", "COST", "LAST SIGN", "ABOUT"];
+    let heading = ["RUNNING", "STATE", "FOR", "LIMIT", "COST", "MEM", "LAST SIGN", "ABOUT"];
     format!("\n{}", desk.report.table(&heading, &rows))
 }
 
@@ -208,6 +226,7 @@ fn running_row(running: &Running) -> Vec<Cell> {
         Cell::plain(spoken(running.elapsed_s)),
         Cell::plain(or_none(running.limit_s.map(spoken))),
         Cell::plain(or_none((cost > 0.0).then(|| format!("${cost:.2}")))),
+        Cell::plain(or_none(running.memory_bytes.map(show_size))),
         Cell::plain(or_none(running.silent_s.map(|s| format!("{} ago", spoken(s))))),
         Cell::toned(in_short(about), Tone::Faint),
     ]

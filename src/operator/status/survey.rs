@@ -1,7 +1,9 @@
 //! Looking: everything that the screen shows, as values.
 
+use crate::budget::Scope;
 use crate::task::{Place, WorkerName};
 
+use super::super::budget::{Account, accounts};
 use super::super::desk::Desk;
 use super::super::error::OperatorError;
 use super::super::look::{self, Seen};
@@ -23,6 +25,8 @@ pub(super) struct Screen {
     pub(super) dead_letters: usize,
     /// The latest of them.
     pub(super) failures: Vec<Seen>,
+    /// What was spent of late, and what may be.
+    pub(super) budgets: Vec<Account>,
 }
 
 /// Looks at all of it.
@@ -33,7 +37,19 @@ pub(super) fn look(desk: &Desk) -> Result<Screen, OperatorError> {
     let mut workers = names.into_iter().map(|name| view(desk, name)).collect::<Result<Vec<_>, _>>()?;
     held.extend(workers.iter_mut().flat_map(|worker| std::mem::take(&mut worker.held)));
     let supervised = is_supervised(desk);
-    Ok(Screen { workers, supervised, inbox, inbox_oldest_s, held, dead_letters, failures })
+    // A journal that somebody may not read leaves the rest of the screen as it is.
+    let budgets = accounts(desk).unwrap_or_else(|error| {
+        desk.report.warn(&format!("what was spent is not known: {error}"));
+        Vec::new()
+    });
+    Ok(Screen { workers, supervised, inbox, inbox_oldest_s, held, dead_letters, failures, budgets })
+}
+
+impl Screen {
+    /// What a worker has spent.
+    pub(super) fn spent(&self, worker: &WorkerName) -> Option<&Account> {
+        self.budgets.iter().find(|it| matches!(&it.scope, Scope::Worker(name) if name == worker))
+    }
 }
 
 /// How many dead letters there are, and the latest of them.

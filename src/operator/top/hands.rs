@@ -40,7 +40,7 @@ impl Acts for Hands {
     }
 
     fn retry(&self, task: &str) -> Said {
-        self.task(task, &Deed::Retry { force: false })
+        self.task(task, &Deed::Retry { force: false, goes_on: false })
     }
 
     fn tell(&self, task: &str, text: &str) -> Said {

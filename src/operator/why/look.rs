@@ -1,6 +1,7 @@
 //! Gathering the facts: the task's own, and those of every worker that may take it.
 
 use crate::agent::LineSplitter;
+use crate::checkout::seat;
 use crate::clock::Timestamp;
 use crate::os::holder::Role;
 use crate::os::lock;
@@ -61,6 +62,7 @@ fn waiting(desk: &Desk, seen: &Seen) -> Result<Waiting, OperatorError> {
         unsettled,
         held: seen.held(),
         pack: task.and_then(|task| packs::bar(desk, task.spec.kind.as_deref())),
+        directory: task.and_then(|task| sitter(desk, task)),
         not_before: task.and_then(|task| task.spec.not_before),
         retry_at: task.and_then(|task| task.record.retry_at),
         failed: task.map_or((0, None), |task| (task.record.charges(), task.record.failure_reason.clone())),
@@ -68,6 +70,14 @@ fn waiting(desk: &Desk, seen: &Seen) -> Result<Waiting, OperatorError> {
         agent_lives: task.is_some_and(|task| agent_lives(desk, task)),
         takers: takers.collect::<Result<_, OperatorError>>()?,
     })
+}
+
+/// Who works in the directory that it is to work in, if not itself.
+fn sitter(desk: &Desk, task: &TaskFile) -> Option<String> {
+    let dir = packs::directory(desk, &task.spec)?.canonicalize().ok()?;
+    let sitter = seat::look(&desk.layout, &dir).ok().flatten()?;
+    let is_other = Some(sitter.run_id) != task.record.run_id;
+    is_other.then(|| format!("{} works in `{}`", sitter.full_name(), sitter.directory.display()))
 }
 
 /// Whether the agent of the last attempt holds the lock of its stream, unless its end is recorded.

@@ -15,6 +15,7 @@ use crate::clock::Timestamp;
 use crate::task::{ErrorCode, Place, TaskState, WorkerName};
 
 use super::super::desk::spoken;
+use super::super::packs::Barred;
 use super::super::word::Word;
 use super::super::worker::Condition;
 
@@ -49,8 +50,10 @@ pub(super) struct Waiting {
     /// Why the file is no task, so far or for good, and until when it has time.
     pub(super) unsettled: Option<(String, Option<Timestamp>)>,
     pub(super) held: Option<Word>,
-    /// Why nothing is started with its pack, and what to do.
-    pub(super) pack: Option<(String, String)>,
+    /// Why nothing is started with its pack.
+    pub(super) pack: Option<Barred>,
+    /// Who works in its directory, where that is to be had by one at a time: `marie/x works in /srv/repo`.
+    pub(super) directory: Option<String>,
     pub(super) not_before: Option<Timestamp>,
     pub(super) retry_at: Option<Timestamp>,
     /// How often it failed, and why it last did.
@@ -215,10 +218,12 @@ fn own_reasons(facts: &Facts, waiting: &Waiting) -> Vec<Reason> {
         let held = Reason::new("held", format!("it is held{}", held.tail()));
         reasons.push(held.remedy(format!("{agentctl} release {name}")));
     }
-    if let Some((why, remedy)) = &waiting.pack {
-        reasons.push(
-            Reason::new("pack", format!("nothing is started with its pack: {why}")).remedy(remedy.clone()),
-        );
+    if let Some(Barred { why, remedy, until }) = &waiting.pack {
+        let pack = Reason::new("pack", format!("nothing is started with its pack: {why}"));
+        reasons.push(pack.until(*until).remedy(remedy.clone()));
+    }
+    if let Some(who) = &waiting.directory {
+        reasons.push(Reason::new("directory", format!("{who}; one run at a time does")));
     }
     if let Some(at) = waiting.not_before.filter(|at| at > now) {
         reasons.push(Reason::new("not_before", "its not_before is not reached").until(Some(at)));

@@ -34,6 +34,7 @@ fn free() -> Waiting {
         unsettled: None,
         held: None,
         pack: None,
+        directory: None,
         not_before: None,
         retry_at: None,
         failed: (0, None),
@@ -58,6 +59,10 @@ fn condition(word: &'static str, until: Option<Timestamp>) -> Condition {
 
 fn run(task: &str, until: &str) -> (String, Option<Timestamp>) {
     (task.to_owned(), Some(at(until)))
+}
+
+fn barred(why: &str, until: Option<Timestamp>) -> Barred {
+    Barred { why: why.to_owned(), remedy: "enable it".to_owned(), until }
 }
 
 /// What is changed on a task that nothing keeps, the words of the reasons, the earliest moment.
@@ -95,7 +100,8 @@ const ROWS: &[Row] = &[
         &["no_worker"],
         None,
     ),
-    (|it| it.pack = Some(("disabled".to_owned(), "enable it".to_owned())), &["pack"], None),
+    (|it| it.pack = Some(barred("disabled", None)), &["pack"], None),
+    (|it| it.pack = Some(barred("used up", Some(at("10:09:00")))), &["pack"], Some("10:09:00")),
     (|it| it.agent_lives = true, &["agent_lives"], None),
     (|it| it.takers[0].absent = Some("stopped"), &["no_watcher"], None),
     (

@@ -12,7 +12,7 @@ use crate::os::process::identity::boot_id;
 use crate::recovery::ramp;
 use crate::task::{Place, RunId, TaskFile, WorkerName};
 use crate::telemetry::heartbeat::Heartbeat;
-use crate::telemetry::state_file::{State, WantedMode, WorkerStatus};
+use crate::telemetry::state_file::{RunningTask, State, WantedMode, WorkerStatus};
 use crate::telemetry::vital::{self, Vital};
 
 use super::desk::Desk;
@@ -66,6 +66,8 @@ pub(super) struct Running {
     pub(super) limit_s: Option<u64>,
     /// What the agent says of its progress.
     pub(super) progress: Option<String>,
+    /// What it uses of the memory with all that it started, as its worker last weighed it.
+    pub(super) memory_bytes: Option<u64>,
 }
 
 /// Whether a supervisor is at work.
@@ -212,6 +214,7 @@ fn running(desk: &Desk, name: &WorkerName, state: Option<&State>) -> Result<Vec<
             silent_s: task.and_then(|task| silence(desk, task)),
             limit_s: task.and_then(|task| task.spec.timeout_s).map(u64::from).or(usual),
             progress: task.and_then(|task| progress(state?, &task.record.run_id?)),
+            memory_bytes: task.and_then(|task| shown(state?, &task.record.run_id?)?.memory_bytes),
             seen,
         });
     }
@@ -233,7 +236,12 @@ impl WorkerView {
 }
 
 fn progress(state: &State, run: &RunId) -> Option<String> {
-    state.running.iter().find(|it| it.run_id == *run)?.progress.clone()
+    shown(state, run)?.progress.clone()
+}
+
+/// What its watcher shows of a run.
+fn shown<'a>(state: &'a State, run: &RunId) -> Option<&'a RunningTask> {
+    state.running.iter().find(|it| it.run_id == *run)
 }
 
 /// For how many seconds the agent has written nothing: every line of its stream is a sign of life.

@@ -11,6 +11,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 
 use super::identity::ProcessId;
 use crate::clock::{Clock, Ticks};
+use crate::os::cgroup::group::Group;
 
 /// How long the ending of a run may take.
 #[derive(Clone, Copy, Debug)]
@@ -32,9 +33,14 @@ pub struct Ended {
     pub left: Vec<ProcessId>,
 }
 
-/// Ends everybody whom `look` finds, until it finds nobody or patience runs out. Blocks its thread, so it
-/// belongs on one of its own.
-pub fn end_all(mut look: impl FnMut() -> Vec<ProcessId>, patience: Patience, clock: &dyn Clock) -> Ended {
+/// Ends everybody whom `look` finds, until it finds nobody or patience runs out; who has to be killed of `group` is killed
+/// as one. Blocks its thread, so it belongs on one of its own.
+pub fn end_all(
+    mut look: impl FnMut() -> Vec<ProcessId>,
+    group: Option<&Group>,
+    patience: Patience,
+    clock: &dyn Clock,
+) -> Ended {
     let began = clock.ticks();
     let mut ended = Ended::default();
     let mut ask = true;
@@ -54,6 +60,9 @@ pub fn end_all(mut look: impl FnMut() -> Vec<ProcessId>, patience: Patience, clo
         } else {
             ended.killed += handles.len();
             ended.found = ended.found.max(ended.killed);
+            if let Some(group) = group {
+                group.kill();
+            }
             send(&handles, Signal::KILL);
             wait_gone(&handles, clock.ticks().plus(Duration::from_secs(1)), clock);
         }

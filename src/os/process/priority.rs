@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use crate::os::knob;
+
 /// How much likelier than us a child is taken (`proc_pid_oom_score_adj(5)`, from -1000 to 1000).
 const LIKELIER: i32 = 500;
 const MOST: i32 = 1000;
@@ -11,13 +13,5 @@ const MOST: i32 = 1000;
 pub fn goes_first(pid: i32) -> io::Result<()> {
     let own = std::fs::read_to_string("/proc/self/oom_score_adj")?;
     let score = own.trim().parse::<i32>().unwrap_or(0).saturating_add(LIKELIER).min(MOST);
-    set(Path::new(&format!("/proc/{pid}/oom_score_adj")), score)
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a setting of the kernel is no file that anybody could see by half"
-)]
-fn set(path: &Path, score: i32) -> io::Result<()> {
-    std::fs::write(path, score.to_string())
+    knob::set(Path::new(&format!("/proc/{pid}/oom_score_adj")), &score.to_string())
 }

@@ -6,7 +6,9 @@
 //!
 //! It deliberately does not judge processes of another PID namespace: it only sees its own `/proc`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::os::unix::fs::DirEntryExt;
+use std::sync::{Mutex, PoisonError};
 
 use super::identity::{self, ProcessId, Stat, boot_id, pid_ns};
 
@@ -54,17 +56,47 @@ pub enum Orphans {
     },
 }
 
+/// A process as the last snapshot met it: the inode of its folder below `/proc` is made for it, and no later process of
+/// the same number has it.
+#[derive(Clone, Copy, Debug)]
+struct Met {
+    inode: u64,
+    start_ticks: u64,
+}
+
+/// The inode that `/proc` gives where it has none to give.
+const NO_INODE: u64 = 1;
+
+impl Met {
+    /// Whether it is the process that has this folder now, and older than `since`.
+    const fn is_older(self, inode: u64, since: u64) -> bool {
+        self.inode == inode && inode > NO_INODE && self.start_ticks < since
+    }
+}
+
 /// A snapshot of the processes that we can see and that began at `since` (clock ticks after boot) or later: what is
-/// older than a run cannot be its own, and reading less of `/proc` is most of what a sweep costs.
+/// older than a run cannot be its own, and reading less of `/proc` is most of what a sweep costs. So what was found to be
+/// older once is not read again as long as it has the same folder.
 pub fn snapshot(since: u64) -> Vec<Seen> {
+    static MET: Mutex<BTreeMap<i32, Met>> = Mutex::new(BTreeMap::new());
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .filter_map(Stat::read)
-        .filter(|stat| stat.start_ticks >= since)
-        .map(|stat| Seen { stat, cookie: cookie(stat.pid) })
-        .collect()
+    let mut met = MET.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut seen, mut now) = (Vec::new(), BTreeMap::new());
+    for entry in entries.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|it| it.parse::<i32>().ok()) else { continue };
+        let inode = entry.ino();
+        if let Some(older) = met.get(&pid).filter(|it| it.is_older(inode, since)) {
+            now.insert(pid, *older);
+            continue;
+        }
+        let Some(stat) = Stat::read(pid) else { continue };
+        now.insert(pid, Met { inode, start_ticks: stat.start_ticks });
+        if stat.start_ticks >= since {
+            seen.push(Seen { stat, cookie: cookie(pid) });
+        }
+    }
+    *met = now;
+    seen
 }
 
 /// The living processes of a run in `seen`: a closure over all signs, in one pure step.
@@ -210,5 +242,15 @@ mod tests {
         let began = Stat::read(me).unwrap().start_ticks;
         assert!(snapshot(began).iter().any(|it| it.stat.pid == me));
         assert!(!snapshot(began + 1).iter().any(|it| it.stat.pid == me), "it is older");
+        assert!(snapshot(began).iter().any(|it| it.stat.pid == me), "known to be older than another");
+    }
+
+    #[test]
+    fn only_the_very_process_that_was_older_is_passed_over() {
+        let met = |inode| Met { inode, start_ticks: 100 };
+        assert!(met(7).is_older(7, 101));
+        assert!(!met(7).is_older(7, 100), "it is as old as the run");
+        assert!(!met(7).is_older(8, 101), "another one has its number");
+        assert!(!met(NO_INODE).is_older(NO_INODE, 101), "nobody knows whose folder that is");
     }
 }

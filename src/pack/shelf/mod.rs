@@ -3,6 +3,8 @@
 //! A file that was changed a moment ago may be half of one that is still being written, and half a pack may read like a
 //! whole one: its tasks wait until it has stood still. One that vanished may be on its way back, as editors do it.
 
+mod survey;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -18,9 +20,12 @@ use super::mark::Mark;
 use super::name::{DEFAULT, PackName};
 use super::trust::{Rights, distrust};
 use crate::clock::{SharedClock, Ticks};
-use crate::config::nearest;
+use crate::config::{Allowance, nearest};
 use crate::layout::Layout;
-use crate::os::folder::{Folder, is_no_folder};
+use crate::os::folder::{Folder, Inode, Look, is_no_folder};
+use survey::names;
+
+pub use survey::Survey;
 
 /// How long a file stands still before it is taken for whole.
 const STILL: Duration = Duration::from_secs(1);
@@ -28,9 +33,6 @@ const STILL: Duration = Duration::from_secs(1);
 const BACK: Duration = Duration::from_secs(10);
 /// How long a pack that the CLI refused waits before it is tried again as it is.
 const REFUSED: Duration = Duration::from_mins(5);
-/// So many names are looked at; a folder with more is no folder of packs.
-const NAMES_MAX: usize = 1000;
-
 /// Why a pack cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
@@ -40,6 +42,8 @@ pub enum What {
     Broken,
     /// It is being changed; a moment.
     Changing,
+    /// What its tasks may use in an hour or a day is used up.
+    Spent,
 }
 
 /// A pack that nothing is started with.
@@ -119,6 +123,15 @@ struct Version {
     rights: Rights,
 }
 
+impl Version {
+    /// Whether what stands there now is the same.
+    fn is_of(&self, look: &Look) -> bool {
+        let rights = Rights { owner: look.owner, mode: look.mode() };
+        look.inode == Inode::new(self.dev, self.inode)
+            && (look.size, look.mtime, look.ctime, rights) == (self.size, self.mtime, self.ctime, self.rights)
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Seen {
     version: Version,
@@ -152,33 +165,24 @@ impl Shelf {
     pub fn find(&self, kind: Option<&str>) -> Found {
         let Some(name) = PackName::of(kind) else { return Found::Unknown { near: None } };
         match self.open() {
-            Ok(folder) => self.find_in(&folder, name),
+            Ok(folder) => {
+                let mark = mark(&folder, &name);
+                self.find_in(&folder, name, mark, || names(&folder).unwrap_or_default())
+            }
             Err(Closed::Missing) => self.absent(name, Vec::new),
             Err(Closed::Unfit(..)) if name.is_default() && !self.default_stands_there() => built_in(name),
             Err(Closed::Unfit(why, remedy)) => Found::Barred(broken(why, remedy)),
         }
     }
 
-    /// Everything that nothing may be started with now.
-    pub fn bars(&self) -> Bars {
-        let folder = match self.open() {
-            Ok(folder) => Some(folder),
-            Err(Closed::Missing) => None,
-            Err(Closed::Unfit(why, remedy)) => {
-                let bar = broken(why, remedy);
-                let default = self.default_stands_there().then(|| (DEFAULT.to_owned(), bar.clone()));
-                return Bars { named: default.into_iter().collect(), others: Some(bar) };
-            }
-        };
-        let mut names = folder.as_ref().and_then(|it| names(it).ok()).unwrap_or_default();
-        names.extend(self.seen().keys().cloned());
-        names.sort();
-        names.dedup();
-        let barred = names.into_iter().filter_map(|name| match self.find(Some(name.as_str())) {
-            Found::Barred(bar) => Some((name.to_string(), bar)),
-            Found::Ready { .. } | Found::Unknown { .. } => None,
+    /// What each pack that was looked at lets its tasks use, where that is bounded.
+    pub fn allowances(&self) -> BTreeMap<String, Allowance> {
+        let seen = self.seen();
+        let bounded = seen.iter().filter_map(|(name, seen)| {
+            let allowance = seen.read.as_ref().ok()?.pack.allowance;
+            (!allowance.is_none()).then(|| (name.to_string(), allowance))
         });
-        Bars { named: barred.collect(), others: None }
+        bounded.collect()
     }
 
     /// The CLI refused to work with this pack as it is: it waits until it is changed, or for some minutes.
@@ -192,23 +196,6 @@ impl Shelf {
     /// What was refused may be tried again: somebody says that it was mended.
     pub fn try_again(&self) {
         self.seen().values_mut().for_each(|it| it.refused = None);
-    }
-
-    /// All that stands in the folder; an error is a folder that cannot be used, in words, with what to do.
-    pub fn sightings(&self) -> Result<Vec<Sighting>, Fault> {
-        let folder = match self.open() {
-            Ok(folder) => folder,
-            Err(Closed::Missing) => return Ok(Vec::new()),
-            Err(Closed::Unfit(why, remedy)) => return Err(Fault::of_file(why, remedy)),
-        };
-        let names = names(&folder).map_err(|error| self.unread(&error))?;
-        Ok(names
-            .into_iter()
-            .map(|name| {
-                let read = self.read(&folder, &name).map(|seen| seen.read);
-                Sighting { read, mark: mark(&folder, &name), name }
-            })
-            .collect())
     }
 
     fn open(&self) -> Result<Folder, Closed> {
@@ -257,13 +244,17 @@ impl Shelf {
         })
     }
 
-    fn find_in(&self, folder: &Folder, name: PackName) -> Found {
-        if let Some(mark) = mark(folder, &name) {
+    fn find_in(
+        &self,
+        folder: &Folder,
+        name: PackName,
+        mark: Option<Mark>,
+        known: impl FnOnce() -> Vec<PackName>,
+    ) -> Found {
+        if let Some(mark) = mark {
             return Found::Barred(disabled(&name, &mark));
         }
-        let Some(seen) = self.read(folder, &name) else {
-            return self.absent(name, || names(folder).unwrap_or_default());
-        };
+        let Some(seen) = self.read(folder, &name) else { return self.absent(name, known) };
         let file = self.layout.packs().join(name.file());
         let (now, wall) = (self.clock.ticks(), self.clock.wall());
         let age = wall.as_second() - seen.version.mtime.0;
@@ -311,7 +302,15 @@ impl Shelf {
     /// The file of a pack, read if it is another version than before.
     fn read(&self, folder: &Folder, name: &PackName) -> Option<Seen> {
         let now = self.clock.ticks();
-        let opened = folder.file(OsStr::new(&name.file()));
+        let file = name.file();
+        // One look a second for each of a thousand packs: nothing is opened that did not change.
+        if let Ok(Some(look)) = folder.look(OsStr::new(&file))
+            && let Some(known) = self.seen().get_mut(name).filter(|it| it.version.is_of(&look))
+        {
+            known.last = now;
+            return Some(known.clone());
+        }
+        let opened = folder.file(OsStr::new(&file));
         let file = match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             other => other.and_then(|file| Ok((file.metadata()?, file))),
@@ -325,17 +324,12 @@ impl Shelf {
             rights: Rights { owner: 0, mode: 0 },
         };
         let version = file.as_ref().map_or(nothing, |(meta, _)| version(meta));
-        let mut seen = self.seen();
-        if let Some(known) = seen.get_mut(name).filter(|it| it.version == version && file.is_ok()) {
-            known.last = now;
-            return Some(known.clone());
-        }
         let read = file
             .map_err(|error| vec![unopened(&error)])
             .and_then(|(meta, file)| self.load(name, &meta, file))
             .map(Arc::new);
         let fresh = Seen { version, read, since: now, last: now, refused: None };
-        seen.insert(name.clone(), fresh.clone());
+        self.seen().insert(name.clone(), fresh.clone());
         Some(fresh)
     }
 
@@ -385,7 +379,7 @@ fn changing(why: String) -> Bar {
 
 fn disabled(name: &PackName, mark: &Mark) -> Bar {
     let by = mark.by.as_ref().map_or_else(String::new, |it| format!(" by {it}"));
-    let since = mark.since.map_or_else(String::new, |it| format!(" since {it}"));
+    let since = mark.since.map_or_else(String::new, |it| format!(" since {it:.0}"));
     let reason = mark.reason.as_ref().map_or_else(String::new, |it| format!(": {it}"));
     Bar {
         what: What::Disabled,
@@ -405,19 +399,6 @@ fn mark(folder: &Folder, name: &PackName) -> Option<Mark> {
     let mut bytes = Vec::new();
     let read = folder.file(file).and_then(|it| it.take(FILE_LIMIT).read_to_end(&mut bytes));
     Some(read.map_or_else(|_| Mark::default(), |_| Mark::read(&bytes)))
-}
-
-/// The packs that a folder has files or marks of.
-fn names(folder: &Folder) -> io::Result<Vec<PackName>> {
-    let all = folder.names()?;
-    let stem = |name: &OsStr| {
-        let name = name.to_str()?;
-        name.strip_suffix(".toml").or_else(|| name.strip_suffix(".disabled"))?.parse().ok()
-    };
-    let mut names: Vec<PackName> = all.iter().filter_map(|it| stem(it)).take(NAMES_MAX).collect();
-    names.sort();
-    names.dedup();
-    Ok(names)
 }
 
 fn version(meta: &std::fs::Metadata) -> Version {

@@ -4,8 +4,8 @@ use std::io;
 
 use super::note;
 use super::reason::CrashReason;
-use super::verdict::{Evidence, KernelSays, Verdict, decide};
-use crate::clock::Timestamp;
+use super::verdict::{Evidence, KernelSays, Struck, Verdict, decide};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::layout::Layout;
 use crate::os::holder::{Holder, Role};
 use crate::os::oom;
@@ -61,13 +61,23 @@ pub fn gather(layout: &Layout, worker: &WorkerName, dead: Option<&Dead>, known: 
     let Some(dead) = dead else { return known };
     let process = &dead.process;
     let rebooted = process.boot_id != crate::os::process::identity::boot_id();
+    let struck = struck(layout, worker, process);
     Evidence {
         pid: Some(process.pid),
         report: report::find(&layout.worker(worker), process.pid, dead.since),
         kernel: if rebooted { KernelSays::NotAsked } else { kernel(process, known.exit) },
+        struck: struck.filter(|_| !rebooted),
         rebooted,
         ..known
     }
+}
+
+/// What the machine's counter says, where the dead one lived in a container and wrote it into its last sign.
+fn struck(layout: &Layout, worker: &WorkerName, process: &ProcessId) -> Option<Struck> {
+    let beat = Heartbeat::read(&layout.heartbeat(worker)).filter(|beat| beat.pid == process.pid)?;
+    let within = beat.age(SystemClock.ticks(), &process.boot_id)?;
+    let kills = oom::on_this_machine()?.saturating_sub(beat.oom_kills?);
+    Some(Struck { kills, within, percent: beat.memory_percent.unwrap_or(0) })
 }
 
 /// The kernel is asked only about deaths that it could have caused: its log is long.

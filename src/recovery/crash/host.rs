@@ -1,5 +1,6 @@
 //! What systemd and Docker say about the end of a process that they ran. Pure: their output comes in as text.
 
+use nix::sys::signal::Signal;
 use serde::Deserialize;
 
 use crate::os::process::Exit;
@@ -37,6 +38,19 @@ pub fn from_systemd(text: &str, pid: Option<i32>) -> Option<HostSays> {
     let exit = match code {
         "1" | "exited" => Exit::Code(number),
         "2" | "3" | "killed" | "dumped" => Exit::Signal(number),
+        _ => return None,
+    };
+    let text = format!("systemd: Result={result}, {exit}");
+    Some(HostSays { exit: Some(exit), oom: result == "oom-kill", text })
+}
+
+/// Reads what systemd tells an `ExecStopPost=` in `$SERVICE_RESULT`, `$EXIT_CODE` and `$EXIT_STATUS` (`systemd.exec(5)`).
+/// `None` if that is no end.
+pub fn from_unit(result: &str, code: &str, status: &str) -> Option<HostSays> {
+    let exit = match code {
+        "exited" => Exit::Code(status.parse().ok()?),
+        // By its name, without the beginning that all have.
+        "killed" | "dumped" => Exit::Signal(format!("SIG{status}").parse::<Signal>().ok()? as i32),
         _ => return None,
     };
     let text = format!("systemd: Result={result}, {exit}");

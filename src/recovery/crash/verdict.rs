@@ -1,6 +1,7 @@
 //! The verdict: what is known about a death, weighed. Pure.
 
 use std::fmt;
+use std::time::Duration;
 
 use nix::libc;
 use nix::sys::signal::Signal;
@@ -25,6 +26,17 @@ pub enum KernelSays {
     Unreadable(String),
 }
 
+/// What the machine's own counter says about the moment of a death in a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Struck {
+    /// How many the kernel ended on this machine for want of memory, from the last sign of life on.
+    pub kills: u64,
+    /// How long ago that sign was, when they were counted.
+    pub within: Duration,
+    /// How much of its limit the container used at that sign, in percent; 0 without a limit.
+    pub percent: u64,
+}
+
 /// Everything that is known about a death.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evidence {
@@ -40,6 +52,8 @@ pub struct Evidence {
     pub kernel: KernelSays,
     /// How many processes of its cgroup were ended for want of memory in its last seconds, where that is counted.
     pub cgroup_kills: Option<u64>,
+    /// What was struck on the whole machine, where it lived in a container that kept its count.
+    pub struck: Option<Struck>,
     /// Whether it belonged to an earlier boot.
     pub rebooted: bool,
     /// What it said last.
@@ -63,6 +77,12 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// How long after its last sign a container that died may be looked at, for the machine's counter to mean it: a beat, and
+/// the time in which Docker starts the next one.
+const AT_ONCE: Duration = Duration::from_secs(10);
+/// How full a container was that runs out of memory within a beat, in percent: the kills of others are counted too, and an
+/// idle watcher uses a hundredth.
+const FILLED: u64 = 25;
 /// What to do about memory.
 const MORE_MEMORY: &str =
     "give it more (MemoryMax=, mem_limit) or let fewer agents run at once (--concurrency)";
@@ -94,8 +114,24 @@ fn by_memory(evidence: &Evidence, exit: Option<Exit>) -> Option<Found> {
         Some(kills) if kills > 0 && killed && evidence.ended_for.is_none() => oom(format!(
             "{who} was killed in the moment in which the kernel's OOM killer struck in its cgroup ({kills} killed)"
         )),
-        Some(_) | None => None,
+        Some(_) | None => by_the_machine(evidence, exit).and_then(oom),
     }
+}
+
+/// A container that vanished without a word in the very seconds in which memory ran out.
+fn by_the_machine(evidence: &Evidence, exit: Option<Exit>) -> Option<String> {
+    let struck = evidence.struck.filter(|it| it.kills > 0 && it.within <= AT_ONCE && it.percent >= FILLED)?;
+    let may_be = exit.is_none_or(|exit| exit == Exit::Signal(libc::SIGKILL));
+    let told = evidence.report.is_some() || evidence.rebooted || evidence.ended_for.is_some();
+    (may_be && !told).then(|| {
+        format!(
+            "the container of {} ended without a word, {} % of its memory in use, and within the same {} s the kernel's OOM killer struck on this machine ({} killed)",
+            who(evidence),
+            struck.percent,
+            struck.within.as_secs() + 1,
+            struck.kills
+        )
+    })
 }
 
 /// It left a report, or never had the chance.
@@ -180,6 +216,13 @@ fn by_nothing(evidence: &Evidence) -> Found {
             format!("; the OOM killer struck in its cgroup at that time ({kills} killed)")
         }
         (KernelSays::Nothing, _) => "; the kernel's log shows no OOM kill of it".to_owned(),
+        (KernelSays::Unreadable(_), _) if evidence.struck.is_some_and(|it| it.kills > 0) => {
+            let kills = evidence.struck.map_or(0, |it| it.kills);
+            format!("; the OOM killer struck on this machine since ({kills} killed)")
+        }
+        (KernelSays::Unreadable(_), _) if evidence.struck.is_some() => {
+            "; the OOM killer did not strike on this machine, so a person, a script or the host ended its container".to_owned()
+        }
         (KernelSays::Unreadable(why), _) => format!("; the kernel's log cannot be read here ({why})"),
         (KernelSays::NotAsked | KernelSays::Killed(_), _) => String::new(),
     };
@@ -216,6 +259,39 @@ mod tests {
     }
 
     const KILL: Option<Exit> = Some(Exit::Signal(9));
+
+    #[test]
+    fn a_container_that_vanished_while_memory_ran_out_is_told_by_the_machines_counter() {
+        let used =
+            |percent, kills, seconds| Some(Struck { kills, within: Duration::from_secs(seconds), percent });
+        let struck = |kills, seconds| used(60, kills, seconds);
+        let none = Evidence::default;
+        for (evidence, reason) in [
+            (Evidence { struck: struck(1, 2), ..none() }, CrashReason::OomKilled),
+            (Evidence { struck: struck(1, 2), exit: KILL, ..none() }, CrashReason::OomKilled),
+            (Evidence { struck: struck(0, 2), ..none() }, CrashReason::Unknown),
+            (Evidence { struck: used(1, 1, 2), ..none() }, CrashReason::Unknown),
+            (Evidence { struck: struck(1, 600), ..none() }, CrashReason::Unknown),
+            (Evidence { struck: struck(1, 2), rebooted: true, ..none() }, CrashReason::HostRestarted),
+            (
+                Evidence { struck: struck(1, 2), report: Some(report(Kind::Panic)), ..none() },
+                CrashReason::Panicked,
+            ),
+            (
+                Evidence { struck: struck(1, 2), exit: Some(Exit::Code(70)), ..none() },
+                CrashReason::Exited(70),
+            ),
+            (Evidence { struck: struck(1, 2), ended_for: Some("hung".into()), ..none() }, CrashReason::Hung),
+        ] {
+            let (had, text) = judged(evidence.clone());
+            assert_eq!(had, reason, "{evidence:?}: {text}");
+        }
+        let kernel = KernelSays::Unreadable("no".to_owned());
+        let (_, text) = judged(Evidence { struck: struck(3, 600), kernel: kernel.clone(), ..none() });
+        assert!(text.contains("3 killed"), "told, not concluded: {text}");
+        let (_, text) = judged(Evidence { struck: struck(0, 600), kernel, ..none() });
+        assert!(text.contains("did not strike"), "{text}");
+    }
 
     #[test]
     fn the_surest_witness_is_believed() {

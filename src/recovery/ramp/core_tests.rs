@@ -379,3 +379,11 @@ fn a_task_that_is_held_keeps_nobody_waiting_and_goes_back_when_too_much_fails() 
     assert_eq!(play.end, Some(End::Stopped));
     assert_eq!(play.fates[&file(4)], Fate::Back);
 }
+
+#[test]
+fn what_is_over_is_not_kept_in_the_record() {
+    let mut play = Play::new(12, TERMS);
+    play.after(0).comes(Fate::Done, 0..5).after(30).comes(Fate::Done, 5..10).after(30);
+    let kept: Vec<_> = play.core.record().batches.iter().map(|it| it.number).collect();
+    assert_eq!(kept, [2, 3], "a resume of ten thousand writes them with each batch");
+}

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::record::Ticket;
 use crate::clock::Timestamp;
 use crate::os::trouble::is_no_answer;
+use crate::pack::DEFAULT;
 use crate::spool::found::FILE_LIMIT;
 use crate::spool::{Identity, Spool, Store};
 use crate::task::{Place, TaskFile};
@@ -18,7 +19,7 @@ use crate::task::{Place, TaskFile};
 pub enum Fate {
     /// It waits in `staged/`.
     Staged,
-    /// It lies in `staged/`, and somebody holds it: nobody waits for it.
+    /// It lies in `staged/`, and somebody holds it, or nothing is started with its pack: nobody waits for it.
     Held,
     /// It is being worked on.
     Works,
@@ -43,14 +44,14 @@ enum Sight {
     Unreadable,
 }
 
-/// What became of the task of `ticket`.
-pub fn fate<S: Store>(spool: &Spool<S>, ticket: &Ticket) -> Fate {
+/// What became of the task of `ticket`, while the worker starts nothing with the packs `barred` (`*`: any but `default`).
+pub fn fate<S: Store>(spool: &Spool<S>, ticket: &Ticket, barred: &[String]) -> Fate {
     // It may have moved from where we had not looked yet to where we had.
-    let found = look(spool, ticket);
-    if found == Fate::Gone { look(spool, ticket) } else { found }
+    let found = look(spool, ticket, barred);
+    if found == Fate::Gone { look(spool, ticket, barred) } else { found }
 }
 
-fn look<S: Store>(spool: &Spool<S>, ticket: &Ticket) -> Fate {
+fn look<S: Store>(spool: &Spool<S>, ticket: &Ticket, barred: &[String]) -> Fate {
     let mut is_unread = false;
     for place in
         [Place::Staged, Place::Active, Place::Completed, Place::Failed, Place::Cancelled, Place::Pending]
@@ -64,7 +65,7 @@ fn look<S: Store>(spool: &Spool<S>, ticket: &Ticket) -> Fate {
             vec![spool.path(place, &ticket.file)]
         };
         for path in names {
-            match see(spool, &path, ticket) {
+            match see(spool, &path, ticket, barred) {
                 Some(Sight::Ours { is_held: true, .. }) if place == Place::Staged => return Fate::Held,
                 Some(Sight::Ours { charges, .. }) => return meaning(place, charges.cmp(&ticket.charges)),
                 Some(Sight::Unreadable) => is_unread = true,
@@ -87,9 +88,9 @@ const fn meaning(place: Place, charges: Ordering) -> Fate {
     }
 }
 
-fn see<S: Store>(spool: &Spool<S>, path: &Path, ticket: &Ticket) -> Option<Sight> {
+fn see<S: Store>(spool: &Spool<S>, path: &Path, ticket: &Ticket, barred: &[String]) -> Option<Sight> {
     match spool.store().read(path, FILE_LIMIT) {
-        Ok((bytes, identity)) => Some(compare(&bytes, identity, ticket)),
+        Ok((bytes, identity)) => Some(compare(&bytes, identity, ticket, barred)),
         Err(error) if is_no_answer(&error) => Some(Sight::Unreadable),
         // A pipe or a link is filed as it is; its name has an age too.
         Err(_) => {
@@ -100,15 +101,21 @@ fn see<S: Store>(spool: &Spool<S>, path: &Path, ticket: &Ticket) -> Option<Sight
     }
 }
 
-fn compare(bytes: &[u8], identity: Identity, ticket: &Ticket) -> Sight {
+fn compare(bytes: &[u8], identity: Identity, ticket: &Ticket, barred: &[String]) -> Sight {
     let task = TaskFile::parse(bytes).ok();
-    let is_held = task.as_ref().is_some_and(TaskFile::is_held);
+    let is_held = task.as_ref().is_some_and(|task| task.is_held() || is_barred(task, barred));
     let record = task.map(|task| task.record);
     let submitted = record.as_ref().and_then(|record| record.submitted_at);
     if submitted != Some(ticket.dropped_at) && dropped_at(identity) != ticket.dropped_at {
         return Sight::Another;
     }
     Sight::Ours { charges: record.and_then(|record| record.retry_count).unwrap_or(0), is_held }
+}
+
+/// Whether nothing is started with its pack now.
+fn is_barred(task: &TaskFile, barred: &[String]) -> bool {
+    let pack = task.spec.kind.as_deref().unwrap_or(DEFAULT);
+    barred.iter().any(|it| it == pack || it == "*" && pack != DEFAULT)
 }
 
 /// The age of a file, as a moment.
@@ -191,7 +198,22 @@ mod tests {
             for (place, name, whose) in files {
                 put(&spool, place, name, whose);
             }
-            assert_eq!(fate(&spool, &ticket), expected, "it {what}");
+            assert_eq!(fate(&spool, &ticket, &[]), expected, "it {what}");
+        }
+    }
+
+    #[test]
+    fn one_whose_pack_is_barred_is_not_waited_for() {
+        for (barred, expected) in [
+            (&[][..], Fate::Staged),
+            (&["review"], Fate::Staged),
+            (&["*"], Fate::Staged),
+            (&["review", "default"], Fate::Held),
+        ] {
+            let (_dir, spool, ticket) = world();
+            put(&spool, Place::Staged, "x.json", (DROPPED, None));
+            let barred: Vec<String> = barred.iter().map(|it| (*it).to_owned()).collect();
+            assert_eq!(fate(&spool, &ticket, &barred), expected, "{barred:?}");
         }
     }
 }

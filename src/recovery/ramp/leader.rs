@@ -251,4 +251,37 @@ mod tests {
         assert_eq!(std::fs::read_dir(parent(&path)).unwrap().count(), 1);
         assert_eq!(Record::read(&path).map(|it| it.found), Some(12));
     }
+
+    /// A disk that gives no new name.
+    struct Refusing(Disk);
+
+    impl Store for Refusing {
+        fn list(&self, dir: &Path) -> io::Result<Vec<crate::spool::store::Entry>> {
+            self.0.list(dir)
+        }
+        fn read(&self, path: &Path, limit: u64) -> io::Result<(Vec<u8>, crate::spool::Identity)> {
+            self.0.read(path, limit)
+        }
+        fn identity(&self, path: &Path) -> io::Result<crate::spool::Identity> {
+            self.0.identity(path)
+        }
+        fn perform(&self, step: &steps::Step) -> io::Result<()> {
+            if matches!(step, steps::Step::Replace { .. }) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.0.perform(step)
+        }
+    }
+
+    #[test]
+    fn who_leads_goes_on_leading_when_the_disk_refuses_a_new_version() {
+        let (dir, spool, path) = world();
+        let mut leader = Leader::first(path.clone());
+        leader.publish(&spool, &record()).unwrap();
+        let full = Refusing(Disk::new(dir.path(), Durability::None));
+        let worker = "marie".parse().unwrap();
+        let full = Spool::new(Layout::new(dir.path()), worker, full, Arc::new(SystemClock));
+        assert!(matches!(leader.publish(&full, &record()), Err(LeaderError::Disk { .. })));
+        assert!(leader.leads() && lock::is_held(&path).unwrap());
+    }
 }

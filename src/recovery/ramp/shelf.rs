@@ -65,7 +65,7 @@ impl Shelf {
             self.queue.remove(Place::Pending, &file);
             if let Examined::Task(head) = spool.examine(Place::Pending, &file) {
                 self.seen.insert(file, head.identity);
-                self.queue.put(*head, now);
+                self.queue.put(head, now);
             }
         }
         Ok(())

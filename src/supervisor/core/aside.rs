@@ -31,7 +31,7 @@ impl Core {
         // The same trouble is told once.
         let is_news = swept.trouble.is_some() && swept.trouble != worker.trouble;
         worker.trouble.clone_from(&swept.trouble);
-        if swept.recovered + swept.handed == 0 && !is_news {
+        if swept.recovered + swept.handed + swept.owed == 0 && !is_news {
             return Vec::new();
         }
         vec![Effect::Say(Notice::Swept { worker: worker.name.clone(), swept })]

@@ -150,12 +150,13 @@ fn stuck(worker: &WorkerName, condition: Condition, silent: Duration, typed: &Ty
 }
 
 fn swept_text(worker: &WorkerName, swept: &Swept) -> String {
-    let Swept { living, recovered, handed, kept, trouble } = swept;
+    let Swept { living, recovered, handed, owed, kept, trouble } = swept;
     let mut parts = Vec::new();
     for (count, what) in [
         (*recovered, "filed or put back"),
         (*handed, "handed to the others (tasks/)"),
         (*kept, "kept: pinned to it, or with a session that only it goes on with"),
+        (*owed, "answered, and to be verified as soon as its watcher is started again"),
         (*living, "still with a living agent"),
     ] {
         if count > 0 {

@@ -181,6 +181,7 @@ impl Lead {
         let state = State::read(&layout.state(worker)).ok().flatten().unwrap_or_default();
         let is_there = matches!(look::found(layout, worker), Ok(Found::Watcher(_)));
         let knows = state.resume.is_some_and(|resume| resume.id == record.id);
+        let barred: Vec<String> = state.packs.iter().map(|it| it.pack.clone()).collect();
         let hold = state.hold.filter(|hold| is_there && hold.cause != HoldCause::Resume);
         Seen {
             watcher: match (is_there, knows) {
@@ -189,7 +190,7 @@ impl Lead {
                 (true, true) => Watcher::Follows,
             },
             hold: hold.map(|hold| format!("{}: {}", hold.cause.as_str(), hold.reason)),
-            fates: record.open().map(|ticket| fate(&self.spool, ticket)).collect(),
+            fates: record.open().map(|ticket| fate(&self.spool, ticket, &barred)).collect(),
         }
     }
 

@@ -26,12 +26,14 @@ use super::resume::auto::Ramps;
 use super::single::Single;
 use super::state::{Actual, Worker};
 use super::telling::Telling;
+use super::up::Again;
 use super::waiter::{Waited, Waiters};
 use super::{launch, look};
 use crate::clock::{SharedClock, Ticks};
-use crate::config::{Environment, RestartBy, SupervisorConfig};
+use crate::config::{Changes, Environment, RestartBy, SupervisorConfig};
 use crate::layout::Layout;
 use crate::os::lock;
+use crate::os::manager::Manager;
 use crate::os::signals::Signal;
 use crate::os::watch::{Hint, Hints};
 use crate::task::{Place, WorkerName};
@@ -73,7 +75,6 @@ pub(super) enum Ended {
 }
 
 /// What there was before the shell.
-#[derive(Debug)]
 pub(super) struct Given {
     /// Signals, listened to since we began.
     pub(super) signals: mpsc::UnboundedReceiver<Signal>,
@@ -83,6 +84,10 @@ pub(super) struct Given {
     pub(super) took_over: bool,
     /// The log, where there is one.
     pub(super) log: Option<LogHandle>,
+    /// The service manager.
+    pub(super) manager: Manager,
+    /// Reads the configuration again.
+    pub(super) again: Again,
 }
 
 /// The doing half of the supervisor.
@@ -104,6 +109,8 @@ pub(super) struct Shell {
     ward: Ward,
     single: Single,
     log: Option<LogHandle>,
+    manager: Manager,
+    again: Again,
     look_every: Duration,
     looked: Ticks,
     over: Option<Ended>,
@@ -155,6 +162,8 @@ impl Shell {
             door,
             single: given.single,
             log: given.log,
+            manager: given.manager,
+            again: given.again,
             look_every,
             looked: clock.ticks(),
             clock,
@@ -168,6 +177,7 @@ impl Shell {
         self.perform(self.core.start());
         while self.over.is_none() {
             self.face.turned(self.core.workers(), self.status());
+            self.tell_manager();
             let woke = ears.listen(self.patience()).await;
             self.woken(woke);
             self.look_after_resumes();
@@ -177,6 +187,7 @@ impl Shell {
             let due = self.core.due(self.moment());
             self.perform(due);
         }
+        self.manager.stopping();
         self.hands.await_the_last_breath();
         self.telling.news(self.clock.wall());
         self.telling.farewell();
@@ -208,6 +219,7 @@ impl Shell {
                 if let Some(log) = &self.log {
                     log.reopen();
                 }
+                self.read_again();
                 let effects = self.core.anew();
                 self.perform(effects);
             }
@@ -224,6 +236,21 @@ impl Shell {
                 self.look_around();
             }
         }
+    }
+
+    /// Nothing of it is taken over: the watchers read what is theirs themselves.
+    fn read_again(&mut self) {
+        let (said, weight) = match (self.again)() {
+            Ok(changes) if changes == Changes::default() => return,
+            Ok(Changes { at_once, with_a_start }) => {
+                let all = Changes { at_once: Vec::new(), with_a_start: [at_once, with_a_start].concat() };
+                (format!("The configuration was read again; for the supervisor it {all}"), Weight::Plain)
+            }
+            Err(error) => {
+                (format!("The configuration is wrong, and nothing of it is used: {error}"), Weight::Warning)
+            }
+        };
+        self.telling.say(&said, weight, self.clock.wall());
     }
 
     fn tell_core(&mut self, worker: &WorkerName, event: Event) {
@@ -277,6 +304,12 @@ impl Shell {
 
     fn status(&self) -> WorkerStatus {
         if self.core.is_stopping() { WorkerStatus::Draining } else { WorkerStatus::Running }
+    }
+
+    fn tell_manager(&mut self) {
+        let up = self.core.workers().iter().filter(|it| matches!(it.actual, Actual::Up { .. })).count();
+        let status = format!("{}: {up} of {} workers up", self.status().as_str(), self.workers.len());
+        self.manager.turned(&status, self.clock.ticks());
     }
 
     /// Performs effects and those that follow from them.

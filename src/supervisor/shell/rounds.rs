@@ -32,6 +32,9 @@ impl Shell {
     pub(super) fn look_at_everything(&mut self) {
         self.looked = self.clock.ticks();
         self.keep_the_lock();
+        if let Some(log) = &self.log {
+            log.tell_lost();
+        }
         for line in self.aftermath.complaints().into_iter().chain(self.hands.bound_what_is_printed()) {
             self.telling.warn(&line);
         }

@@ -23,7 +23,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::os::trouble::if_there;
-use crate::task::{ErrorCode, FileName, RunId, SessionId, TaskName, TaskState, WorkerName};
+use crate::task::{
+    ErrorCode, FileName, RunId, SessionId, TaskFile, TaskName, TaskState, Tokens, Usage, WorkerName,
+};
 
 pub use owed::owed;
 pub use writer::Journal;
@@ -51,6 +53,12 @@ pub enum Event {
     Interrupted,
     /// The agent hands a task on to a colleague.
     HandedOn,
+    /// The acceptance command was started.
+    Verifying,
+    /// It has said its word.
+    Verified,
+    /// The task waits in the queue with its attempt open.
+    LaidBy,
     /// The task went back to the queue.
     Requeued,
     /// The task ended.
@@ -65,6 +73,8 @@ pub enum Event {
     Held,
     /// The worker claims again.
     Released,
+    /// So much of a budget is used that people should know.
+    Budget,
     /// The worker's status changed.
     WorkerStatus,
     /// What was done with went, after its time.
@@ -136,9 +146,18 @@ pub struct Line {
     /// What the attempt cost, in US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
+    /// What the attempt used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Tokens>,
+    /// The pack that the task names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<String>,
     /// What the submitter called it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
+    /// What the run changed in its repository, in a few words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<String>,
 }
 
 impl Line {
@@ -162,7 +181,10 @@ impl Line {
             by: None,
             charged: None,
             cost_usd: None,
+            tokens: None,
+            pack: None,
             correlation_id: None,
+            changes: None,
         }
     }
 
@@ -172,6 +194,14 @@ impl Line {
         self.task = Some(task);
         self.file = Some(file.as_str().to_owned());
         self.run_id = run_id;
+        self
+    }
+
+    /// The same line with what an attempt used, and with which pack.
+    #[must_use]
+    pub fn spending(mut self, task: &TaskFile, usage: Usage) -> Self {
+        (self.cost_usd, self.tokens) = (usage.cost_usd, usage.tokens);
+        self.pack.clone_from(&task.spec.kind);
         self
     }
 
@@ -198,9 +228,13 @@ impl Line {
             | Event::Told
             | Event::Interrupted
             | Event::HandedOn
+            | Event::Verifying
+            | Event::Verified
+            | Event::LaidBy
             | Event::Recovered
             | Event::Held
             | Event::Released
+            | Event::Budget
             | Event::WorkerStatus
             | Event::Pruned
             | Event::Folded

@@ -35,7 +35,7 @@ pub fn owed(worker: &WorkerName, file: &FileName, task: &TaskFile, history: &[Li
         if told.event == Event::Requeued {
             line.reason.clone_from(&attempt.reason);
             line.charged = Some(attempt.charged);
-            line.cost_usd = attempt.cost_usd;
+            line = line.spending(task, attempt.usage());
         }
         line.identified()
     };

@@ -50,12 +50,14 @@ pub struct Journal {
     layout: Layout,
     worker: WorkerName,
     backlog: Arc<Mutex<Backlog>>,
+    /// The day's file whose name is known to be on the disk: a line that nobody waited for may have made it.
+    named: Arc<Mutex<Option<PathBuf>>>,
 }
 
 impl Journal {
     /// The journal of `worker`.
     pub fn new(layout: Layout, worker: WorkerName) -> Self {
-        Self { layout, worker, backlog: Arc::default() }
+        Self { layout, worker, backlog: Arc::default(), named: Arc::default() }
     }
 
     /// Appends `line` to the day's file and, where it belongs to a run, to the run's history. What could not be written
@@ -142,12 +144,21 @@ impl Journal {
     }
 
     fn write(&self, path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
-        append(self.layout.root(), path, bytes, durability)?;
-        // The lines are there: what is left out of a long history is tried again with the next.
-        if path.file_name() == Some(OsStr::new(HISTORY)) {
+        // The folder of a history is waited for with the run's papers.
+        let is_history = path.file_name() == Some(OsStr::new(HISTORY));
+        let is_named = is_history || self.named().as_deref() == Some(path);
+        append(self.layout.root(), (path, is_named), bytes, durability)?;
+        if is_history {
+            // The lines are there: what is left out of a long history is tried again with the next.
             fold(path, bytes, durability).ok();
+        } else if durability == Durability::Full {
+            *self.named() = Some(path.to_owned());
         }
         Ok(())
+    }
+
+    fn named(&self) -> MutexGuard<'_, Option<PathBuf>> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn backlog(&self) -> MutexGuard<'_, Backlog> {
@@ -175,7 +186,13 @@ fn waits() -> io::Error {
     io::Error::new(io::ErrorKind::WouldBlock, "earlier lines wait to be written")
 }
 
-fn append(root: &Path, path: &Path, lines: &[u8], durability: Durability) -> io::Result<()> {
+/// Appends to the file at `path`, of which is known whether its name is on the disk.
+fn append(
+    root: &Path,
+    (path, is_named): (&Path, bool),
+    lines: &[u8],
+    durability: Durability,
+) -> io::Result<()> {
     let (dir, name) = split(path)?;
     let mut file = folder(root, dir)?.appended(name, MODE)?;
     let alone = Lock::patiently_exclusive_on(file.try_clone()?);
@@ -197,7 +214,7 @@ fn append(root: &Path, path: &Path, lines: &[u8], durability: Durability) -> io:
     if durability == Durability::Full {
         // After an error the line is written once more: a second sync of these pages would say that they are safe.
         file.sync_data()?;
-        if length == 0 {
+        if length == 0 || !is_named {
             Folder::open_to_read(root, dir)?.sync()?;
         }
     }

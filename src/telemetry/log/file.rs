@@ -2,10 +2,12 @@
 //! has grown too large and nobody else did that.
 //!
 //! Invariants:
-//! - it looks at its path at most once a second, on the boot clock;
+//! - before each line it looks whether its path still leads to its file, so that nothing is written into one that is gone;
+//!   what cannot be opened is tried again once a second, on the boot clock;
 //! - an error is never the writer's problem: the line is lost here (stderr has it), it is counted, and the file is tried
 //!   again;
-//! - a line is there whole or not at all: what a full disk cut short is taken back;
+//! - a line is there whole or not at all: what a full disk cut short is taken back, and what a kill or a power cut left
+//!   torn stands on a line of its own;
 //! - it appends only, so a file that is truncated in place (`copytruncate`) goes on from its start;
 //! - a line is never written twice and never torn between two files: what was written before the file was put aside is
 //!   in `.1`, what comes after is in the new one;
@@ -13,8 +15,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,7 +28,7 @@ use crate::clock::{SharedClock, Ticks};
 use crate::os::durable;
 use crate::os::lock::Lock;
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// Readable by the operators' group.
 const MODE: u32 = 0o640;
 const DIR_MODE: u32 = 0o750;
@@ -40,7 +42,8 @@ pub(super) struct LogFile {
     file: Option<File>,
     /// What the file holds, as far as we know.
     bytes: u64,
-    looked: Option<Ticks>,
+    /// When it could last not be opened.
+    failed: Option<Ticks>,
     lost: Arc<AtomicU64>,
 }
 
@@ -52,7 +55,7 @@ impl LogFile {
         reopen: Arc<AtomicBool>,
         lost: Arc<AtomicU64>,
     ) -> Self {
-        Self { path, rotation, clock, reopen, file: None, bytes: 0, looked: None, lost }
+        Self { path, rotation, clock, reopen, file: None, bytes: 0, failed: None, lost }
     }
 
     /// Opens the file at the path, and keeps the one it has where that fails.
@@ -62,11 +65,15 @@ impl LogFile {
         }
         // Without O_NONBLOCK a named pipe in the file's place would stop us here.
         let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
-        let file =
+        let mut file =
             File::options().append(true).create(true).mode(MODE).custom_flags(flags).open(&self.path)?;
         let meta = file.metadata()?;
         if !meta.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        if is_torn(&self.path, meta.len()) {
+            // The next line goes on without it otherwise, and both are spoilt.
+            append(&mut file, b"\n");
         }
         self.bytes = meta.len();
         self.file = Some(file);
@@ -76,13 +83,13 @@ impl LogFile {
     fn look(&mut self) {
         let asked = self.reopen.swap(false, Ordering::AcqRel);
         let now = self.clock.ticks();
-        let due = self.looked.is_none_or(|looked| now.since(looked) >= LOOK_EVERY);
-        if due {
-            self.looked = Some(now);
+        let rests = self.failed.is_some_and(|failed| now.since(failed) < RETRY_EVERY);
+        if asked || (!rests && !self.is_current()) {
+            self.failed = self.open().is_err().then_some(now);
         }
-        if asked || (due && !self.is_current()) {
-            // Kept as it is on failure; the next look tries again.
-            self.open().ok();
+        // One that was moved is written on until there is another; into one that was removed a line would be lost unseen.
+        if self.failed.is_some() {
+            self.file.take_if(|file| file.metadata().is_ok_and(|meta| meta.nlink() == 0));
         }
     }
 
@@ -144,6 +151,15 @@ impl Write for LogFile {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Whether the file ends within a line.
+fn is_torn(path: &Path, length: u64) -> bool {
+    let last = |at| {
+        let mut last = [0];
+        File::open(path)?.read_exact_at(&mut last, at).map(|()| last)
+    };
+    length.checked_sub(1).and_then(|at| last(at).ok()).is_some_and(|last: [u8; 1]| last != *b"\n")
 }
 
 /// Whether the file took all of `line`; else it has none of it.
@@ -221,17 +237,53 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_file_is_noticed_within_a_second() {
+    fn a_file_that_was_moved_or_removed_gets_no_further_line() {
         let mut world = World::new();
         world.say("one\n");
         world.rotate();
         world.say("two\n");
-        *world.clock.0.lock().unwrap() += LOOK_EVERY;
-        world.say("three\n");
         assert_eq!(
             (world.text("marie.log.1").as_str(), world.text("marie.log").as_str()),
-            ("one\ntwo\n", "three\n")
+            ("one\n", "two\n")
         );
+        fs::remove_dir_all(world.dir.path().join("logs")).unwrap();
+        world.say("three\n");
+        assert_eq!(world.text("marie.log"), "three\n");
+    }
+
+    #[test]
+    fn where_no_new_file_can_be_made_a_moved_one_is_written_on_and_a_removed_one_is_not() {
+        let mut world = World::new();
+        let logs = world.dir.path().join("logs");
+        world.say("one\n");
+        fs::rename(&logs, world.dir.path().join("aside")).unwrap();
+        fs::write(&logs, "in the way").unwrap();
+        world.say("two\n");
+        assert_eq!(fs::read_to_string(world.dir.path().join("aside/marie.log")).unwrap(), "one\ntwo\n");
+        fs::remove_dir_all(world.dir.path().join("aside")).unwrap();
+        world.say("lost\n");
+        assert_eq!(world.log.lost.load(Ordering::Relaxed), 1);
+        fs::remove_file(&logs).unwrap();
+        *world.clock.0.lock().unwrap() += RETRY_EVERY;
+        world.say("three\n");
+        assert_eq!(world.text("marie.log"), "three\n");
+    }
+
+    #[test]
+    fn what_was_torn_off_spoils_no_other_line() {
+        let mut world = World::new();
+        world.say("one\n");
+        File::options()
+            .append(true)
+            .open(world.dir.path().join("logs/marie.log"))
+            .unwrap()
+            .write_all(b"tw")
+            .unwrap();
+        world.reopen.store(true, Ordering::Release);
+        world.say("three\n");
+        world.reopen.store(true, Ordering::Release);
+        world.say("four\n");
+        assert_eq!(world.text("marie.log"), "one\ntw\nthree\nfour\n");
     }
 
     #[test]
@@ -263,16 +315,6 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_reopens_at_once() {
-        let mut world = World::new();
-        world.say("one\n");
-        world.rotate();
-        world.reopen.store(true, Ordering::Release);
-        world.say("two\n");
-        assert_eq!(world.text("marie.log"), "two\n");
-    }
-
-    #[test]
     fn a_truncated_file_goes_on_from_its_start() {
         let mut world = World::new();
         world.say("one\n");
@@ -290,7 +332,7 @@ mod tests {
         world.say("lost\n");
         assert_eq!(world.log.lost.load(Ordering::Relaxed), 1);
         fs::remove_file(&blocker).unwrap();
-        *world.clock.0.lock().unwrap() += LOOK_EVERY;
+        *world.clock.0.lock().unwrap() += RETRY_EVERY;
         world.say("kept\n");
         assert_eq!(world.text("marie.log"), "kept\n");
     }

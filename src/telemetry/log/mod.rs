@@ -7,6 +7,7 @@
 //!   does not fit is counted ([`LogHandle::dropped`]);
 //! - a file that cannot be written costs a warning and nothing else; it is tried again, and the lines that it did not
 //!   take are counted ([`LogHandle::lost`]) and said;
+//! - where standard error is systemd's journal, lines go there as entries with fields, whatever the style of the file;
 //! - a complaint that does not end is not written over and over.
 //!
 //! | module | what it is for |
@@ -14,18 +15,20 @@
 //! | `record` | one event with the fields of the spans around it |
 //! | `style` | the three ways in which a record is written (pure) |
 //! | `file` | a file that is opened again when it was rotated away |
+//! | `journald` | entries with fields, where standard error is systemd's journal |
 //! | `limit` | how often one and the same complaint is written (pure) |
 //!
 //! It deliberately does not know who reads it; facts that a program needs belong into the journal.
 
 mod file;
+mod journald;
 mod limit;
 mod record;
 mod style;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,10 +40,12 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::clock::SharedClock;
+use crate::os::limits;
 use crate::task::WorkerName;
 use crate::text::redact::Redactor;
 
 use file::LogFile;
+use journald::Journald;
 use limit::Limiter;
 use record::{Fields, Record};
 
@@ -84,6 +89,8 @@ pub struct LogOptions {
     pub file: Option<PathBuf>,
     /// When we put the file aside ourselves.
     pub rotation: Rotation,
+    /// `JOURNAL_STREAM`: the stream of systemd's journal, which standard error may be.
+    pub journal_stream: Option<String>,
     /// Whether the pretty style may use colours on stderr (a terminal, and no `NO_COLOR`).
     pub color: bool,
     /// What takes secrets out.
@@ -114,6 +121,9 @@ pub enum LogError {
     /// Not a format.
     #[error("`{0}` is not a log format: it is one of json, pretty, bracket")]
     Format(String),
+    /// This user, or this control group, may have no thread that writes it.
+    #[error("could not start a thread for the log")]
+    Thread(#[source] std::io::Error),
     /// A log is already installed in this process.
     #[error("a log is already installed in this process")]
     Installed(#[source] tracing::subscriber::SetGlobalDefaultError),
@@ -130,6 +140,7 @@ pub struct LogHandle {
     reopen: Arc<AtomicBool>,
     dropped: Vec<ErrorCounter>,
     lost: Arc<AtomicU64>,
+    told: AtomicU64,
     _guards: Vec<WorkerGuard>,
 }
 
@@ -149,6 +160,19 @@ impl LogHandle {
         self.lost.load(Ordering::Relaxed)
     }
 
+    /// Says how many lines the log file did not take since this was last asked.
+    pub fn tell_lost(&self) {
+        let lost = self.lost();
+        let told = self.told.swap(lost, Ordering::Relaxed);
+        if lost > told {
+            tracing::warn!(
+                lines = lost - told,
+                in_all = lost,
+                "the log file did not take these lines; standard error has them"
+            );
+        }
+    }
+
     /// How many lines were dropped because an output was too slow.
     pub fn dropped(&self) -> u64 {
         self.dropped.iter().map(|counter| counter.dropped_lines() as u64).sum()
@@ -161,7 +185,10 @@ pub fn install(
     worker: Option<&WorkerName>,
     clock: SharedClock,
 ) -> Result<LogHandle, LogError> {
-    let (subscriber, handle, complaint) = build(options, worker, clock, std::io::stderr())?;
+    let stderr = std::io::stderr();
+    let is_journal = options.journal_stream.as_deref().is_some_and(|stream| journald::is_at(stream, &stderr));
+    let journal = is_journal.then_some(Path::new(journald::SOCKET));
+    let (subscriber, handle, complaint) = build(options, worker, clock, (stderr, journal))?;
     tracing::subscriber::set_global_default(subscriber).map_err(LogError::Installed)?;
     if let (Some(error), Some(path)) = (complaint, &options.file) {
         let path = path.display();
@@ -176,35 +203,43 @@ fn build<W: Write + Send + 'static>(
     options: &LogOptions,
     worker: Option<&WorkerName>,
     clock: SharedClock,
-    stderr: W,
+    (stderr, journal): (W, Option<&Path>),
 ) -> Result<Built<impl Subscriber + Send + Sync + use<W>>, LogError> {
     let (filter, reload) = reload::Layer::new(filter(&options.level)?);
     let reopen = Arc::new(AtomicBool::new(false));
-    let (stderr, guard) = output(stderr, "log-stderr");
+    let journal = journal.and_then(|path| Some((path, journald::socket().ok()?)));
+    let is_journal = journal.is_some();
+    let (stderr, guard) = match journal {
+        Some((path, socket)) => output(Journald::new(socket, path, stderr), "log-journal")?,
+        None => output(stderr, "log-stderr")?,
+    };
     let (mut guards, mut dropped) = (vec![guard], vec![stderr.error_counter()]);
     let mut complaint = None;
     let lost = Arc::<AtomicU64>::default();
-    let file = options.file.as_deref().map(|path| {
+    let file = options.file.as_deref().map(|path| -> Result<NonBlocking, LogError> {
         let (reopen, lost) = (Arc::clone(&reopen), Arc::clone(&lost));
         let log_file = LogFile::new(path.to_owned(), options.rotation, Arc::clone(&clock), reopen, lost);
         let (log_file, error) = opened(log_file);
         complaint = error;
-        let (file, guard) = output(log_file, "log-file");
+        let (file, guard) = output(log_file, "log-file")?;
         guards.push(guard);
         dropped.push(file.error_counter());
-        file
+        Ok(file)
     });
+    let file = file.transpose()?;
     let layer = Lines {
         format: options.format,
         color: options.color,
         redactor: options.redactor.clone(),
         worker: worker.map(ToString::to_string),
         clock,
+        is_journal,
         stderr,
         file,
         limiter: Mutex::default(),
     };
-    let handle = LogHandle { filter: reload, reopen, dropped, lost, _guards: guards };
+    let handle =
+        LogHandle { filter: reload, reopen, dropped, lost, told: AtomicU64::new(0), _guards: guards };
     Ok((Registry::default().with(filter).with(layer), handle, complaint))
 }
 
@@ -213,12 +248,11 @@ fn opened(mut file: LogFile) -> (LogFile, Option<std::io::Error>) {
     (file, error)
 }
 
-fn output<W: Write + Send + 'static>(to: W, thread: &str) -> (NonBlocking, WorkerGuard) {
-    NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(LINES_WAITING)
-        .thread_name(thread)
-        .finish(to)
+fn output<W: Write + Send + 'static>(to: W, thread: &str) -> Result<(NonBlocking, WorkerGuard), LogError> {
+    // The builder takes it for a bug if it gets none.
+    limits::room_for_a_thread().map_err(LogError::Thread)?;
+    let output = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_WAITING);
+    Ok(output.thread_name(thread).finish(to))
 }
 
 fn filter(level: &str) -> Result<EnvFilter, LogError> {
@@ -234,6 +268,8 @@ struct Lines {
     redactor: Redactor,
     worker: Option<String>,
     clock: SharedClock,
+    /// Whether `stderr` takes frames for the journal.
+    is_journal: bool,
     stderr: NonBlocking,
     file: Option<NonBlocking>,
     limiter: Mutex<Limiter>,
@@ -300,9 +336,14 @@ impl Lines {
         if let Some(file) = &self.file {
             file.clone().write_all(plain.as_bytes()).ok();
         }
-        let shown =
-            if self.color && self.format == LogFormat::Pretty { style::colored(record) } else { plain };
-        self.stderr.clone().write_all(shown.as_bytes()).ok();
+        let shown = if self.is_journal {
+            journald::frame(record, if self.worker.is_some() { "watcher" } else { "supervisor" }, &plain)
+        } else if self.color && self.format == LogFormat::Pretty {
+            style::colored(record).into_bytes()
+        } else {
+            plain.into_bytes()
+        };
+        self.stderr.clone().write_all(&shown).ok();
     }
 }
 

@@ -65,6 +65,15 @@ fn pretty(record: &Record, level: Style, dim: Style) -> String {
     line
 }
 
+/// What `record` says, for a reader who sees its time, level and worker anyway.
+pub(super) fn message(record: &Record) -> String {
+    let mut line = one_line(&record.message);
+    for (name, value) in record.fields.iter().filter(|(name, _)| *name != "worker") {
+        push(&mut line, format_args!(" {}={}", one_line(name), shown(value)));
+    }
+    line
+}
+
 fn bracket(record: &Record) -> String {
     let agent = record.fields.get("worker").map_or_else(|| "-".to_owned(), shown);
     let mut lines =
@@ -83,7 +92,8 @@ fn time(record: &Record) -> String {
     format!("{cut:.3}")
 }
 
-fn shown(value: &Value) -> String {
+/// A value on one line.
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => one_line(text),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {

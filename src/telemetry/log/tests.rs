@@ -11,12 +11,13 @@ fn logged(format: LogFormat, level: &str, say: impl FnOnce(&LogHandle)) -> Strin
         level: level.to_owned(),
         file: Some(path.clone()),
         rotation: Rotation::default(),
+        journal_stream: None,
         color: false,
         redactor: Redactor::default(),
     };
     let worker = "marie".parse().unwrap();
     let (subscriber, handle, complaint) =
-        build(&options, Some(&worker), SystemClock::shared(), std::io::sink()).unwrap();
+        build(&options, Some(&worker), SystemClock::shared(), (std::io::sink(), None)).unwrap();
     assert!(complaint.is_none());
     tracing::subscriber::with_default(subscriber, || say(&handle));
     drop(handle);
@@ -92,11 +93,12 @@ fn a_file_that_cannot_be_opened_is_told_and_not_fatal() {
         level: "info".to_owned(),
         file: Some("/proc/no/such/place.log".into()),
         rotation: Rotation::default(),
+        journal_stream: None,
         color: false,
         redactor: Redactor::default(),
     };
     let (subscriber, handle, complaint) =
-        build(&options, None, SystemClock::shared(), std::io::sink()).unwrap();
+        build(&options, None, SystemClock::shared(), (std::io::sink(), None)).unwrap();
     assert!(complaint.is_some());
     tracing::subscriber::with_default(subscriber, || tracing::info!("still here"));
     assert_eq!(handle.dropped(), 0);

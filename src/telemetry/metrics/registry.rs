@@ -3,8 +3,8 @@
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use super::MetricsError;
@@ -48,8 +48,35 @@ impl Registrar {
         self.add(name, IntCounterVec::new(Opts::new(name, help), &[label]))
     }
 
+    pub(super) fn counters_by(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, MetricsError> {
+        self.add(name, IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
     pub(super) fn float_counter(&self, name: &str, help: &str) -> Result<prometheus::Counter, MetricsError> {
         self.add(name, prometheus::Counter::new(name, help))
+    }
+
+    pub(super) fn float_counters(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+    ) -> Result<CounterVec, MetricsError> {
+        self.add(name, CounterVec::new(Opts::new(name, help), &[label]))
+    }
+
+    pub(super) fn gauges_of(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<GaugeVec, MetricsError> {
+        self.add(name, GaugeVec::new(Opts::new(name, help), labels))
     }
 
     pub(super) fn gauge(&self, name: &str, help: &str) -> Result<Gauge, MetricsError> {

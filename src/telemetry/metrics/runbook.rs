@@ -15,7 +15,7 @@ const RUN_BUCKETS: [f64; 15] =
 const API_BUCKETS: [f64; 11] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 
 /// The states in which a run can end, as `agent_runs_total` counts them.
-const ENDS: [TaskState; 4] =
+pub(super) const ENDS: [TaskState; 4] =
     [TaskState::Completed, TaskState::Failed, TaskState::Timeout, TaskState::Cancelled];
 
 /// The runbooks' metrics.

@@ -6,14 +6,14 @@ use prometheus::{Counter, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVe
 
 use crate::config::Kind;
 use crate::os::space::Space;
-use crate::task::Tokens;
+use crate::task::{Tokens, Usage};
 use crate::telemetry::state_file::{HoldCause, QueueDepths};
 
 use super::registry::Registrar;
-use super::{MetricsError, Runbook};
+use super::{BudgetMetrics, MetricsError, Packs, Runbook};
 
 /// What is written on a disk.
-const DISKS: [&str; 4] = ["root", "log", "scratch", "home"];
+const DISKS: [&str; 6] = ["root", "artifacts", "workspaces", "log", "scratch", "home"];
 
 const TOKEN_KINDS: [&str; 4] = ["input", "output", "cache_read", "cache_write"];
 
@@ -22,8 +22,10 @@ const TOKEN_KINDS: [&str; 4] = ["input", "output", "cache_read", "cache_write"];
 pub struct Metrics {
     registry: Registrar,
     runbook: Runbook,
+    budget: BudgetMetrics,
     counts: Counts,
     levels: Levels,
+    packs: Packs,
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +57,9 @@ struct Levels {
     disk_bytes: IntGaugeVec,
     disk_inodes: IntGaugeVec,
     journal_waiting: IntGauge,
+    agents_memory: IntGauge,
+    memory_left: IntGauge,
+    claude: IntGaugeVec,
 }
 
 impl Counts {
@@ -128,6 +133,19 @@ impl Levels {
                 "agent_worker_journal_lines_waiting",
                 "Lines that wait in memory for a disk that takes them.",
             )?,
+            claude: registry.int_gauges(
+                "agent_worker_claude_info",
+                "The version of the Claude CLI that agents are started with; always 1.",
+                "version",
+            )?,
+            agents_memory: registry.int_gauge(
+                "agent_worker_agents_memory_bytes",
+                "Memory that the agents at work use, with all that they started.",
+            )?,
+            memory_left: registry.int_gauge(
+                "agent_worker_memory_available_bytes",
+                "Memory that is left to the machine, or to the tightest control group around the worker.",
+            )?,
         };
         for disk in DISKS {
             levels.disk_bytes.with_label_values(&[disk]).set(0);
@@ -157,8 +175,10 @@ impl Metrics {
         let registry = Registrar::new(version)?;
         Ok(Self {
             runbook: Runbook::new(&registry)?,
+            budget: BudgetMetrics::new(&registry)?,
             counts: Counts::new(&registry)?,
             levels: Levels::new(&registry)?,
+            packs: Packs::new(&registry)?,
             registry,
         })
     }
@@ -171,6 +191,16 @@ impl Metrics {
     /// The metrics that the runbooks ask for.
     pub const fn runbook(&self) -> &Runbook {
         &self.runbook
+    }
+
+    /// Budgets, and what each pack has cost.
+    pub const fn budget(&self) -> &BudgetMetrics {
+        &self.budget
+    }
+
+    /// What is counted for each pack.
+    pub const fn packs(&self) -> &Packs {
+        &self.packs
     }
 
     /// A task was claimed.
@@ -217,9 +247,11 @@ impl Metrics {
         }
     }
 
-    /// An attempt cost `usd`; what is not a positive number is ignored, since a counter never falls.
-    pub fn spent(&self, usd: f64) {
-        if usd.is_finite() && usd > 0.0 {
+    /// An attempt with `pack` came to so much; dollars that are not a positive number are ignored, since a counter never
+    /// falls.
+    pub fn spent(&self, pack: &str, usage: Usage) {
+        self.budget().spent(pack, usage);
+        if let Some(usd) = usage.cost_usd.filter(|usd| usd.is_finite() && *usd > 0.0) {
             self.counts.cost.inc_by(usd);
         }
     }
@@ -245,7 +277,7 @@ impl Metrics {
         self.levels.heartbeat_age.set(age.as_secs_f64());
     }
 
-    /// What is left on the disk of `what`: `root`, `log`, `scratch` or `home`.
+    /// What is left on the disk of `what`, one of [`DISKS`].
     pub fn set_disk(&self, what: &'static str, space: &Space) {
         let clamp = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         self.levels.disk_bytes.with_label_values(&[what]).set(clamp(space.bytes));
@@ -253,6 +285,22 @@ impl Metrics {
             .disk_inodes
             .with_label_values(&[what])
             .set(space.inodes.map_or(-1, |(left, _)| clamp(left)));
+    }
+
+    /// Agents are started with this version of the CLI.
+    pub fn set_claude(&self, version: &str) {
+        self.levels.claude.reset();
+        self.levels.claude.with_label_values(&[version]).set(1);
+    }
+
+    /// What the agents at work use in all, in bytes.
+    pub fn set_agents_memory(&self, bytes: u64) {
+        self.levels.agents_memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// What is left where it is tightest, in bytes.
+    pub fn set_memory_left(&self, bytes: u64) {
+        self.levels.memory_left.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// So many lines of the journal wait for the disk, and so many in all were given up.
@@ -308,6 +356,8 @@ mod tests {
             "agent_worker_breaker_state 0",
             "agent_worker_tokens_total{kind=\"cache_write\"} 0",
             "agent_worker_cost_usd_total 0",
+            "agent_worker_agents_memory_bytes 0",
+            "agent_worker_held{cause=\"memory\"} 0",
             "agent_worker_pruned_total{kind=\"completed\"} 0",
             "agent_worker_pruned_bytes_total{kind=\"artifacts\"} 0",
             "agent_worker_build_info{version=\"1.2.3\"} 1",
@@ -322,9 +372,10 @@ mod tests {
         let metrics = Metrics::new("1").unwrap();
         metrics.runbook().run_ended(TaskState::Timeout);
         metrics.runbook().run_ended(TaskState::Running);
-        metrics.spent(0.25);
-        metrics.spent(-1.0);
-        metrics.spent(f64::NAN);
+        let usd = |usd| Usage { cost_usd: Some(usd), tokens: None };
+        metrics.spent("p", usd(0.25));
+        metrics.spent("p", usd(-1.0));
+        metrics.spent("p", usd(f64::NAN));
         metrics.set_restarts(3);
         metrics.set_restarts(2);
         metrics.set_hold(Some(HoldCause::Auth));

@@ -1,7 +1,7 @@
 //! The thread that sends spans to a collector over OTLP. Only this file knows OpenTelemetry.
 //!
 //! Invariants:
-//! - one batch is on its way at a time, at most [`BATCH`] spans, and is given up after [`PATIENCE`];
+//! - one batch is on its way at a time, bounded in number, and is given up after its time;
 //! - that the collector cannot be reached is said when it begins and when it is over, not in between;
 //! - nothing of the libraries reaches the log: at debug they would tell every frame.
 
@@ -10,26 +10,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
-use opentelemetry::trace::{
-    Event, SpanContext, SpanId, SpanKind, Status as OtelStatus, TraceFlags, TraceId, TraceState,
-};
+use opentelemetry::trace::{Event, SpanContext, SpanId, SpanKind, Status as OtelStatus, TraceFlags, TraceId};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
 use tokio::sync::mpsc;
 
+use super::settings::Pace;
 use super::span::{Context, Span, Status, Value};
 use super::target::{Protocol, Target};
 use super::{Mail, Say, Sender};
 
-/// Spans that travel together at most.
-const BATCH: usize = 256;
-/// How long the first of a batch waits for company.
-const COMPANY: Duration = Duration::from_millis(500);
-/// How long a batch may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The same for the last one.
+/// How long the last batch may take.
 const LAST_PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Why nothing is sent, and whom to tell.
@@ -48,7 +41,7 @@ impl NotStarted {
 /// Starts the thread; its end is told to the receiver.
 pub(super) fn start(
     target: &Target,
-    sender: &Sender,
+    (sender, pace): (&Sender, Pace),
     say: Say,
     inbox: mpsc::Receiver<Mail>,
     lost: Arc<AtomicU64>,
@@ -60,7 +53,7 @@ pub(super) fn start(
     let exporter = {
         // The connection is made in the background, which belongs to this runtime.
         let _inside = runtime.enter();
-        exporter(target, sender)
+        exporter(target, sender, pace.patience)
     };
     let exporter = match exporter {
         Ok(exporter) => exporter,
@@ -69,7 +62,7 @@ pub(super) fn start(
         }
     };
     let (finished, done) = sync_channel(1);
-    let office = Office { exporter, endpoint: target.shown(), say, lost, failing: false };
+    let office = Office { exporter, pace, endpoint: target.shown(), say, lost, failing: false };
     // A thread that cannot be had drops what it was given, and with it the queue: spans are counted as lost.
     std::thread::Builder::new()
         .name("traces".to_owned())
@@ -81,23 +74,26 @@ pub(super) fn start(
     Ok(done)
 }
 
-fn exporter(target: &Target, sender: &Sender) -> Result<SpanExporter, String> {
+fn exporter(target: &Target, sender: &Sender, patience: Duration) -> Result<SpanExporter, String> {
     let builder = SpanExporter::builder();
     let built = match target.protocol {
-        Protocol::Grpc => builder.with_tonic().with_endpoint(&target.endpoint).with_timeout(PATIENCE).build(),
+        Protocol::Grpc => builder.with_tonic().with_endpoint(&target.endpoint).with_timeout(patience).build(),
         Protocol::Http => builder
             .with_http()
             .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
             .with_endpoint(&target.endpoint)
-            .with_timeout(PATIENCE)
+            .with_timeout(patience)
             .build(),
     };
     let mut exporter = built.map_err(|error| error.to_string())?;
     let mut attributes = vec![
-        KeyValue::new("service.name", sender.service.clone()),
+        KeyValue::new("service.name", "agent-worker"),
         KeyValue::new("service.instance.id", sender.instance.clone()),
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+        KeyValue::new("process.pid", i64::from(std::process::id())),
     ];
+    attributes.extend(sender.host.iter().map(|host| KeyValue::new("host.name", host.clone())));
+    // Of two that are called alike the later one holds.
     attributes.extend(sender.resource.iter().map(|(name, value)| KeyValue::new(name.clone(), value.clone())));
     exporter.set_resource(&Resource::builder_empty().with_attributes(attributes).build());
     Ok(exporter)
@@ -106,6 +102,7 @@ fn exporter(target: &Target, sender: &Sender) -> Result<SpanExporter, String> {
 /// Whoever sends.
 struct Office {
     exporter: SpanExporter,
+    pace: Pace,
     endpoint: String,
     say: Say,
     lost: Arc<AtomicU64>,
@@ -115,8 +112,8 @@ struct Office {
 impl Office {
     async fn work(mut self, mut inbox: mpsc::Receiver<Mail>) {
         loop {
-            let (batch, over) = collect(&mut inbox).await;
-            let patience = if over { LAST_PATIENCE } else { PATIENCE };
+            let (batch, over) = collect(&mut inbox, self.pace).await;
+            let patience = if over { LAST_PATIENCE.min(self.pace.patience) } else { self.pace.patience };
             if !batch.is_empty() {
                 self.send(batch, patience).await;
             }
@@ -155,13 +152,13 @@ impl Office {
 }
 
 /// The next spans, and whether they are the last.
-async fn collect(inbox: &mut mpsc::Receiver<Mail>) -> (Vec<SpanData>, bool) {
+async fn collect(inbox: &mut mpsc::Receiver<Mail>, pace: Pace) -> (Vec<SpanData>, bool) {
     let mut batch = Vec::new();
     let Some(Mail::Span(first)) = inbox.recv().await else { return (batch, true) };
     batch.push(data(*first));
-    let pause = tokio::time::sleep(COMPANY);
+    let pause = tokio::time::sleep(pace.company);
     tokio::pin!(pause);
-    while batch.len() < BATCH {
+    while batch.len() < pace.batch {
         tokio::select! {
             biased;
             mail = inbox.recv() => match mail {
@@ -193,7 +190,7 @@ fn data(span: Span) -> SpanData {
     let mut events = SpanEvents::default();
     events.events.extend(span.events.iter().map(|it| Event::new(it.name, it.at.into(), Vec::new(), 0)));
     SpanData {
-        span_context: context(&span.context),
+        span_context: context(&span.context, span.state.as_deref()),
         parent_span_id: span.parent.map_or(SpanId::INVALID, SpanId::from_bytes),
         parent_span_is_remote: false,
         span_kind: SpanKind::Internal,
@@ -215,9 +212,10 @@ fn data(span: Span) -> SpanData {
     }
 }
 
-fn context(context: &Context) -> SpanContext {
+fn context(context: &Context, state: Option<&str>) -> SpanContext {
     let (trace, span) = (TraceId::from_bytes(context.trace), SpanId::from_bytes(context.span));
-    SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::default())
+    let state = state.and_then(|state| state.parse().ok()).unwrap_or_default();
+    SpanContext::new(trace, span, TraceFlags::SAMPLED, false, state)
 }
 
 fn key_value(name: &'static str, value: Value) -> KeyValue {

@@ -4,17 +4,22 @@
 //! |---|---|
 //! | [`span`] | a span, and the context that reaches other programs (pure) |
 //! | [`target`] | where traces go, from what was set (pure) |
+//! | [`settings`] | everything else that was set (pure) |
+//! | [`sampler`] | which traces are recorded (pure) |
 //! | `export` | the thread that sends, and the only one that knows OpenTelemetry; with the feature `otlp` only |
 //!
 //! Invariants:
 //! - handing over a span never waits: the queue is bounded, and what does not fit is counted and said;
 //! - a collector that is down, slow or talks garbage costs spans and one line in the log, never work;
-//! - without a word about traces there is no thread and no span.
+//! - without a word about traces there is no thread and no span;
+//! - a variable of the specification is heard, or it is said that it is not.
 //!
 //! It deliberately does not know what is worth a span.
 
 #[cfg(feature = "otlp")]
 mod export;
+pub mod sampler;
+pub mod settings;
 pub mod span;
 pub mod target;
 
@@ -26,23 +31,22 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::config::Environment;
-use span::Span;
+use sampler::Sampler;
+use settings::Pace;
+use span::{Context, Span};
 use target::{Said, Target};
 
-/// Spans that may wait for the collector.
-#[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "the queue is made where something sends"))]
-const WAITING: usize = 2048;
 /// How long the last spans may take at the end of the program.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Who sends: the resource that the spans belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sender {
-    /// `service.name`.
-    pub service: String,
     /// `service.instance.id`: the worker, or `supervisor`.
     pub instance: String,
-    /// `OTEL_RESOURCE_ATTRIBUTES`.
+    /// `host.name`.
+    pub host: Option<String>,
+    /// What was set: it wins over what we say ourselves.
     pub resource: Vec<(String, String)>,
 }
 
@@ -67,6 +71,8 @@ struct Outlet {
 #[derive(Clone, Debug, Default)]
 pub struct Traces {
     outlet: Option<Arc<Outlet>>,
+    sampler: Sampler,
+    is_alone: bool,
 }
 
 /// Ends the traces when it is dropped: what waits is sent, for two seconds at most.
@@ -102,12 +108,29 @@ impl Traces {
                 return Default::default();
             }
         };
+        let names = env.vars().filter_map(|(name, _)| name.to_str());
+        let settings = settings::settings(&variable, names);
         let sender = Sender {
-            service: variable("OTEL_SERVICE_NAME").unwrap_or_else(|| "agent-worker".to_owned()),
             instance: instance.to_owned(),
-            resource: target::resource(&variable("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default()),
+            host: crate::os::holder::hostname(),
+            resource: settings.resource,
         };
-        begin(&target, &sender, say)
+        for complaint in &settings.complaints {
+            say(complaint);
+        }
+        let (traces, guard) = begin(&target, (&sender, settings.pace), say);
+        (Self { sampler: settings.sampler, is_alone: !settings.carries, ..traces }, guard)
+    }
+
+    /// Whether a context is neither taken from others nor handed on.
+    pub const fn are_alone(&self) -> bool {
+        self.is_alone
+    }
+
+    /// `context` with the decision whether it is recorded.
+    #[must_use]
+    pub fn decide(&self, context: Context, parent: Option<Context>) -> Context {
+        self.sampler.decide(context, parent)
     }
 
     /// Whether anybody listens.
@@ -135,13 +158,13 @@ impl Drop for TracesGuard {
 }
 
 #[cfg(feature = "otlp")]
-fn begin(target: &Target, sender: &Sender, say: Say) -> (Traces, TracesGuard) {
-    let (mail, inbox) = mpsc::channel(WAITING);
+fn begin(target: &Target, (sender, pace): (&Sender, Pace), say: Say) -> (Traces, TracesGuard) {
+    let (mail, inbox) = mpsc::channel(pace.waiting);
     let lost = Arc::new(AtomicU64::new(0));
-    match export::start(target, sender, say, inbox, Arc::clone(&lost)) {
+    match export::start(target, (sender, pace), say, inbox, Arc::clone(&lost)) {
         Ok(done) => {
             let outlet = Some(Arc::new(Outlet { mail, lost }));
-            (Traces { outlet: outlet.clone() }, TracesGuard { outlet, done: Some(done) })
+            (Traces { outlet: outlet.clone(), ..Traces::default() }, TracesGuard { outlet, done: Some(done) })
         }
         Err(why) => {
             why.tell();
@@ -152,7 +175,7 @@ fn begin(target: &Target, sender: &Sender, say: Say) -> (Traces, TracesGuard) {
 
 #[cfg(not(feature = "otlp"))]
 #[expect(clippy::needless_pass_by_value, reason = "the other build keeps it")]
-fn begin(target: &Target, _: &Sender, say: Say) -> (Traces, TracesGuard) {
+fn begin(target: &Target, _: (&Sender, Pace), say: Say) -> (Traces, TracesGuard) {
     say(&format!(
         "no traces are sent to {}: this program was built without them; build it with `cargo build --release \
          --features otlp`, or unset OTEL_TRACES_EXPORTER",

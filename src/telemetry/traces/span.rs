@@ -5,6 +5,9 @@
 use crate::clock::Timestamp;
 use crate::task::RunId;
 
+/// The longest `TRACESTATE` that everybody has to hand on.
+const STATE_MAX: usize = 512;
+
 /// Which span of which trace, and whether anybody records it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Context {
@@ -36,6 +39,11 @@ impl Context {
         format!("00-{}-{}-{:02x}", hex(&self.trace), hex(&self.span), u8::from(self.sampled))
     }
 
+    /// The trace, as readers of it ask for it.
+    pub fn trace_id(&self) -> String {
+        hex(&self.trace)
+    }
+
     /// A trace of its own.
     pub fn fresh() -> Self {
         let (trace, span) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
@@ -62,6 +70,28 @@ impl Context {
             .max(1);
         let trace = parent.map_or(id, |it| it.trace);
         Self { trace, span: hash.to_be_bytes(), sampled: parent.is_none_or(|it| it.sampled) }
+    }
+}
+
+/// A context as it travels between programs: `TRACEPARENT`, and `TRACESTATE` where there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Which span.
+    pub context: Context,
+    /// What belongs to it and is handed on as it came.
+    pub state: Option<String>,
+}
+
+impl Carried {
+    /// Reads the two; `None` if the first is no context. A state that is none is passed over.
+    pub fn parse(parent: &str, state: Option<&str>) -> Option<Self> {
+        let is_one = |text: &&str| {
+            !text.is_empty()
+                && text.len() <= STATE_MAX
+                && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        };
+        let state = state.map(str::trim).filter(is_one).map(str::to_owned);
+        Some(Self { context: Context::parse(parent)?, state })
     }
 }
 
@@ -142,6 +172,8 @@ pub struct Span {
     pub context: Context,
     /// The span that it is part of.
     pub parent: Option<[u8; 8]>,
+    /// What whoever began the trace handed on beside it: `TRACESTATE`.
+    pub state: Option<String>,
     /// When it began.
     pub began: Timestamp,
     /// When it ended; never before it began.
@@ -161,6 +193,7 @@ impl Span {
             name,
             context,
             parent: None,
+            state: None,
             began,
             ended: ended.max(began),
             attributes: Vec::new(),
@@ -220,6 +253,16 @@ mod tests {
         assert_ne!(first.span, Context::of_attempt(RunId::mint(), 1, parent).span);
         let alone = Context::of_attempt(run, 1, None);
         assert_eq!((alone.trace, alone.sampled), (run.0.into_bytes(), true));
+    }
+
+    #[test]
+    fn a_state_is_handed_on_as_it_came_or_not_at_all() {
+        let state = |text| Carried::parse(HEADER, text).unwrap().state;
+        assert_eq!(state(Some(" a=b,c@d=e ")).as_deref(), Some("a=b,c@d=e"));
+        for text in [None, Some(""), Some("a=b\nc=d"), Some("a=\u{fc}"), Some("x".repeat(513).as_str())] {
+            assert_eq!(state(text), None, "{text:?}");
+        }
+        assert_eq!(Carried::parse("garbage", Some("a=b")), None);
     }
 
     #[test]

@@ -107,16 +107,6 @@ fn protocol_of(endpoint: &str) -> Protocol {
     if http { Protocol::Http } else { Protocol::Grpc }
 }
 
-/// The names and values of `OTEL_RESOURCE_ATTRIBUTES`, `a=b,c=d`; what is none is passed over.
-pub fn resource(text: &str) -> Vec<(String, String)> {
-    let pair = |part: &str| {
-        let (name, value) = part.split_once('=')?;
-        let (name, value) = (name.trim(), value.trim());
-        (!name.is_empty()).then(|| (name.to_owned(), value.to_owned()))
-    };
-    text.split(',').filter_map(pair).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,11 +183,5 @@ mod tests {
             let target = Target { protocol: Protocol::Grpc, endpoint: endpoint.to_owned() };
             assert_eq!(target.shown(), shown);
         }
-    }
-
-    #[test]
-    fn resource_attributes_are_pairs() {
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(resource("a=b, c = d,,=x,e"), [pair("a", "b"), pair("c", "d")]);
     }
 }

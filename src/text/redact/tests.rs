@@ -144,7 +144,7 @@ fn ordinary_text_stays_as_it_is() {
         "http://localhost:9091/metrics and https://status.claude.com",
         "ssh://git@github.com/o/r.git, user@host:path",
         "see http://host:8080/a@2x.png",
-        "npm_config_registry=https://registry.npmjs.org npm_lifecycle_event",
+        "npm_config_registry=https://registry.example npm_lifecycle_event",
         "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
         "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----",
         "commit 8f14e45fceea167a5a36dedd4bea2543 session 01a205af-db6f-776e-90f9-f9fe585382b1",

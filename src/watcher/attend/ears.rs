@@ -3,7 +3,7 @@
 //! | pipe | is there | a line is |
 //! |---|---|---|
 //! | `pipes/<worker>_<task>.in` | while the agent can hear | the next message, or an object with an `op` |
-//! | `artifacts/<run_id>/agent.in` | while the agent lives | what `docs/pipes.md` lets an agent say |
+//! | `artifacts/<run_id>/pipes/agent.in` | while the agent lives | what `docs/pipes.md` lets an agent say |
 //!
 //! Invariants:
 //! - a pipe that cannot be made costs the pipe and not the run, and is told once;

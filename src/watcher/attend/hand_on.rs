@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Run;
 use crate::agent::handing::{self, Bounds};
+use crate::pack::DEFAULT;
 use crate::pipe::reply::Reply;
 use crate::spool::fresh::{Fresh, file_name};
 use crate::task::text::shown;
@@ -21,14 +22,19 @@ impl Run {
     /// Hands on what `spec` asks for.
     pub(super) async fn hand_on(&mut self, spec: &Map<String, Value>) -> Reply {
         let config = &self.ctx.config;
-        let bounds = Bounds { submits: config.agent_submits, depth: config.agent_depth };
+        let pack = Some(self.pack.name.as_str()).filter(|it| !it.is_empty()).unwrap_or(DEFAULT);
+        let may_hand_to = self.pack.pack.may_hand_to.as_deref().unwrap_or_default();
+        let bounds = Bounds { submits: config.agent_submits, depth: config.agent_depth, pack, may_hand_to };
         let handed = match self.handed() {
             Ok(handed) => handed,
             Err(error) => return Reply::refused(75, format!("the run's history cannot be read: {error}")),
         };
         let task = match handing::task_of(spec, (self.lease.run, &self.lease.task), handed, bounds) {
             Ok(task) => task,
-            Err(error) => return Reply::refused(error.code(), error.to_string()).hinting(error.hint()),
+            Err(error) => {
+                tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, reason = %error, "a task that the agent hands on was refused");
+                return Reply::refused(error.code(), error.to_string()).hinting(error.hint());
+            }
         };
         let Some(dir) = self.folder_for(&task) else {
             let worker = task.spec.worker.map(|it| it.to_string()).unwrap_or_default();

@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 use super::Run;
 use super::ears::Ears;
 use super::listen::Live;
-use super::prepare::{Prepared, deferred};
+use super::memory::Weighing;
+use super::prepare::{Prepared, deferred, no_room};
 use crate::agent::SessionStart;
 use crate::agent::child::{self, Launch, LaunchError};
 use crate::agent::course::Course;
@@ -18,8 +19,10 @@ use crate::agent::tail::Tail;
 use crate::agent::trouble::{self, is_scarcity};
 use crate::agent::verdict::Exit;
 use crate::clock::Ticks;
-use crate::os::lock::Lock;
+use crate::os::durable::{DIR_MODE, make_dir};
+use crate::os::lock::{self, Lock};
 use crate::os::process::ProcessId;
+use crate::recovery::groups;
 use crate::recovery::witness::{find_agent, process_of};
 use crate::task::HoldCause;
 use crate::telemetry::journal::Event as Noted;
@@ -33,6 +36,8 @@ impl Run {
         let number = self.lease.number();
         // Held open until the agent is in it.
         let entrance = prepared.cwd.entrance();
+        self.group = self.ctx.groups.make(self.lease.run, self.limits().memory);
+        let confined = self.confined(&prepared.cwd, &prepared.scratch);
         let launch = Launch {
             program: &prepared.program,
             arguments: prepared.arguments,
@@ -41,13 +46,19 @@ impl Run {
             paths: &paths,
             number,
             first: &prepared.first,
+            group: self.group.as_ref(),
+            confined: confined.as_ref(),
         };
+        make_dir(&paths.pipes(), DIR_MODE).map_err(|error| no_room(&paths.pipes(), &error))?;
         let mut ears = Ears::of(self);
         ears.open_own(self.ctx.clock.ticks());
         let agent = child::launch(&self.ctx.reaper, &launch).map_err(|error| {
             ears.close();
             self.not_started(&error)
         })?;
+        if let Some((group, error)) = self.group.take_if(|_| agent.outside.is_some()).zip(agent.outside) {
+            self.ctx.groups.refused(&group, &error);
+        }
         let mut live = Live {
             process: Some(agent.child.id.clone()),
             exit: Box::pin(async move { agent.child.exit.await.ok() }),
@@ -58,25 +69,32 @@ impl Run {
             course: Course::new(self.limits(), self.ctx.clock.ticks()),
             ears,
             is_replay: false,
+            weighing: Weighing::of(self, Some(&agent.child.id)),
         };
         self.record_start(&agent.child.id, &prepared.cwd.path);
         let event = match prepared.begins {
             SessionStart::New => Noted::Started,
-            SessionStart::Resume => Noted::Resumed,
+            SessionStart::Resume | SessionStart::Fork(_) => Noted::Resumed,
         };
         self.announce(event, &mut live).await;
         Ok(live)
     }
 
     /// Takes up an agent that lives: its stream is read from the start, its stdin is lost, and its end is told by
-    /// its process, or by its lock where its process cannot be seen.
+    /// its process, or by its lock where its process cannot be seen. One that has answered and is gone is over at once.
     pub(super) fn take_up(&mut self) -> std::io::Result<Live> {
         let stream = self.lease.paths(self.ctx.layout()).stream(self.lease.number());
+        self.group = self.lease.attempt().and_then(|attempt| groups::recorded(self.lease.run, attempt));
+        if let Some(group) = &self.group {
+            self.ctx.groups.bound(group, self.limits().memory);
+        }
         let found = self.agent_found();
         let process = found.clone().filter(|it| it.is_alive() == Some(true));
+        let is_held = lock::is_held(&stream).unwrap_or(true);
         let gone = wait_gone(found, stream.clone())?;
         let now = self.ctx.clock.ticks();
         let course = Course::taken_up(self.limits(), self.worked(process.as_ref(), now), now);
+        let weighing = Weighing::of(self, process.as_ref());
         let live = Live {
             process,
             exit: Box::pin(async move { gone.await.ok().and(None) }),
@@ -87,11 +105,17 @@ impl Run {
             course,
             ears: Ears::of(self),
             is_replay: true,
+            weighing,
         };
-        self.ctx.metrics.adopted();
         self.ctx.note_owed(&self.lease);
-        self.ctx.note(Noted::Adopted, &self.lease, |line| line.pid = live.process.as_ref().map(|it| it.pid));
-        tracing::info!(task = %self.lease.name, run_id = %self.lease.run, "adopted a living agent");
+        if live.process.is_none() && !is_held {
+            tracing::info!(task = %self.lease.name, run_id = %self.lease.run, "took up a run whose agent has answered");
+        } else {
+            self.ctx.metrics.adopted();
+            let pid = live.process.as_ref().map(|it| it.pid);
+            self.ctx.note(Noted::Adopted, &self.lease, |line| line.pid = pid);
+            tracing::info!(task = %self.lease.name, run_id = %self.lease.run, "adopted a living agent");
+        }
         self.show();
         Ok(live)
     }
@@ -120,6 +144,7 @@ impl Run {
         self.record_process(process);
         if let Some(attempt) = self.lease.task.record.open_attempt_mut() {
             attempt.cwd = Some(cwd.display().to_string());
+            attempt.cgroup = self.group.as_ref().map(|it| it.path().display().to_string());
             attempt.config_dir = config_dir;
         }
     }
@@ -173,6 +198,7 @@ impl Run {
             last_sign_at: Some(now),
             correlation_id: self.lease.task.spec.correlation_id.clone(),
             progress: None,
+            memory_bytes: None,
         };
         self.ctx.board.show().running.insert(self.lease.file.clone(), running);
     }

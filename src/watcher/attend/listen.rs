@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::net::unix::pipe;
 
 use super::ears::Ears;
+use super::memory::Weighing;
 use super::{Order, Run};
 use crate::agent::course::{Course, Order as Act};
 use crate::agent::disposition::Holding;
@@ -18,10 +19,11 @@ use crate::os::process::{ProcessId, signal};
 use crate::pipe::event::Kind;
 use crate::spool::Lease;
 use crate::task::TaskState;
-use crate::watcher::core::Event;
+use crate::watcher::core::{Event, Wanted};
 use crate::watcher::ctx::WORKING;
 use crate::watcher::effects::Told;
 use crate::watcher::herald::Herald;
+use crate::watcher::scale::Weight;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -40,6 +42,7 @@ pub(super) struct Live {
     pub(super) ears: Ears,
     /// What was said before it was taken up is read, and was told already.
     pub(super) is_replay: bool,
+    pub(super) weighing: Weighing,
 }
 
 impl Live {
@@ -54,6 +57,7 @@ impl Live {
 enum Woken {
     Ended(Option<Exit>),
     Told(Option<Order>),
+    Weighed(Weight),
     Writable,
     Time,
 }
@@ -62,6 +66,13 @@ impl Run {
     /// Listens until the process is gone; how it ended, and by whom. `None`: it lives on without us, since the worker
     /// leaves and nobody here may end it.
     pub(super) async fn listen(&mut self, live: &mut Live) -> Option<(Option<Exit>, Option<EndedBy>)> {
+        for order in std::mem::take(&mut self.early) {
+            if let Order::TakeBack(path) = order {
+                self.take_back(path).await;
+            } else {
+                self.told(Some(order), live);
+            }
+        }
         let mut more = true;
         let exit = loop {
             let wait = if more { Duration::ZERO } else { self.next_look(live) };
@@ -69,6 +80,7 @@ impl Run {
                 Woken::Ended(exit) => break exit,
                 Woken::Told(Some(Order::TakeBack(path))) => self.take_back(path).await,
                 Woken::Told(order) => self.told(order, live),
+                Woken::Weighed(weight) => self.weighed(weight, live),
                 Woken::Writable => flush(live),
                 Woken::Time => {}
             }
@@ -157,6 +169,7 @@ impl Run {
             exit = &mut live.exit => Woken::Ended(exit),
             order = self.orders.recv() => Woken::Told(order),
             () = writable => Woken::Writable,
+            weight = live.weighing.next() => Woken::Weighed(weight),
             () = live.ears.readable() => Woken::Time,
             () = tokio::time::sleep(wait) => Woken::Time,
         }
@@ -191,7 +204,9 @@ impl Run {
             | StreamEvent::RateLimit(_)
             | StreamEvent::PermissionDenied(_)
             | StreamEvent::Partial
+            | StreamEvent::Metered(_)
             | StreamEvent::ControlResponse(_)
+            | StreamEvent::Hook(_)
             | StreamEvent::Other
             | StreamEvent::Garbage => {}
         });
@@ -211,6 +226,11 @@ impl Run {
             self.sign_of_life();
         }
         acts.extend(live.course.measured(live.printed(), now));
+        if self.allowed(&live.tail.evidence).is_some_and(|it| it.used > it.most)
+            && !live.course.has_answered()
+        {
+            acts.extend(live.course.end(EndedBy::TokenLimit, now));
+        }
         if live.tail.evidence.hopeless().is_some() {
             acts.extend(live.course.end(EndedBy::HopelessWait, now));
         }
@@ -225,7 +245,7 @@ impl Run {
         }
     }
 
-    fn sign_of_life(&self) {
+    pub(super) fn sign_of_life(&self) {
         let now = self.ctx.clock.wall();
         if let Some(running) = self.ctx.board.show().running.get_mut(&self.lease.file) {
             running.last_sign_at = Some(now);
@@ -242,9 +262,12 @@ impl Run {
             }
             Some(Order::Interrupt { text, answer }) => self.interrupt(text.as_deref(), answer, live),
             Some(Order::Cancel { reason, answer }) => self.cancel(reason, answer, live),
-            Some(Order::Stop) | None => live.course.end(EndedBy::Stop, now),
+            Some(Order::Stop) | None => {
+                self.wanted = Wanted::Stop;
+                live.course.end(EndedBy::Stop, now)
+            }
             Some(Order::Kill) => {
-                self.hurry = true;
+                (self.wanted, self.hurry) = (Wanted::StopNow, true);
                 live.course.kill(EndedBy::Stop, now)
             }
         };

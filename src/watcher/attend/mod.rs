@@ -1,37 +1,48 @@
 //! One run, from its claim to its end: one async task, the only one that knows the agent's process.
 //!
-//! prepare → launch → listen → sweep → judge → settle. Others send it [`Order`]s and hear one
+//! prepare → launch → listen → sweep → judge → after work → settle. Others send it [`Order`]s and hear one
 //! [`crate::watcher::core::Event::RunEnded`].
 
+mod after;
+mod choose;
+mod confined;
 mod ears;
 mod guard;
 mod hand_on;
 mod launch;
 mod listen;
+mod memory;
 mod order;
 mod packed;
 mod prepare;
+mod repository;
 mod said;
 mod settle;
 mod share;
+mod spent;
 mod steer;
 mod sweep;
+mod verify;
 mod workdir;
 
 use std::rc::Rc;
 
 use tokio::sync::mpsc;
 
-use super::core::{After, Ended, Event};
+use self::after::Afterwork;
+use super::core::{After, Ended, Event, Wanted};
 use super::ctx::Ctx;
 use super::effects::Told;
+use super::trace::Models;
 use crate::agent::disposition::Disposition;
 use crate::agent::replay;
 use crate::agent::verdict::{EndedBy, Ending, Exit, Judgement, Verdict, judge};
 use crate::clock::Ticks;
+use crate::os::cgroup::group::Group;
 use crate::os::process::ProcessId;
 use crate::pack::Stamp;
 use crate::spool::Lease;
+use crate::task::Attempt;
 
 pub(super) use ears::sweep as sweep_pipes;
 pub(super) use order::{Answer, Order};
@@ -56,6 +67,10 @@ pub(super) struct Run {
     orders: mpsc::UnboundedReceiver<Order>,
     tell: mpsc::UnboundedSender<Told>,
     hurry: bool,
+    /// Whether it was told to end: then what is not done yet is not begun.
+    wanted: Wanted,
+    /// What was said to it before its agent could hear.
+    early: Vec<Order>,
     answered: bool,
     /// How it began here: an agent that was adopted cannot hear.
     begin: Begin,
@@ -63,12 +78,16 @@ pub(super) struct Run {
     said: u32,
     /// How many tasks its agent has handed on, once that was counted.
     handed: Option<u32>,
+    /// Which models it had to do with.
+    models: Models,
     /// Who waits for its end, and for which.
     closing: Vec<(steer::Closing, Answer)>,
     /// Another worker has it now.
     lost: bool,
     /// When it was begun to be listened to.
     began: Ticks,
+    /// Its control group, where it has one.
+    group: Option<Group>,
 }
 
 /// How the process ended, and who it was.
@@ -76,6 +95,13 @@ struct Over {
     exit: Option<Exit>,
     ended_by: Option<EndedBy>,
     judgement: Judgement,
+}
+
+/// What was found out about its end, in words.
+struct Found<'a> {
+    disk: Option<&'a str>,
+    memory: Option<&'a str>,
+    oom: Option<&'a str>,
 }
 
 impl Run {
@@ -93,13 +119,17 @@ impl Run {
             orders,
             tell,
             hurry: false,
+            wanted: Wanted::Run,
+            early: Vec::new(),
             answered: false,
             begin: Begin::Start,
             said: 0,
             handed: None,
+            models: Models::default(),
             closing: Vec::new(),
             lost: false,
             began,
+            group: None,
         }
     }
 
@@ -124,6 +154,7 @@ impl Run {
             None => After::Unknown,
         };
         let file = self.lease.file.clone();
+        self.ctx.seats.release(&file);
         self.let_others_try();
         self.ctx.board.show().running.remove(&file);
         // The loop has left only if the whole program ends.
@@ -134,7 +165,10 @@ impl Run {
 
     /// Starts the agent and follows it; what becomes of its task.
     async fn start(&mut self) -> Option<Disposition> {
-        let prepared = match self.prepare() {
+        if let Err(disposition) = self.wait_for_the_cli().await {
+            return Some(*disposition);
+        }
+        let prepared = match self.ready().await {
             Ok(prepared) => prepared,
             Err(disposition) => return Some(*disposition),
         };
@@ -143,6 +177,14 @@ impl Run {
             Err(disposition) => return Some(*disposition),
         };
         self.through(live).await
+    }
+
+    async fn ready(&mut self) -> Result<prepare::Prepared, prepare::Refused> {
+        self.take_pack()?;
+        self.check_limit()?;
+        self.check_spent()?;
+        let chosen = self.choose().await?;
+        self.prepare(&chosen).await
     }
 
     /// Takes up a run whose agent lives.
@@ -170,19 +212,41 @@ impl Run {
         for path in [stream, stderr] {
             self.tell.send(Told::Unwatch(path)).ok();
         }
-        let (exit, ended_by) = heard?;
+        let (exit, mut ended_by) = heard?;
         let took = live.course.spent(self.ctx.clock.ticks());
         // Before what it left behind is removed, which may be what filled the disk.
         let disk = self.ctx.out_since(self.began);
-        self.sweep(agent.as_ref()).await;
-        let mut over = self.judge(&live, (exit, ended_by), disk.as_deref());
+        if ended_by.is_none() && self.is_ended_by_its_limit(&mut live, exit) {
+            ended_by = Some(EndedBy::MemoryLimit);
+        }
+        let oom = self.oom_witness(&live, agent.as_ref(), (exit, ended_by)).await;
+        self.sweep(agent.as_ref(), ended_by).await;
+        let memory = self.too_much_memory(&live);
+        let found = Found { disk: disk.as_deref(), memory: memory.as_deref(), oom: oom.as_deref() };
+        let mut over = self.judge(&live, (exit, ended_by), &found);
         self.explain(&mut over.judgement);
-        self.report(&over, agent.as_ref());
+        self.report(&over, agent.as_ref(), &live);
         let judgement = &over.judgement;
-        self.answered = judgement.tokens.output > 0 || matches!(judgement.verdict, Verdict::Done { .. });
+        self.answered =
+            live.tail.evidence.tokens.output > 0 || matches!(judgement.verdict, Verdict::Done { .. });
+        self.note_peak(&live);
         self.share(&over.judgement).await;
+        match self.after_work(&mut over.judgement).await {
+            Afterwork::Done => self.explain(&mut over.judgement),
+            Afterwork::Left => return None,
+            Afterwork::Later(why) => {
+                self.lay_by(&why).await;
+                return None;
+            }
+        }
+        self.note_peak(&live);
+        self.models =
+            Models { asked: over.judgement.model.clone(), answered: over.judgement.answered_by.clone() };
         let mut disposition = self.dispose(&over.judgement, took);
         self.about_pack(&mut disposition, ended_by);
+        if !self.collect(&disposition).await {
+            return None;
+        }
         if ended_by == Some(EndedBy::Hold) && matches!(disposition, Disposition::Requeue { .. }) {
             self.hold();
         }
@@ -193,15 +257,19 @@ impl Run {
         &self,
         live: &listen::Live,
         (exit, ended_by): (Option<Exit>, Option<EndedBy>),
-        disk: Option<&str>,
+        found: &Found<'_>,
     ) -> Over {
         let stderr = self.lease.paths(self.ctx.layout()).stderr(self.lease.number());
         let stderr_tail = replay::stderr_tail(&stderr);
-        let ending = Ending { exit, ended_by, disk, stderr_tail: &stderr_tail, denied: self.denied() };
+        let Found { disk, memory, oom } = *found;
+        let goes_on = self.lease.attempt().is_some_and(Attempt::goes_on);
+        let (stderr_tail, denied) = (stderr_tail.as_str(), self.denied());
+        let allowed = self.allowed(&live.tail.evidence);
+        let ending = Ending { exit, ended_by, disk, memory, oom, stderr_tail, denied, goes_on, allowed };
         Over { exit, ended_by, judgement: judge(&live.tail.evidence, &ending) }
     }
 
-    fn report(&self, over: &Over, agent: Option<&ProcessId>) {
+    fn report(&self, over: &Over, agent: Option<&ProcessId>, live: &listen::Live) {
         let exit = over.exit.map_or_else(|| "not seen".to_owned(), |exit| exit.to_string());
         tracing::info!(
             task = %self.lease.name,
@@ -210,6 +278,7 @@ impl Run {
             exit = %exit,
             ended_by = over.ended_by.map(tracing::field::debug),
             cost_usd = over.judgement.cost_usd.unwrap_or(0.0),
+            peak_memory_bytes = Some(live.weighing.peak()).filter(|it| *it > 0),
             "the agent has ended"
         );
     }

@@ -14,9 +14,9 @@ use crate::agent::course::Limits;
 use crate::agent::disposition::{Disposition, Holding};
 use crate::agent::verdict::{Denied, EndedBy, Judgement, Verdict};
 use crate::os::durable::{DIR_MODE, make_dir};
-use crate::pack::{AfterTimeout, Bar, DeniedTools, Found, PermissionMode, Stamp, What, WorkdirRule};
+use crate::pack::{AfterTimeout, Bar, DeniedTools, Found, PermissionMode, Site, Stamp, What, site};
 use crate::task::text::shown;
-use crate::task::{AttemptOutcome, ErrorCode, HoldCause, Requeue, Usage};
+use crate::task::{AttemptOutcome, ErrorCode, HoldCause, Requeue, Usage, WorkdirMode};
 
 /// Between a claim that met a pack that just became unusable and the next one.
 const AGAIN: Duration = Duration::from_secs(3);
@@ -26,6 +26,10 @@ impl Run {
     pub(super) fn take_pack(&mut self) -> Result<(), Refused> {
         match self.ctx.packs.find(self.lease.task.spec.kind.as_deref()) {
             Found::Ready { name, loaded, file } => {
+                self.ctx.budgets.look(&self.ctx);
+                if let Some(bar) = self.ctx.budgets.bars().get(name.as_str()) {
+                    return Err(self.not_now(bar.why.clone()));
+                }
                 let file = file.map(|it| it.display().to_string());
                 if let Some(file) = &file {
                     tracing::info!(task = %self.lease.name, run_id = %self.lease.run, file = %file, "Agent pack loaded: {name}");
@@ -34,7 +38,7 @@ impl Run {
                 Ok(())
             }
             Found::Unknown { near } => Err(self.no_pack(near.as_deref())),
-            Found::Barred(bar) => Err(self.not_now(&bar)),
+            Found::Barred(bar) => Err(self.not_now(bar.why)),
         }
     }
 
@@ -49,12 +53,12 @@ impl Run {
     }
 
     /// It was usable when the task was chosen: the task goes back, and waits for its pack there.
-    fn not_now(&self, bar: &Bar) -> Refused {
+    pub(super) fn not_now(&self, reason: String) -> Refused {
         let retry_at = self.ctx.clock.wall().checked_add(AGAIN).ok();
         let entry = Requeue {
             outcome: AttemptOutcome::NotStarted,
             charged: false,
-            reason: bar.why.clone(),
+            reason,
             error_code: None,
             retry_at,
             usage: Usage::default(),
@@ -80,31 +84,23 @@ impl Run {
         });
     }
 
-    /// The directory that the task names, within the worker's roots and those of its pack.
-    pub(super) fn wanted_directory(&self) -> Result<Option<Workdir>, Refused> {
-        let (pack, wanted) = (&self.pack.pack, self.lease.task.spec.workdir.as_deref());
-        let wrong = |why: &str| refuse(ErrorCode::E002, &format!("the pack `{}` {why}", self.pack.name));
-        match (pack.workdir, wanted) {
-            (WorkdirRule::Required, None) => {
-                return Err(wrong(
-                    "works in a directory that the task names; add `workdir` to the task's file",
-                ));
-            }
-            (WorkdirRule::None, Some(_)) => {
-                return Err(wrong("lets no task name a directory; take `workdir` out of the task's file"));
-            }
-            (WorkdirRule::Optional | WorkdirRule::Required | WorkdirRule::None, _) => {}
-        }
-        let Some(wanted) = wanted else { return Ok(None) };
-        let wanted = std::path::Path::new(wanted);
-        let workdir =
-            allowed(wanted, &self.ctx.config.workdir_roots).map_err(|why| refuse(ErrorCode::E002, &why))?;
+    /// The directory that the task or its pack names, within the worker's roots and those of the pack, and how it works there.
+    pub(super) fn wanted_directory(&self) -> Result<Option<(WorkdirMode, Workdir)>, Refused> {
+        let pack = &self.pack.pack;
+        let wrong = |why: &str| refuse(ErrorCode::E002, why);
+        let (mode, wanted) = match site(&self.pack.name, pack, &self.lease.task.spec) {
+            Ok(Site::Own) => return Ok(None),
+            Ok(Site::Named(mode, wanted)) => (mode, wanted),
+            Err(why) => return Err(wrong(&why)),
+        };
+        let workdir = allowed(&wanted, &self.ctx.config.workdir_roots).map_err(|why| wrong(&why))?;
         if let Some(roots) = pack.workdir_roots.as_deref().filter(|roots| !is_below(&workdir, roots)) {
             let roots: Vec<_> = roots.iter().map(|root| root.display().to_string()).collect();
-            let name = shown(&wanted.display().to_string(), 300);
-            return Err(wrong(&format!("works below {} only, and not in `{name}`", roots.join(", "))));
+            let (name, pack) = (shown(&wanted.display().to_string(), 300), &self.pack.name);
+            let roots = roots.join(", ");
+            return Err(wrong(&format!("the pack `{pack}` works below {roots} only, and not in `{name}`")));
         }
-        Ok(Some(workdir))
+        Ok(Some((mode, workdir)))
     }
 
     /// How the CLI works.
@@ -117,6 +113,7 @@ impl Run {
             allowed_tools: pack.allowed_tools,
             disallowed_tools: pack.disallowed_tools,
             system_prompt: pack.system_prompt,
+            json_schema: pack.json_schema,
         }
     }
 
@@ -128,6 +125,7 @@ impl Run {
             silence: pack.idle_timeout(config.idle_timeout),
             quiet: config.visibility_timeout,
             output: pack.max_output.unwrap_or(config.max_output),
+            memory: pack.max_memory.or(config.agent_memory),
         }
     }
 
@@ -164,7 +162,7 @@ impl Run {
         let refused = hold.take_if(|it| it.cause == HoldCause::Configuration && self.pack.pack.chooses());
         if let Some(Holding { reason, .. }) = refused {
             let remedy = format!(
-                "look at the model and the permissions in `{file}`; it is tried again when that changed"
+                "look at the model, the permissions and the schema in `{file}`; it is tried again when that changed"
             );
             self.ctx.packs.refused(&name, &format!("the CLI refuses the pack `{name}`: {reason}"), &remedy);
             entry.retry_at = self.ctx.clock.wall().checked_add(AGAIN).ok();
@@ -172,7 +170,7 @@ impl Run {
     }
 
     /// What took its pack back, if somebody did and wanted its runs to end.
-    fn taken_back(&self) -> Option<Bar> {
+    pub(super) fn taken_back(&self) -> Option<Bar> {
         match self.ctx.packs.find(self.lease.task.spec.kind.as_deref()) {
             Found::Barred(bar) => Some(bar).filter(|it| it.what == What::Disabled && it.end_running),
             Found::Ready { .. } | Found::Unknown { .. } => None,

@@ -2,16 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Run;
+use super::choose::Chosen;
 use super::workdir::Workdir;
+use super::{Order, Run};
 use crate::agent::disposition::{Disposition, Holding};
-use crate::agent::message;
-use crate::agent::{Invocation, RunEnv, SessionStart, argv, env, transcript};
+use crate::agent::{Invocation, RunEnv, SessionStart, argv, env};
 use crate::config::AgentKind;
-use crate::os::durable::{DIR_MODE, make_dir};
+use crate::os::durable::make_dir;
 use crate::pack;
 use crate::task::prompt::{self, PromptError};
 use crate::task::{AttemptOutcome, ErrorCode, Outcome, Requeue, Usage};
+use crate::watcher::cli;
+use crate::watcher::core::Wanted;
+use crate::watcher::trace::Tracer;
 
 /// What an agent is started with.
 #[derive(Debug)]
@@ -20,6 +23,7 @@ pub(super) struct Prepared {
     pub(super) arguments: Vec<String>,
     pub(super) environment: Vec<(std::ffi::OsString, std::ffi::OsString)>,
     pub(super) cwd: Workdir,
+    pub(super) scratch: PathBuf,
     pub(super) first: Vec<u8>,
     pub(super) begins: SessionStart,
 }
@@ -27,65 +31,58 @@ pub(super) struct Prepared {
 pub(super) type Refused = Box<Disposition>;
 
 impl Run {
-    /// Everything for the start; or what becomes of the task when it cannot be started.
-    pub(super) fn prepare(&mut self) -> Result<Prepared, Refused> {
-        self.take_pack()?;
-        self.check_limit()?;
-        let cwd = self.working_directory()?;
+    /// Waits until it is known whether the CLI will do; or what becomes of the task if it will not, or if the worker stops
+    /// meanwhile.
+    pub(super) async fn wait_for_the_cli(&mut self) -> Result<(), Refused> {
+        let settled = cli::settled(&self.ctx, &self.tell);
+        tokio::pin!(settled);
+        loop {
+            tokio::select! {
+                biased;
+                fit = &mut settled => return fit.map_err(deferred),
+                order = self.orders.recv() => match order {
+                    Some(Order::Stop) => {
+                        self.wanted = Wanted::Stop;
+                        return Err(Box::new(put_back()));
+                    }
+                    Some(Order::Kill) | None => {
+                        (self.wanted, self.hurry) = (Wanted::StopNow, true);
+                        return Err(Box::new(put_back()));
+                    }
+                    // For the agent, once it can hear.
+                    Some(order) => self.early.push(order),
+                },
+            }
+        }
+    }
+
+    /// Everything for the start; or what becomes of the task when it cannot be started. `chosen` is how it
+    /// begins.
+    pub(super) async fn prepare(&mut self, chosen: &Chosen) -> Result<Prepared, Refused> {
+        let wanted = self.wanted_directory()?;
         let program = self.ctx.program().map_err(deferred)?;
         let scratch = self.ctx.scratch.join(self.lease.run.to_string());
         make_private(&scratch).map_err(|error| no_room(&scratch, &error))?;
-        let begins = self.session_start()?;
-        let first = self.first_message(begins)?;
+        let begins = self.lease.attempt().map_or(SessionStart::New, SessionStart::of);
+        let first = self.first_message(chosen)?;
+        let cwd = self.working_directory(wanted, &chosen.origin).await?;
+        if let Some(why) = self.lacks_verifier(&cwd.path) {
+            return Err(self.not_now(why));
+        }
         self.stamp()?;
         Ok(Prepared {
             program,
             arguments: self.arguments(begins),
-            environment: self.environment(scratch),
+            environment: self.environment(scratch.clone()),
             cwd,
+            scratch,
             first: first.into_bytes(),
             begins,
         })
     }
 
-    /// The task's own directory, if it is allowed; else the run's workspace.
-    fn working_directory(&self) -> Result<Workdir, Refused> {
-        if let Some(wanted) = self.wanted_directory()? {
-            return Ok(wanted);
-        }
-        let workspace = self.ctx.layout().workspace(&self.lease.run);
-        make_dir(&workspace, DIR_MODE).map_err(|error| no_room(&workspace, &error))?;
-        Ok(Workdir::own(workspace))
-    }
-
-    /// A session goes on while its transcript exists; without one the same id begins again. Where that cannot be found
-    /// out nothing is begun: what was done would be done and paid for once more.
-    fn session_start(&self) -> Result<SessionStart, Refused> {
-        let session = self.lease.attempt().map(|it| it.session_id);
-        let Some((id, dir)) = session.zip(self.ctx.config_dir()) else { return Ok(SessionStart::New) };
-        match transcript::exists(&dir, id) {
-            Ok(true) => Ok(SessionStart::Resume),
-            Ok(false) => Ok(SessionStart::New),
-            Err(error) => {
-                let what = format!("could not look for the session {id} in `{}`", dir.display());
-                Err(deferred(Holding::of_disk(what, &error)))
-            }
-        }
-    }
-
-    fn first_message(&self, begins: SessionStart) -> Result<String, Refused> {
-        let record = &self.lease.task.record;
-        let text = match begins {
-            SessionStart::New => self.prompt()?,
-            SessionStart::Resume => {
-                message::resume_message(record.failure_reason.as_deref().unwrap_or("the worker was stopped"))
-            }
-        };
-        Ok(message::user_message(&text))
-    }
-
     /// What is asked, in the words of the pack where it has some.
-    fn prompt(&self) -> Result<String, Refused> {
+    pub(super) fn prompt(&self) -> Result<String, Refused> {
         let spec = &self.lease.task.spec;
         let too_much = |error: PromptError| refuse(code_of(&error), &error.to_string());
         let Some(template) = &self.pack.pack.prompt else { return prompt::compose(spec).map_err(too_much) };
@@ -103,7 +100,7 @@ impl Run {
             start: begins,
             manner: self.manner(),
             max_turns: self.pack.pack.turns(spec.max_turns),
-            max_cost_usd: self.pack.pack.cost_usd(spec.max_cost_usd),
+            max_cost_usd: self.usd_left(),
         });
         if self.ctx.config.agent == AgentKind::Echo {
             arguments.insert(0, "echo-agent".to_owned());
@@ -111,18 +108,22 @@ impl Run {
         arguments
     }
 
-    fn environment(&self, scratch: PathBuf) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    /// The names that are let through besides the usual ones.
+    pub(super) fn let_through(&self) -> &[String] {
+        self.pack.pack.environment.as_ref().unwrap_or(&self.ctx.config.agent_env)
+    }
+
+    pub(super) fn environment(&self, scratch: PathBuf) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
         let run = RunEnv {
             run: self.lease.run,
             task: self.lease.name.clone(),
             worker: self.lease.worker.clone(),
             scratch,
             pipe: self.lease.paths(self.ctx.layout()).agent_pipe(),
-            traceparent: self.ctx.traceparent(&self.lease),
+            trace: Tracer::new(&self.ctx).handed(&self.lease),
         };
         let outer = self.ctx.environment.vars().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let extra = self.pack.pack.environment.as_ref().unwrap_or(&self.ctx.config.agent_env);
-        env::environment(outer, extra, &run)
+        env::environment(outer, self.let_through(), &run)
     }
 }
 
@@ -175,6 +176,6 @@ const fn code_of(error: &PromptError) -> ErrorCode {
     }
 }
 
-fn make_private(dir: &Path) -> std::io::Result<()> {
+pub(super) fn make_private(dir: &Path) -> std::io::Result<()> {
     make_dir(dir, 0o700)
 }

@@ -67,7 +67,7 @@ impl Run {
     }
 
     async fn said_by_agent(&mut self, line: &str) {
-        let dir = self.lease.paths(self.ctx.layout()).dir().to_owned();
+        let dir = self.lease.paths(self.ctx.layout()).pipes();
         let request = match words::parse(line) {
             Ok(Some(request)) => request,
             Ok(None) => return,

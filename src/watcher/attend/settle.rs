@@ -15,6 +15,7 @@ use crate::telemetry::journal::Event as Noted;
 use crate::watcher::core::Event;
 use crate::watcher::ctx::Ctx;
 use crate::watcher::effects::Told;
+use crate::watcher::trace::Tracer;
 
 /// Between two tries on a disk that refuses.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -32,6 +33,7 @@ impl Run {
         let terms = Terms {
             max_retries,
             most_retries,
+            continues: self.pack.pack.continues(),
             now: self.ctx.clock.wall(),
             jitter: Ctx::jitter(),
             fails_at_limit: self.ctx.config.on_rate_limit == OnRateLimit::Fail,
@@ -46,6 +48,7 @@ impl Run {
         match disposition {
             Disposition::Conclude { outcome, answer, usage } => {
                 self.conclude(outcome, answer, usage).await;
+                self.tidy().await;
                 None
             }
             Disposition::Requeue { entry, hold } => {
@@ -66,7 +69,8 @@ impl Run {
                 let note = run.ctx.noter(Noted::Concluded, move |line| {
                     line.from = Some(TaskState::Completing);
                     line.by = by;
-                    (line.error_code, line.reason, line.cost_usd) = (code, reason, usage.cost_usd);
+                    (line.error_code, line.reason) = (code, reason);
+                    (line.cost_usd, line.tokens) = (usage.cost_usd, usage.tokens);
                 });
                 move || {
                     let filed = spool.conclude(&mut lease, (&outcome, usage), answer.as_deref(), note)?;
@@ -84,13 +88,14 @@ impl Run {
         let state = record.state.unwrap_or(TaskState::Failed);
         let metrics = &self.ctx.metrics;
         metrics.runbook().run_ended(state);
+        metrics.packs().run_ended(self.lease.task.spec.kind.as_deref(), state);
         let place = state.terminal_place().unwrap_or(Place::Failed);
         if place == Place::Failed {
             metrics.runbook().task_failed();
         }
         self.spent(usage);
         self.ctx.board.filed(place);
-        self.ctx.trace_attempt(&self.lease);
+        let trace_id = Tracer::new(&self.ctx).ended(&self.lease, &self.models);
         tracing::info!(
             task = %self.lease.name,
             run_id = %self.lease.run,
@@ -98,6 +103,7 @@ impl Run {
             error_code = record.error_code.map(ErrorCode::as_str),
             reason = record.failure_reason.as_deref(),
             filed = %filed.display(),
+            trace_id,
             "task {state}"
         );
     }
@@ -114,7 +120,7 @@ impl Run {
                     line.error_code = told.error_code;
                     line.reason = Some(told.reason);
                     line.charged = Some(told.charged);
-                    line.cost_usd = told.usage.cost_usd;
+                    (line.cost_usd, line.tokens) = (told.usage.cost_usd, told.usage.tokens);
                 });
                 move || spool.requeue(&mut lease, &entry, note).map(|()| lease)
             })
@@ -127,7 +133,7 @@ impl Run {
     fn requeued(&self, entry: &Requeue) {
         self.ctx.metrics.retried();
         self.spent(entry.usage);
-        self.ctx.trace_attempt(&self.lease);
+        let trace_id = Tracer::new(&self.ctx).ended(&self.lease, &self.models);
         tracing::warn!(
             task = %self.lease.name,
             run_id = %self.lease.run,
@@ -137,19 +143,19 @@ impl Run {
             charged = entry.charged,
             retry_count = self.lease.task.record.retry_count.unwrap_or(0),
             retry_at = entry.retry_at.map(|at| at.to_string()),
+            trace_id,
             "task back to pending"
         );
     }
 
     fn spent(&self, usage: Usage) {
-        if let Some(usd) = usage.cost_usd {
-            self.ctx.metrics.spent(usd);
-        }
+        let pack = self.lease.task.spec.kind.as_deref().unwrap_or(crate::pack::DEFAULT);
+        self.ctx.metrics.spent(pack, usage);
     }
 
     /// Tries until the disk takes it. Only a worker that is told to leave at once gives up: the outcome is still in
     /// the agent's own stream, where recovery finds it.
-    async fn until_done<T, J, M>(&mut self, make: M) -> Option<T>
+    pub(super) async fn until_done<T, J, M>(&mut self, make: M) -> Option<T>
     where
         T: Send + 'static,
         J: FnOnce() -> Result<T, StepError> + Send + 'static,
@@ -217,8 +223,13 @@ impl Run {
         self.tell.send(Told::Core(Event::Refused(holding))).ok();
     }
 
-    /// Off the loop: agents leave whole builds there.
-    async fn clear_scratch(&self) {
+    /// What the run had on this machine besides its files. Off the loop: agents leave whole builds there.
+    pub(super) async fn clear_scratch(&mut self) {
+        if let Some(group) = self.group.take()
+            && let Ok(Err(error)) = tokio::task::spawn_blocking(move || group.remove()).await
+        {
+            tracing::debug!(task = %self.lease.name, error = %error, "could not remove its control group; the next start does");
+        }
         let scratch: PathBuf = self.ctx.scratch.join(self.lease.run.to_string());
         let path = scratch.clone();
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(path)).await

@@ -5,19 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Run;
+use crate::agent::verdict::EndedBy;
+use crate::os::cgroup::group::Group;
 use crate::os::process::ProcessId;
 use crate::os::process::ending::{Patience, end_all};
 use crate::os::process::tree::{self, Orphans, Signs};
 
+/// What uses too much memory is not given the time to use more.
+const NONE: Patience = Patience { grace: Duration::ZERO, total: PATIENCE.total };
 /// With the longest ending of the agent itself, the whole tree is gone within 15 s.
 const PATIENCE: Patience = Patience { grace: Duration::from_millis(1500), total: Duration::from_secs(7) };
 const _: () = assert!(crate::agent::course::LONGEST_ENDING.as_secs() + PATIENCE.total.as_secs() <= 15);
 
 impl Run {
     /// Ends every process of the run that is left.
-    pub(super) async fn sweep(&self, agent: Option<&ProcessId>) {
+    pub(super) async fn sweep(&self, agent: Option<&ProcessId>, ended_by: Option<EndedBy>) {
+        let patience = if ended_by == Some(EndedBy::MemoryLimit) { NONE } else { PATIENCE };
         let (run, agent) = (self.lease.run.to_string(), agent.cloned());
         let (reaper, clock) = (Arc::clone(&self.ctx.reaper), Arc::clone(&self.ctx.clock));
+        let group = self.group.clone();
+        let group_too = group.clone();
         let looking = move || {
             // First, so that an agent that is being started right now, and carries no sign yet, is known as another's:
             // to ask for the children waits for whoever starts one.
@@ -36,9 +43,12 @@ impl Run {
                 others: &others,
                 orphans: orphans(agent.as_ref(), &others),
             };
-            tree::members(&seen, &signs)
+            let mut left = tree::members(&seen, &signs);
+            let in_group = group_too.as_ref().map(Group::members).unwrap_or_default();
+            left.extend(in_group.into_iter().filter(|it| !left.contains(it)).collect::<Vec<_>>());
+            left
         };
-        let ended = tokio::task::spawn_blocking(move || end_all(looking, PATIENCE, &*clock))
+        let ended = tokio::task::spawn_blocking(move || end_all(looking, group.as_ref(), patience, &*clock))
             .await
             .unwrap_or_default();
         if ended.found > 0 {

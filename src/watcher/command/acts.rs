@@ -18,11 +18,13 @@ use crate::clock::SharedClock;
 use crate::config::{Durability, Exit};
 use crate::pipe::reply::Reply;
 use crate::pipe::words::Request;
+use crate::recovery::owed;
 use crate::spool::fresh::{Fresh, FreshError, file_name};
 use crate::spool::{ClaimError, Disk, Spool, StepError, Store, WaitingError};
 use crate::task::outcome::head;
-use crate::task::{FileName, Held, Place, TaskFile, TaskState};
+use crate::task::{FileName, Held, Place, TaskFile, TaskState, Usage};
 use crate::telemetry::journal::{Event as Noted, Journal, Line};
+use crate::telemetry::metrics::Metrics;
 use crate::text::redact::Redactor;
 
 /// What is to be done.
@@ -84,6 +86,7 @@ pub(super) struct Clerk {
     journal: Journal,
     herald: Herald,
     board: Arc<Board>,
+    metrics: Arc<Metrics>,
     redactor: Redactor,
     clock: SharedClock,
     durability: Durability,
@@ -99,6 +102,7 @@ impl Clerk {
             journal: ctx.journal.clone(),
             herald: ctx.herald.clone(),
             board: Arc::clone(&ctx.board),
+            metrics: Arc::clone(&ctx.metrics),
             redactor: ctx.redactor.clone(),
             clock: Arc::clone(&ctx.clock),
             durability: ctx.config.durability,
@@ -131,10 +135,14 @@ impl Clerk {
     fn cancel(&self, spool: &Arc<Spool<Disk>>, (place, file): (Place, &FileName), request: &Request) -> Done {
         let (by, why) = (self.said(request.by.as_deref()), self.said(request.reason.as_deref()));
         let reason = cancelled(by.as_deref(), why.as_deref());
-        let note = |file: &FileName, task: &TaskFile| {
-            self.note(spool, (Noted::Concluded, Some(&reason), by), file, Some(task))
+        let spent = |task: &TaskFile| owed::spent(spool.layout(), task);
+        let note = |file: &FileName, task: &TaskFile, usage: Usage| {
+            let line = self.line(spool, (Noted::Concluded, Some(&reason), by), file, Some(task));
+            self.write(&line.spending(task, usage), Some(task))?;
+            self.metrics.spent(task.spec.kind.as_deref().unwrap_or(crate::pack::DEFAULT), usage);
+            Ok(())
         };
-        let filed = spool.cancel(place, file, &reason, note).map_err(|error| waiting(&error))?;
+        let filed = spool.cancel((place, file), &reason, spent, note).map_err(|error| waiting(&error))?;
         self.board.filed(Place::Cancelled);
         tracing::info!(file = %file, filed = %filed.display(), reason = %reason, "task cancelled");
         Ok((Reply::done("cancelled; it had not begun"), Vec::new()))
@@ -202,24 +210,45 @@ impl Clerk {
     }
 
     fn renew(&self, spool: &Arc<Spool<Disk>>, (place, file): (Place, &FileName), request: &Request) -> Done {
+        let goes_on = request.text.is_some();
         let by = self.said(request.by.as_deref());
-        let note = |task: Option<&TaskFile>| self.note(spool, (Noted::Retried, None, by), file, task);
-        let name = spool.renew(place, file, note).map_err(|error| disk(&error))?;
+        let what =
+            if goes_on { "queued again, to go on where it ended" } else { "queued again, for a new life" };
+        let why = goes_on.then_some(what);
+        let note = |task: Option<&TaskFile>| self.note(spool, (Noted::Retried, why, by), file, task);
+        let renewed = if goes_on { spool.go_on(place, file, note) } else { spool.renew(place, file, note) };
+        let name = renewed.map_err(|error| disk(&error))?;
         self.board.left(place);
-        tracing::info!(file = %file, from = %place, "queued again, for a new life");
+        tracing::info!(file = %file, from = %place, "{what}");
         let looked = look::look_at(spool, vec![(Place::Pending, name.clone())]);
         let result =
             json!({ "task": name.stem(), "file": format!("tasks/{}/pending/{name}", spool.worker()) });
-        Ok((Reply::done("queued again, for a new life").with(result), vec![Told::Looked(looked)]))
+        Ok((Reply::done(what).with(result), vec![Told::Looked(looked)]))
     }
 
     fn note(
         &self,
         spool: &Arc<Spool<Disk>>,
-        (event, reason, by): (Noted, Option<&str>, Option<String>),
+        said: (Noted, Option<&str>, Option<String>),
         file: &FileName,
         task: Option<&TaskFile>,
     ) -> io::Result<()> {
+        self.write(&self.line(spool, said, file, task), task)
+    }
+
+    fn write(&self, line: &Line, task: Option<&TaskFile>) -> io::Result<()> {
+        append_durably(&self.journal, line, self.durability)?;
+        self.herald.note(line, task.map(|it| &it.record));
+        Ok(())
+    }
+
+    fn line(
+        &self,
+        spool: &Arc<Spool<Disk>>,
+        (event, reason, by): (Noted, Option<&str>, Option<String>),
+        file: &FileName,
+        task: Option<&TaskFile>,
+    ) -> Line {
         let mut line = Line::new(self.clock.wall(), spool.worker().clone(), event);
         line.file = Some(file.as_str().to_owned());
         (line.reason, line.by) = (reason.map(str::to_owned), by);
@@ -230,10 +259,7 @@ impl Clerk {
             line.from = (event == Noted::Concluded).then_some(TaskState::Pending);
             line.to = task.record.state.filter(|_| event == Noted::Concluded);
         }
-        let line = line.identified();
-        append_durably(&self.journal, &line, self.durability)?;
-        self.herald.note(&line, task.map(|it| &it.record));
-        Ok(())
+        line.identified()
     }
 
     fn said(&self, text: Option<&str>) -> Option<String> {

@@ -21,6 +21,7 @@ pub(super) mod said;
 
 use super::attend::{Answer, Order};
 use super::core::{Event, Wanted, Whereabouts, name_of};
+use super::enter::with_causes;
 use super::herald::Asker;
 use super::shell::Looping;
 use crate::config::LogLevel;
@@ -89,10 +90,7 @@ impl Looping {
                 let reply = self.stop();
                 self.noted(reply, "stopping", &request)
             }
-            Op::Reload => {
-                self.reload(log);
-                Reply::done("the log was reopened, and what was mended is tried")
-            }
+            Op::Reload => self.reload(log),
             Op::LogLevel => set_level(request.level.as_deref().unwrap_or_default(), log),
             Op::Tell | Op::Interrupt => return self.on_run(request, asker),
             Op::Cancel | Op::Retry | Op::Hold | Op::Release | Op::Submit => return self.take(request, asker),
@@ -124,11 +122,35 @@ impl Looping {
     }
 
     /// What SIGHUP and `reload` do.
-    pub(super) fn reload(&mut self, log: &LogHandle) {
+    pub(super) fn reload(&mut self, log: &LogHandle) -> Reply {
         log.reopen();
         tracing::info!("log reopened");
         self.ctx.packs.try_again();
+        self.ctx.cli.forget();
+        self.on_event(Event::Trying(true));
+        let read = self.ctx.config.reload();
+        if let Ok(changes) = &read
+            && changes.at_once.iter().any(|it| matches!(it.key, "log_level" | "debug"))
+        {
+            log.set_level(self.ctx.config.log.level.as_str()).ok();
+        }
+        self.on_event(Event::Slots(self.ctx.config.concurrency));
         self.try_now();
+        match read {
+            Ok(changes) => {
+                tracing::info!("the configuration was read again: {changes}");
+                Reply::done(format!(
+                    "the log was reopened, and what was mended is tried; configuration: {changes}"
+                ))
+            }
+            Err(error) => {
+                let why = with_causes(&error);
+                let what =
+                    format!("the configuration is wrong, and the worker goes on with what it had: {why}");
+                self.ctx.herald.caution(None, &what, error.hint().as_deref());
+                Reply::refused(65, what)
+            }
+        }
     }
 
     fn pause(&mut self, request: &Request) -> Reply {

@@ -7,6 +7,7 @@ use crate::spool::{Examined, Identity};
 use crate::task::{ErrorCode, FileName, Place, RunId, TaskName, WorkerName};
 
 use super::super::takes::Takes;
+use super::busy::Site;
 use crate::pack::Bars;
 
 /// Both answers of the clock, at one moment.
@@ -43,6 +44,16 @@ impl Wanted {
     pub const fn leaves(self) -> bool {
         matches!(self, Self::Drain | Self::Stop | Self::StopNow)
     }
+}
+
+/// For how many agents that begin there is memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Room {
+    /// For all of them, or nobody knows.
+    #[default]
+    Enough,
+    /// For so many, those included that began a moment ago: what they take does not show yet.
+    For(usize),
 }
 
 /// What the end of a run says of everything that is not its task's.
@@ -89,16 +100,33 @@ pub enum Event {
         /// The file.
         file: FileName,
     },
+    /// Another run works in the directory that the task names: it waits, and so do all that name the same.
+    Busy {
+        /// Its file.
+        file: FileName,
+        /// What it names.
+        site: Site,
+        /// When it is asked again.
+        until: Ticks,
+    },
     /// A run ended, and its task is where it belongs.
     RunEnded(Ended),
     /// Something that concerns no single task makes starting impossible, or does so no longer.
     Fault(Option<Holding>),
+    /// How much memory there is to start agents in.
+    Room(Room),
+    /// Whether the agent's program is not known to be fit: it is being tried out, or will not do.
+    Trying(bool),
     /// The disk refused a write just now.
     Refused(Holding),
     /// From where tasks are taken now.
     Takes(Takes),
     /// With which packs nothing is started now.
     Bars(Bars),
+    /// The worker's budget is used up, or is not any more.
+    Budget(Option<Box<Holding>>),
+    /// How many tasks may run at once now.
+    Slots(usize),
     /// The operator, or a signal.
     Asked(Wanted),
     /// What all workers of the account know now, as far as it stops starts.

@@ -2,6 +2,7 @@
 //!
 //! The shell tells what happened ([`Event`]) and does what comes back ([`Effect`]); nobody else decides.
 
+mod busy;
 mod event;
 mod whereabouts;
 
@@ -14,13 +15,19 @@ use crate::agent::disposition::Holding;
 use crate::clock::{Ticks, Timestamp};
 use crate::pack::Bars;
 use crate::spool::{Examined, Head, Identity, Queue};
+use crate::task::retry::LONGEST;
 use crate::task::{ErrorCode, FileName, HoldCause, Place, RunId, TaskName, WorkerName};
 
-pub use event::{After, Effect, Ended, Event, Now, Sentence, Wanted};
+use busy::Busy;
+pub use busy::Site;
+pub use event::{After, Effect, Ended, Event, Now, Room, Sentence, Wanted};
 pub use whereabouts::{Whereabouts, name_of};
 
 /// How long a file that is no task yet may take to become one, counted from its last change.
 pub const SETTLE: Duration = Duration::from_secs(10);
+
+/// How long an agent is young: what it needs of the memory does not show yet.
+pub const YOUNG: Duration = Duration::from_secs(10);
 
 /// How long nothing is claimed after the disk refused a write.
 pub const REFUSED: Duration = Duration::from_secs(2);
@@ -37,6 +44,7 @@ struct Unsettled {
 struct Live {
     name: TaskName,
     run: RunId,
+    since: Ticks,
 }
 
 /// The worker's mind.
@@ -57,8 +65,14 @@ pub struct Core {
     /// Until when the account has no request left.
     paced: Option<Ticks>,
     bars: Bars,
+    busy: Busy,
+    budget: Option<Holding>,
+    room: Room,
+    is_trying: bool,
     wanted: Wanted,
     left: bool,
+    /// How far the wall clock is from the one that nobody sets, in nanoseconds.
+    apart: Option<i128>,
 }
 
 impl Core {
@@ -78,8 +92,13 @@ impl Core {
             takes: Takes::All,
             paced: None,
             bars: Bars::default(),
+            busy: Busy::default(),
+            budget: None,
+            room: Room::Enough,
+            is_trying: false,
             wanted: Wanted::Run,
             left: false,
+            apart: None,
         }
     }
 
@@ -96,22 +115,33 @@ impl Core {
                 // A drop of this name that was seen while it was being claimed is seen as one now: left under its
                 // name, the next drop would replace it.
                 effects.extend(looks(&file));
-                self.running.insert(file, Live { name, run });
+                self.running.insert(file, Live { name, run, since: now.ticks });
             }
             Event::Recovering { file } => {
                 self.claiming.insert(file, None);
             }
             Event::NotClaimed { file } => self.not_claimed(&file, &mut effects),
+            Event::Busy { file, site, until } => {
+                self.busy.set(site, until);
+                self.not_claimed(&file, &mut effects);
+            }
             Event::RunEnded(ended) => self.run_ended(ended, now, &mut effects),
             Event::Fault(fault) => self.fault_is(fault, now),
+            Event::Room(room) => self.room = room,
+            Event::Trying(is_trying) => self.is_trying = is_trying,
             Event::Refused(holding) => self.refused = Some((holding, now.ticks.plus(REFUSED))),
             Event::Takes(takes) => self.takes = takes,
+            Event::Slots(slots) => self.slots = slots.max(1),
             Event::Bars(bars) => self.bar(bars, now),
+            Event::Budget(holding) => self.budget = holding.map(|it| *it),
             Event::Asked(wanted) => self.asked(wanted, &mut effects),
             Event::Account(word) => self.holds.heed(word.as_deref(), &self.worker),
             Event::Paced(until) => self.paced = Some(until),
             Event::TryNow => self.holds.try_now(now),
-            Event::Tick => self.settle(now, &mut effects),
+            Event::Tick => {
+                self.settle(now, &mut effects);
+                self.mind_the_clock(now, &mut effects);
+            }
         }
         self.claim(now, &mut effects);
         self.leave(&mut effects);
@@ -136,7 +166,12 @@ impl Core {
     /// Why nothing is started now, if that is so.
     pub fn hold(&self) -> Option<&Holding> {
         let refused = self.refused.as_ref().map(|(holding, _)| holding);
-        self.fault.as_ref().or(refused).or_else(|| self.holds.holding()).or_else(|| self.takes.holding())
+        self.fault
+            .as_ref()
+            .or(refused)
+            .or_else(|| self.holds.holding())
+            .or(self.budget.as_ref())
+            .or_else(|| self.takes.holding())
     }
 
     /// Until when nothing is started, where that is known.
@@ -161,7 +196,8 @@ impl Core {
             let ahead = at.duration_since(now.wall);
             now.ticks.plus(Duration::try_from(ahead).unwrap_or(Duration::ZERO))
         });
-        [settles, due, self.holds.due(), self.paced].into_iter().flatten().filter(|at| *at > now.ticks).min()
+        let held = [self.holds.due(), self.paced, self.busy.due()];
+        [settles, due].into_iter().chain(held).flatten().filter(|at| *at > now.ticks).min()
     }
 
     fn looked(&mut self, slot: (Place, FileName), found: Examined, now: Now) -> Vec<Effect> {
@@ -170,7 +206,7 @@ impl Core {
             self.unsettled.remove(&slot);
         }
         match found {
-            Examined::Task(head) => return self.found(*head, now),
+            Examined::Task(head) => return self.found(head, now),
             Examined::Unsettled { identity, by_content, why } => {
                 self.queue.remove(place, &file);
                 let fresh = Unsettled { identity, by_content, since: now.ticks, why };
@@ -196,7 +232,7 @@ impl Core {
         Vec::new()
     }
 
-    fn found(&mut self, mut head: Head, now: Now) -> Vec<Effect> {
+    fn found(&mut self, mut head: Box<Head>, now: Now) -> Vec<Effect> {
         head.is_barred = self.bars.of(head.pack.as_deref()).is_some();
         if head.pinned.as_ref().is_some_and(|pinned| *pinned != self.worker) {
             self.queue.remove(head.place, &head.file);
@@ -233,6 +269,7 @@ impl Core {
     fn run_ended(&mut self, ended: Ended, now: Now, effects: &mut Vec<Effect>) {
         self.running.remove(&ended.file);
         self.claiming.remove(&ended.file);
+        self.busy.clear();
         self.stumbled = matches!(ended.after, After::Hold(_)).then(|| ended.file.clone());
         match ended.after {
             After::Hold(holding) => self.holds.begin(holding, now),
@@ -293,17 +330,35 @@ impl Core {
         }));
     }
 
+    /// A clock that was set back leaves pauses longer than any that we make: what waits for a moment is read anew, with
+    /// the time that it is now.
+    fn mind_the_clock(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let nanos = |time: Duration| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
+        let apart = now.wall.as_nanosecond() - nanos(now.ticks.0);
+        let before = self.apart.replace(apart);
+        if before.is_some_and(|it| it - apart > nanos(LONGEST)) {
+            let again =
+                |(place, file): (Place, &FileName)| Effect::Look { place, file: file.clone(), unless: None };
+            effects.extend(self.queue.deferred().map(again));
+        }
+    }
+
     fn claim(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.refused.take_if(|(_, until)| now.ticks >= *until);
         self.paced.take_if(|until| now.ticks >= *until);
-        let is_stopped = self.fault.is_some() || self.refused.is_some() || self.paced.is_some();
+        self.busy.pass(now.ticks);
+        let is_stopped = [&self.fault, &self.budget].iter().any(|it| it.is_some())
+            || self.refused.is_some()
+            || self.paced.is_some()
+            || self.is_trying;
         if self.wanted != Wanted::Run || is_stopped {
             return;
         }
-        while self.active() < self.slots && self.holds.lets_start(now.ticks) {
-            let (running, claiming, takes) = (&self.running, &self.claiming, &self.takes);
+        while self.active() < self.slots && self.has_room(now) && self.holds.lets_start(now.ticks) {
+            let (running, claiming, takes, busy) = (&self.running, &self.claiming, &self.takes, &self.busy);
             let fits = |head: &Head| {
                 takes.allows(head.place)
+                    && !busy.has(head)
                     && !running.contains_key(&head.file)
                     && !claiming.contains_key(&head.file)
                     && !running
@@ -323,6 +378,15 @@ impl Core {
             self.holds.started(&head.file);
             self.claiming.insert(head.file.clone(), Some(head.name));
             effects.push(Effect::Claim { place: head.place, file: head.file });
+        }
+    }
+
+    /// Whether one more agent fits, with those that have only begun.
+    fn has_room(&self, now: Now) -> bool {
+        let young = self.running.values().filter(|live| now.ticks.since(live.since) < YOUNG).count();
+        match self.room {
+            Room::Enough => true,
+            Room::For(agents) => young + self.claiming.len() < agents,
         }
     }
 

@@ -2,6 +2,9 @@
 
 use super::*;
 use crate::pack::{Bar, What};
+use crate::task::WorkdirMode;
+
+mod wanted;
 
 fn now(second: u64) -> Now {
     let wall = Timestamp::from_second(1_000_000 + i64::try_from(second).unwrap()).unwrap();
@@ -29,6 +32,7 @@ fn head(place: Place, name: &str) -> Head {
         is_held: false,
         pack: None,
         is_barred: false,
+        workdir: (None, None),
         run: None,
     }
 }
@@ -82,6 +86,56 @@ fn what_names_a_barred_pack_waits_and_goes_on_when_that_is_over() {
     assert_eq!(core.handle(Event::Bars(Bars::default()), now(1)), [claim(Place::Pending, "one")]);
     let all = Bars { others: Some(bar), ..Bars::default() };
     assert!(all.of(Some("any")).is_some() && all.of(None).is_none() && all.of(Some("default")).is_none());
+}
+
+#[test]
+fn what_names_a_directory_that_another_run_has_lets_the_others_by_and_is_asked_again() {
+    let mut core = core(1);
+    let site = (None, Some("/srv/repo".to_owned()), None);
+    let of = |name: &str, dir: &str, mode| {
+        let head = Head { workdir: (Some(dir.to_owned()), mode), ..head(Place::Pending, name) };
+        ((Place::Pending, file(name)), Examined::Task(Box::new(head)))
+    };
+    let seen = vec![of("a", "/srv/repo", None), of("b", "/srv/repo", None)];
+    assert_eq!(core.handle(Event::Looked(seen), now(1)), [claim(Place::Pending, "a")]);
+    let busy = Event::Busy { file: file("a"), site, until: now(3).ticks };
+    let effects = core.handle(busy, now(1));
+    assert!(effects.iter().all(|it| matches!(it, Effect::Look { .. })), "{effects:?}");
+    assert_eq!(core.handle(Event::Looked(vec![of("a", "/srv/repo", None)]), now(1)), [], "nor does b");
+    let others = vec![of("c", "/srv/repo", Some(WorkdirMode::Worktree))];
+    assert_eq!(core.handle(Event::Looked(others), now(1)), [claim(Place::Pending, "c")]);
+    run(&mut core, "c", 1);
+    assert_eq!(core.next_moment(now(1)), Some(now(3).ticks));
+    // A run of our own lets go: it may have been that.
+    assert!(core.handle(ended("c", None), now(2)).contains(&claim(Place::Pending, "a")));
+    let again = Event::Busy {
+        file: file("a"),
+        site: (None, Some("/srv/repo".to_owned()), None),
+        until: now(4).ticks,
+    };
+    core.handle(again, now(2));
+    core.handle(Event::Looked(vec![of("a", "/srv/repo", None)]), now(2));
+    assert_eq!(core.handle(Event::Tick, now(3)), []);
+    assert_eq!(core.handle(Event::Tick, now(4)), [claim(Place::Pending, "a")]);
+}
+
+#[test]
+fn a_budget_that_is_used_up_stops_starts_and_no_run_and_is_told_behind_what_is_worse() {
+    let mut core = core(2);
+    core.handle(seen(Place::Pending, "a"), now(0));
+    run(&mut core, "a", 0);
+    let until = Some(now(600).wall);
+    let spent = Holding { cause: HoldCause::Budget, until, ..auth() };
+    assert_eq!(core.handle(Event::Budget(Some(Box::new(spent.clone()))), now(1)), []);
+    assert_eq!(core.handle(seen(Place::Pending, "b"), now(1)), []);
+    assert_eq!((core.hold(), core.active()), (Some(&spent), 1));
+    let effects = core.handle(ended("a", Some(auth())), now(2));
+    assert!(!effects.iter().any(|it| matches!(it, Effect::Claim { .. })), "{effects:?}");
+    assert_eq!(core.hold().map(|it| it.cause), Some(HoldCause::Auth));
+    core.handle(Event::TryNow, now(3));
+    assert_eq!(core.handle(Event::Tick, now(3)), [], "who mended the login did not pay");
+    let effects = core.handle(Event::Budget(None), now(4));
+    assert_eq!(effects, [claim(Place::Pending, "b")]);
 }
 
 #[test]
@@ -278,6 +332,28 @@ fn what_is_due_and_cannot_start_does_not_wake_the_worker_over_and_over() {
 }
 
 #[test]
+fn what_waits_for_a_moment_is_read_anew_when_the_clock_was_set_back_and_only_then() {
+    let mut core = core(1);
+    let mut later = head(Place::Pending, "later");
+    later.not_before = Some(now(50).wall);
+    core.handle(
+        Event::Looked(vec![((Place::Pending, file("later")), Examined::Task(Box::new(later)))]),
+        now(1),
+    );
+    let again = Effect::Look { place: Place::Pending, file: file("later"), unless: None };
+    let set = |by: i64, second: u64| {
+        let wall = now(second).wall.checked_add(jiff::SignedDuration::from_secs(by)).unwrap();
+        Now { wall, ..now(second) }
+    };
+    for (by, second, is_read) in
+        [(0, 2, false), (0, 3, false), (-59, 4, false), (-3600, 5, true), (-3600, 6, false), (0, 7, false)]
+    {
+        let effects = core.handle(Event::Tick, set(by, second));
+        assert_eq!(effects.contains(&again), is_read, "set by {by} s at {second}: {effects:?}");
+    }
+}
+
+#[test]
 fn a_run_that_never_reached_the_api_says_nothing_of_a_hold() {
     let mut core = core(2);
     core.handle(seen(Place::Pending, "a"), now(1));
@@ -302,85 +378,6 @@ fn what_is_found_together_goes_in_its_order_and_not_as_it_was_seen() {
     let looked = Event::Looked(vec![task(head(Place::Pending, "plain")), task(urgent)]);
     let effects = core.handle(looked, now(0));
     assert_eq!(effects, [Effect::Claim { place: Place::Pending, file: file("urgent") }]);
-}
-
-#[test]
-fn a_paused_worker_takes_nothing_until_it_is_to_work_again_and_does_not_leave() {
-    let mut core = core(2);
-    assert_eq!(core.handle(seen(Place::Pending, "a"), now(1)), [claim(Place::Pending, "a")]);
-    run(&mut core, "a", 1);
-    assert!(core.handle(Event::Asked(Wanted::Pause), now(2)).is_empty());
-    assert!(core.handle(seen(Place::Pending, "b"), now(3)).is_empty());
-    let after = core.handle(ended("a", None), now(4));
-    assert!(!after.contains(&Effect::Leave), "{after:?}");
-    assert_eq!(core.handle(Event::Asked(Wanted::Run), now(5)), [claim(Place::Pending, "b")]);
-}
-
-#[test]
-fn a_worker_that_drains_leaves_when_the_last_run_has_ended_and_there_is_no_way_back() {
-    let mut core = core(2);
-    core.handle(seen(Place::Pending, "a"), now(1));
-    run(&mut core, "a", 1);
-    assert!(core.handle(Event::Asked(Wanted::Drain), now(2)).is_empty());
-    for wanted in [Wanted::Run, Wanted::Pause] {
-        assert!(core.handle(Event::Asked(wanted), now(3)).is_empty());
-        assert_eq!(core.wanted(), Wanted::Drain);
-    }
-    assert!(core.handle(seen(Place::Pending, "b"), now(4)).is_empty());
-    assert!(core.handle(ended("a", None), now(5)).contains(&Effect::Leave));
-}
-
-#[test]
-fn what_an_operator_wants_follows_this_table() {
-    use Wanted::{Drain, Pause, Run, Stop, StopNow};
-    let table = [
-        (&[Pause][..], Pause, &[][..]),
-        (&[Pause, Run], Run, &[]),
-        (&[Drain], Drain, &[Effect::Leave]),
-        (&[Pause, Stop], Stop, &[Effect::StopRuns, Effect::Leave]),
-        (&[Stop, Pause], Stop, &[Effect::StopRuns, Effect::Leave]),
-        (&[Drain, Stop], Stop, &[Effect::Leave, Effect::StopRuns]),
-        (&[Stop, Stop], StopNow, &[Effect::StopRuns, Effect::Leave, Effect::KillRuns]),
-        (&[Stop, Run], Stop, &[Effect::StopRuns, Effect::Leave]),
-    ];
-    for (asked, wanted, effects) in table {
-        let mut core = core(1);
-        let done: Vec<_> = asked.iter().flat_map(|it| core.handle(Event::Asked(*it), now(1))).collect();
-        assert_eq!((core.wanted(), done.as_slice()), (wanted, effects), "{asked:?}");
-    }
-}
-
-#[test]
-fn a_task_is_found_by_its_name_and_by_its_file_s() {
-    let mut core = core(1);
-    core.handle(seen(Place::Pending, "works"), now(1));
-    core.handle(seen(Place::Inbox, "waits"), now(1));
-    let mut other = head(Place::Staged, "file");
-    other.name = "name".parse().unwrap();
-    let looked = vec![((Place::Staged, file("file")), Examined::Task(Box::new(other)))];
-    core.handle(Event::Looked(looked), now(1));
-    assert_eq!(core.whereabouts("works"), Whereabouts::OnItsWay(file("works")));
-    run(&mut core, "works", 2);
-    for (called, at) in [
-        ("works", Whereabouts::Running(file("works"))),
-        ("waits", Whereabouts::Waiting(Place::Inbox, file("waits"))),
-        ("name", Whereabouts::Waiting(Place::Staged, file("file"))),
-        ("file", Whereabouts::Waiting(Place::Staged, file("file"))),
-        ("none", Whereabouts::Elsewhere),
-        ("../x", Whereabouts::Elsewhere),
-    ] {
-        assert_eq!(core.whereabouts(called), at, "{called}");
-    }
-    let marie = "marie".parse().unwrap();
-    for (called, name) in [
-        ("t", Some("t")),
-        ("t.json", Some("t")),
-        ("marie/t", Some("t")),
-        ("inbox/t", Some("t")),
-        ("anga/t", None),
-    ] {
-        assert_eq!(name_of(&marie, called), name, "{called}");
-    }
 }
 
 #[test]
@@ -417,4 +414,31 @@ fn a_claim_that_is_not_permitted_is_made_again_when_there_is_a_request() {
     assert_eq!(core.handle(seen(Place::Pending, "a"), now(1)), []);
     assert_eq!((core.hold(), core.next_moment(now(1))), (None, Some(now(5).ticks)), "that is no fault");
     assert_eq!(core.handle(Event::Tick, now(5)), [claim(Place::Pending, "a")]);
+}
+
+#[test]
+fn so_many_begin_at_once_as_there_is_memory_for() {
+    let mut core = core(5);
+    core.handle(Event::Room(Room::For(2)), now(0));
+    let seen: Vec<_> = ["a", "b", "c", "d"].map(|name| seen(Place::Pending, name)).into();
+    let claims =
+        |effects: Vec<Effect>| effects.iter().filter(|it| matches!(it, Effect::Claim { .. })).count();
+    let begun: usize = seen.into_iter().map(|event| claims(core.handle(event, now(0)))).sum();
+    assert_eq!(begun, 2);
+    run(&mut core, "a", 0);
+    run(&mut core, "b", 0);
+    assert_eq!(claims(core.handle(Event::Tick, now(9))), 0, "what they take does not show yet");
+    let later = core.handle(Event::Room(Room::For(1)), now(10));
+    assert_eq!(claims(later), 1, "it shows now, and there is room for one more");
+    assert_eq!(claims(core.handle(Event::Room(Room::Enough), now(11))), 1);
+    assert_eq!(core.hold(), None, "that is no fault");
+}
+
+#[test]
+fn while_the_program_is_tried_out_nothing_is_claimed_and_nobody_is_held() {
+    let mut core = core(2);
+    core.handle(Event::Trying(true), now(0));
+    assert_eq!(core.handle(seen(Place::Pending, "a"), now(0)), []);
+    assert_eq!(core.hold(), None);
+    assert_eq!(core.handle(Event::Trying(false), now(1)), [claim(Place::Pending, "a")]);
 }
