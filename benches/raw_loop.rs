@@ -6,6 +6,8 @@
 //!
 //! `cargo bench --bench raw_loop -- DIR STAND_IN [TASKS]` prints one line of tab separated values per way:
 //! way, p50 ms, p99 ms, tasks/s at 1, tasks/s at 5. It knows no task, no retry, no crash, and judges nothing.
+//!
+//! `raw_loop serve ROOT PROGRAM LANES` is the bare way as a daemon, which `scripts/compare.sh` measures beside others.
 
 #![expect(
     clippy::disallowed_methods,
@@ -20,6 +22,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use agent_worker::os::durable::{self, rename_noreplace};
@@ -92,8 +95,9 @@ impl Tree {
             rename_noreplace(&active, &filed)?;
         } else {
             let papers = |name: &str| Papers { files: vec![(run.join(name), STAMPED.to_vec())] };
-            self.perform(steps::judge(&active, STAMPED.to_vec(), papers("output.txt")))?;
-            self.perform(steps::file(&active, &filed, papers("result.json")))?;
+            let (output, result) = (papers("output.txt"), papers("result.json"));
+            self.perform(steps::judge(&active, STAMPED.to_vec(), output, result))?;
+            self.perform(steps::file(&active, &filed, Papers::default(), vec![run.clone()]))?;
         }
         Ok(began)
     }
@@ -201,9 +205,67 @@ fn measure(dir: &Path, stand_in: &Path, tasks: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// The bare way for as long as it is left to: what is dropped into `pending/` is run, `lanes` at a time.
+fn serve(root: &Path, program: &Path, lanes: usize) -> io::Result<()> {
+    let at = |folder: &str, name: &str| root.join(folder).join(name);
+    let watch = inotify::init(inotify::CreateFlags::CLOEXEC)?;
+    inotify::add_watch(&watch, root.join("pending"), inotify::WatchFlags::MOVED_TO)?;
+    let (tell, told) = channel::<String>();
+    let told = Mutex::new(told);
+    let one = |name: &str| {
+        let active = at("active", name);
+        rename_noreplace(&at("pending", name), &active)?;
+        let lock = Lock::try_exclusive_on(File::open(&active)?)?;
+        Command::new(program)
+            .arg(name.trim_end_matches(".json"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()?;
+        drop(lock);
+        rename_noreplace(&active, &at("completed", name))
+    };
+    let names = |folder: &str| -> io::Result<Vec<String>> {
+        let entries = fs::read_dir(root.join(folder))?;
+        entries.map(|entry| entry.map(|it| it.file_name().to_string_lossy().into_owned())).collect()
+    };
+    names("active")?
+        .iter()
+        .try_for_each(|name| rename_noreplace(&at("active", name), &at("pending", name)))?;
+    std::thread::scope(|scope| {
+        for _ in 0..lanes {
+            scope.spawn(|| {
+                let next = || told.lock().ok()?.recv().ok();
+                for name in std::iter::from_fn(next) {
+                    // What was listed and told of is found once.
+                    let failed = one(&name).err().filter(|error| error.kind() != io::ErrorKind::NotFound);
+                    if let Some(error) = failed {
+                        eprintln!("raw_loop: {name}: {error}");
+                    }
+                }
+            });
+        }
+        names("pending")?.into_iter().try_for_each(|name| tell.send(name)).map_err(io::Error::other)?;
+        let mut buffer = [const { std::mem::MaybeUninit::uninit() }; 4096];
+        let mut events = inotify::Reader::new(watch.as_fd(), &mut buffer);
+        loop {
+            let event = events.next()?;
+            if let Some(name) = event.file_name() {
+                tell.send(name.to_string_lossy().into_owned()).map_err(io::Error::other)?;
+            }
+        }
+    })
+}
+
 fn main() -> ExitCode {
     // `cargo bench` adds `--bench`; anything else that begins with a dash is not for us.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    if let [verb, root, program, lanes] = &words[..]
+        && verb == "serve"
+    {
+        let served = serve(Path::new(root), Path::new(program), lanes.parse().unwrap_or(1));
+        eprintln!("raw_loop: {served:?}");
+        return ExitCode::FAILURE;
+    }
     let [dir, stand_in, rest @ ..] = &words[..] else {
         eprintln!("raw_loop: skipped, it wants a folder and a program (scripts/bench.sh gives them)");
         return ExitCode::SUCCESS;

@@ -1,12 +1,18 @@
 //! The smallest program that looks like the Claude CLI to a watcher: says when it runs, and that all is well.
 //!
-//! Compiled by `scripts/bench.sh` alone, statically, so that starting it costs as little as starting anything.
+//! Compiled by `scripts/bench.sh` and `scripts/compare.sh` alone, statically, so that starting it costs as little as
+//! starting anything. With `BENCH_LOG` in its environment it says in that file too when it began, and a task whose name
+//! begins with `slow` takes three seconds and says when it ended.
 
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+fn now_ns() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos())
+}
 
 fn main() {
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let at = now_ns();
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args.iter().any(|word| word == "--version") {
         println!("2.1.330 (Claude Code)");
@@ -17,9 +23,22 @@ fn main() {
         .position(|word| word == "--session-id" || word == "--resume")
         .and_then(|at| args.get(at + 1))
         .map_or("", String::as_str);
+    let task = std::env::var("AGENT_TASK").unwrap_or_default();
+    let name = if task.is_empty() { args.first().cloned().unwrap_or_default() } else { task };
+    let log = std::env::var_os("BENCH_LOG");
+    let log = log.and_then(|path| std::fs::File::options().append(true).create(true).open(path).ok());
+    let say = |word: &str, at: u128| {
+        if let Some(mut log) = log.as_ref() {
+            drop(log.write_all(format!("{word} {name} {at}\n").as_bytes()));
+        }
+    };
+    say("began", at);
+    if name.starts_with("slow") {
+        std::thread::sleep(Duration::from_secs(3));
+        say("ended", now_ns());
+    }
     // A task that hangs the first time is there to be killed.
-    let hangs = std::env::var("AGENT_TASK").is_ok_and(|task| task.starts_with("hang"));
-    if hangs && std::fs::File::create_new("hung").is_ok() {
+    if name.starts_with("hang") && std::fs::File::create_new("hung").is_ok() {
         loop {
             std::thread::park();
         }

@@ -11,8 +11,12 @@ mod crash_ramp;
 mod crash_walk;
 #[path = "support/crash_world.rs"]
 mod crash_world;
+#[path = "support/ending.rs"]
+mod ending;
 #[path = "support/model_disk.rs"]
 mod model_disk;
+#[path = "support/step_words.rs"]
+mod step_words;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +24,8 @@ use agent_worker::task::Place;
 use crash_acts::Act;
 use crash_ramp::Ramp;
 use crash_walk::{Depth, Drop, How, Scenario, Walked, refuse_each, walk};
-use crash_world::{Ending, Mutation};
+use crash_world::Mutation;
+use ending::Ending;
 use model_disk::Moves;
 
 fn plain(name: &'static str) -> Scenario {
@@ -41,7 +46,7 @@ fn ending(name: &'static str, max_retries: u32, endings: &'static [Ending]) -> S
 }
 
 fn scenarios() -> Vec<Scenario> {
-    use Ending::{Busy, Cancelled, Crash, Denied, Fault, Stopped};
+    use Ending::{Busy, Cancelled, Crash, Denied, Fault, LaidBy, Owed, Stopped};
     let late = Drop { mark: 'B', ..plain("").drop };
     let unsynced = Drop { how: How::Copied, ..late.clone() };
     let broken = Drop { is_whole: false, ..plain("").drop };
@@ -59,6 +64,8 @@ fn scenarios() -> Vec<Scenario> {
         ending("one crash allowed of none", 0, &[Crash]),
         ending("denied", 3, &[Denied]),
         ending("cancelled", 3, &[Cancelled]),
+        ending("an answer that owes something", 3, &[Owed]),
+        ending("an answer that waits in the queue for what it owes", 3, &[Fault, LaidBy]),
         Scenario { taken: all, ..plain("the name is taken where it ends well") },
         Scenario { taken: all, ..ending("the name is taken where it fails", 0, &[Fault]) },
         Scenario { late: Some(late.clone()), ..ending("two drops of one name", 3, &[Fault]) },
@@ -79,6 +86,7 @@ fn scenarios() -> Vec<Scenario> {
         plain("link and unlink"),
         ending("link and unlink, a fault", 0, &[Busy, Fault]),
         ending("link and unlink, cancelled", 3, &[Cancelled]),
+        ending("link and unlink, laid by", 3, &[LaidBy]),
     ];
     all_of_them.extend(linked.map(|it| Scenario { moves: Moves::LinkAndUnlink, ..it }));
     all_of_them.extend(ramps());
@@ -159,8 +167,10 @@ fn a_disk_that_refuses_a_step_loses_nothing() {
 
 /// Steps that the walk can do without, since it plays no operator who edits a task that waits for its retry:
 /// what we wrote ourselves is synced, and is the same when it is looked at again.
-const FOR_OPERATORS: (&str, [&str; 2]) =
-    ("sync file queue, move queue active, confirm, write active", ["sync file queue", "confirm"]);
+const FOR_OPERATORS: (&str, [&str; 2]) = (
+    "write active, sync file queue, sync file active, move queue active, confirm, replace active",
+    ["sync file queue", "confirm"],
+);
 
 #[test]
 fn no_step_can_be_left_out() {

@@ -52,6 +52,36 @@ fn links_between_pages_lead_somewhere() {
     }
 }
 
+/// What a heading is called in a link.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn links_to_headings_find_them() {
+    let headings = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| line.starts_with('#'));
+        lines.map(|line| anchor(line.trim_start_matches('#').trim_start())).collect()
+    };
+    for (page, text) in all_pages() {
+        for link in links(&text).filter(|link| !link.contains("://")) {
+            let Some((file, wanted)) = link.split_once('#') else { continue };
+            let target =
+                if file.is_empty() { page.clone() } else { page.parent().unwrap_or(&page).join(file) };
+            if target.extension().is_none_or(|kind| kind != "md") {
+                continue;
+            }
+            let there = std::fs::read_to_string(&target).unwrap_or_default();
+            assert!(
+                headings(&there).iter().any(|it| it == wanted),
+                "{}: {link}: no such heading",
+                page.display()
+            );
+        }
+    }
+}
+
 #[test]
 fn examples_of_tasks_are_tasks() {
     let readme = std::fs::read_to_string(repo().join("README.md")).unwrap();

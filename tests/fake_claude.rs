@@ -30,6 +30,7 @@ struct Run {
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
     seen: Vec<u8>,
+    goes_on: bool,
 }
 
 fn start(home: &Path, session: SessionId, start: SessionStart, prompt: &str) -> Run {
@@ -47,7 +48,8 @@ fn start(home: &Path, session: SessionId, start: SessionStart, prompt: &str) -> 
         .unwrap();
     let stdin = child.stdin.take();
     let stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut run = Run { child, stdin, stdout, seen: Vec::new() };
+    let goes_on = start != SessionStart::New;
+    let mut run = Run { child, stdin, stdout, seen: Vec::new(), goes_on };
     run.send(&message::user_message(prompt));
     run
 }
@@ -78,8 +80,9 @@ impl Run {
         self.stdin = None;
         std::io::Read::read_to_end(&mut self.stdout, &mut self.seen).unwrap();
         let status = self.child.wait().unwrap();
+        let goes_on = self.goes_on;
         let exit = status.code().map(Exit::Code).or(status.signal().map(Exit::Signal));
-        judge(&Evidence::of(&self.seen), &Ending { exit, ended_by, ..Ending::default() }).verdict
+        judge(&Evidence::of(&self.seen), &Ending { exit, ended_by, goes_on, ..Ending::default() }).verdict
     }
 }
 
@@ -141,7 +144,12 @@ fn an_interrupt_ends_the_turn_and_the_session_goes_on_where_the_script_says() {
     assert!(matches!(stopped, Verdict::Interrupted { cause: Interruption::Asked, .. }), "{stopped:?}");
     let again = start(home.path(), session, SessionStart::New, "x").end(None);
     assert!(matches!(again, Verdict::Wait { cause: HoldCause::Configuration, .. }), "used once: {again:?}");
-    let resumed = start(home.path(), session, SessionStart::Resume, &message::resume_message("a stop"));
+    let resumed = start(
+        home.path(),
+        session,
+        SessionStart::Resume,
+        &message::resume_message(message::Cause::Stopped, ""),
+    );
     assert_eq!(resumed.end(None), done("after"));
     let events: Vec<_> =
         log(home.path()).iter().map(|line| line["event"].as_str().unwrap().to_owned()).collect();

@@ -123,9 +123,10 @@ fn a_program_that_cannot_be_started_costs_no_attempt() {
     fs::set_permissions(&claude, fs::Permissions::from_mode(0o644)).unwrap();
     let (_watcher, address) = up(&world, &[("--claude-bin", claude.to_str().unwrap())]);
     world.submit("", "t", &json!({"prompt": "fake: succeed"}));
-    let task = world.filed("marie/pending", "t");
-    assert!(task["retry_count"].is_null() || task["retry_count"] == 0, "{task}");
     healthy(&world, &address, 503);
+    state(&world, "marie", |it| it["status"] == "degraded" && it["queues"]["inbox"] == 1);
+    let waiting: Value = world::json(&place(&world, "t.json")).unwrap();
+    assert_eq!(waiting, json!({"prompt": "fake: succeed"}), "it was not even claimed");
     fs::remove_file(&claude).unwrap();
     fs::hard_link(world.program("fake-claude"), &claude).unwrap();
     world.filed("marie/completed", "t");

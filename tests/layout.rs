@@ -37,7 +37,7 @@ fn made(layout: &Layout) -> BTreeSet<PathBuf> {
     let leaves: Vec<PathBuf> = layout
         .common_dirs()
         .into_iter()
-        .chain([layout.limits(), layout.packs()])
+        .chain([layout.limits(), layout.packs(), layout.directories()])
         .chain(workers.flat_map(|worker| layout.worker_dirs(&worker)))
         .collect();
     let within = |path: &&Path| path.starts_with(layout.root());

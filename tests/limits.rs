@@ -73,6 +73,29 @@ fn a_silent_tool_ends_a_run() {
 }
 
 #[test]
+fn who_hears_nothing_and_is_silent_is_wound_up_with_all_that_it_started() {
+    let world = World::new();
+    let _watcher = up_with(&world, &["--max-retries", "0", "--idle-timeout", "2"]);
+    let prompt = "fake: ignore-term; grandchild noterm; grandchild setsid noterm; tool name=Bash text=make; hang stubborn";
+    world.submit("", "deaf", &json!({"prompt": prompt}));
+    let agent = agent(&world, "deaf");
+    let left = world.until("it has started two more", || {
+        let log = world.agent_log();
+        let pids: Vec<_> =
+            log.iter().filter(|it| it["event"] == "grandchild").filter_map(|it| it["pid"].as_i64()).collect();
+        (pids.len() == 2).then_some(pids)
+    });
+    let path = sight::place(&world, "marie/failed/deaf.json");
+    // Its silence, the interrupt that it does not hear, the TERM that it does not hear, the KILL, and the rest of its tree.
+    let task = world.within("marie", 2 + 15, "it is filed", || world::json(&path));
+    assert_eq!((&task["state"], &task["error_code"]), (&json!("TIMEOUT"), &json!("E003")), "{task}");
+    assert!(task["failure_reason"].as_str().unwrap().contains("the tool Bash was at work: make"), "{task}");
+    for pid in left.into_iter().map(|it| i32::try_from(it).unwrap()).chain([agent]) {
+        assert!(!lives(pid), "{pid} lives on");
+    }
+}
+
+#[test]
 fn a_silent_api_is_no_fault_of_the_task() {
     let world = World::new();
     let _watcher = up_with(&world, &["--max-retries", "0", "--idle-timeout", "1", "--concurrency", "1"]);

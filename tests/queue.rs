@@ -13,7 +13,14 @@ mod sight;
 mod world;
 
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
+
+use agent_worker::clock::{Clock, SystemClock};
+use agent_worker::config::Durability;
+use agent_worker::layout::Layout;
+use agent_worker::spool::{ClaimError, Claimed, Disk, Spool};
+use agent_worker::task::{Attempt, FileName, Place, SessionId, WorkerName};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -71,6 +78,39 @@ fn three_watchers_on_one_inbox_run_every_task_once() {
     assert_eq!(started.len(), TASKS);
     started.dedup();
     assert_eq!(started.len(), TASKS, "each once");
+    let records = || fs::read_dir(world.root().join("artifacts")).unwrap().count();
+    world
+        .until("no record is left of what another was faster to take", || (records() == TASKS).then_some(()));
+}
+
+#[test]
+fn whoever_comes_second_to_a_drop_leaves_no_record_of_a_run() {
+    let world = World::new();
+    let (layout, marie): (_, WorkerName) = (Layout::new(world.root()), "marie".parse().unwrap());
+    for dir in [layout.place(&marie, Place::Pending), layout.place(&marie, Place::Active), layout.artifacts()]
+    {
+        fs::create_dir_all(dir).unwrap();
+    }
+    let disk = Disk::new(world.root(), Durability::Full);
+    let spool = Spool::new(layout.clone(), marie.clone(), disk, Arc::new(SystemClock));
+    let file: FileName = "t.json".parse().unwrap();
+    let drop = spool.path(Place::Pending, &file);
+    // The last thing that is asked for before the move.
+    let claim = |is_taken: bool| {
+        fs::write(&drop, r#"{"prompt":"x"}"#).unwrap();
+        spool.claim(Place::Pending, &file, |_, _| {
+            if is_taken {
+                fs::remove_file(&drop).unwrap();
+            }
+            Attempt::open(1, SessionId::mint(), SystemClock.wall())
+        })
+    };
+    let names = |dir| fs::read_dir(dir).unwrap().map(|it| it.unwrap().file_name()).collect::<Vec<_>>();
+    assert!(matches!(claim(true), Err(ClaimError::Gone(_))));
+    assert!(names(layout.artifacts()).is_empty() && names(layout.place(&marie, Place::Active)).is_empty());
+    assert!(matches!(claim(false), Ok(Claimed::Lease(_))));
+    assert!(matches!(claim(false), Err(ClaimError::Live(_))), "one of its name is worked on");
+    assert_eq!(names(layout.artifacts()).len(), 1);
 }
 
 #[test]

@@ -220,6 +220,44 @@ fn a_result_that_nobody_read_is_filed_and_not_run_again() {
 }
 
 #[test]
+fn an_answer_that_is_to_be_verified_is_left_until_the_word_stands_beside_it() {
+    let good = "{\"type\":\"result\",\"subtype\":\"success\",\"result\":\"done\"}\n";
+    for (word, said, home) in [
+        (None, "Leaving x.json to the next watcher: its answer is to be verified", Place::Active),
+        // What a cut left of a word is none.
+        (
+            Some("{\"passed\":"),
+            "Leaving x.json to the next watcher: its answer is to be verified",
+            Place::Active,
+        ),
+        (
+            Some(r#"{"command":["t"],"passed":true,"exit":0}"#),
+            "Filing x.json as COMPLETED: its agent had come to an end",
+            Place::Completed,
+        ),
+        (
+            Some(r#"{"command":["t"],"passed":false,"exit":1,"tail":"no"}"#),
+            "Moving x.json back to pending (the acceptance command `t` failed (exit status 1): no, charged)",
+            Place::Pending,
+        ),
+    ] {
+        let root = root();
+        root.lay(Place::Pending, "{\"prompt\":\"p\"}");
+        let lease = root.claim();
+        root.stream(&lease, good);
+        let paths = lease.paths(root.spool.layout());
+        std::fs::write(paths.pack(1), r#"{"name":"a","file":"/packs/a.toml","verify":["t"]}"#).unwrap();
+        if let Some(word) = word {
+            std::fs::write(paths.verify(1), word).unwrap();
+        }
+        assert_eq!(root.recover(), [said], "{word:?}");
+        assert_eq!(root.spool.list(home).unwrap(), [x()], "{word:?}");
+        let told = apply(&root.spool, &root.plan(), &Seen::default()).unwrap();
+        assert_eq!(told.living.len(), usize::from(home == Place::Active), "a watcher takes it up");
+    }
+}
+
+#[test]
 fn a_recorded_outcome_is_filed() {
     let root = root();
     root.lay(Place::Pending, TASK);

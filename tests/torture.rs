@@ -8,14 +8,20 @@
 #![expect(clippy::disallowed_methods, reason = "a test plays the user: it starts and kills programs")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+#[path = "support/dice.rs"]
+mod dice;
 #[path = "support/traces.rs"]
 mod traces;
 #[path = "support/world.rs"]
 mod world;
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use dice::Dice;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -27,18 +33,6 @@ const WORKERS: [&str; 3] = ["marie", "anga", "fabien"];
 const KILLS_PER_TASK: u64 = 2;
 /// How many tasks wait for their gate to open.
 const GATES_SHUT: u64 = 12;
-
-/// xorshift: small, and the same everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -133,7 +127,7 @@ impl Torture {
         if kind == "supervisor" {
             self.supervisor.take().unwrap().murder();
             self.supervise();
-        } else if kill(Pid::from_raw(victim), Signal::SIGKILL).is_err() {
+        } else if !self.world.owns(victim) || kill(Pid::from_raw(victim), Signal::SIGKILL).is_err() {
             return false;
         }
         *self.killed.entry(kind).or_default() += 1;
@@ -148,9 +142,10 @@ impl Torture {
     }
 
     fn agents(&self) -> Vec<i32> {
-        let log = self.world.agent_log();
-        let recent = log.iter().rev().filter(|line| line["event"] == "start").take(40);
-        let mut pids: Vec<_> = recent.map(traces::pid).filter(|pid| is_alive(*pid)).collect();
+        let text = tail(&self.world.home().join("fake-claude.log"));
+        let lines = text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let recent = lines.filter(|line| line["event"] == "start").take(40);
+        let mut pids: Vec<_> = recent.map(|line| traces::pid(&line)).filter(|pid| is_alive(*pid)).collect();
         pids.sort_unstable();
         pids
     }
@@ -173,6 +168,12 @@ impl Torture {
         for task in 0..self.dropped {
             open(&self.gate_of(task));
         }
+        // A gradual resume of which too many agents were killed waits for somebody who has looked.
+        for worker in WORKERS {
+            let mut abandon = self.world.command("supervisor");
+            abandon.args(["resume", worker, "--abandon", "--root"]).arg(self.world.root());
+            self.world.start(&mut abandon, "abandon").ended();
+        }
         let completed = || {
             let files = |worker: &&str| {
                 std::fs::read_dir(self.world.root().join(format!("tasks/{worker}/completed")))
@@ -188,6 +189,17 @@ impl Torture {
             before = more.unwrap_or_default();
         }
     }
+}
+
+/// The last of a file that only grows: after thousands of kills all of it would take longer than a kill.
+fn tail(path: &Path) -> String {
+    const ENOUGH: u64 = 64 << 10;
+    let Ok(mut file) = File::open(path) else { return String::new() };
+    let from = file.metadata().unwrap().len().saturating_sub(ENOUGH);
+    file.seek(SeekFrom::Start(from)).unwrap();
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// What each task's agents said of themselves.
@@ -249,7 +261,7 @@ fn whatever_is_killed_every_task_is_done_once() {
     let allowed = round.dropped + round.killed.get("agent").copied().unwrap_or(0);
     assert!(started <= allowed, "seed {seed}: {started} agents were started where {allowed} would do");
     println!(
-        "seed {seed}: {kills} kills {:?} over {} tasks, {started} agents started, all filed once, in {} s",
+        "torture: seed {seed}, {kills} points, 0 broken: kills {:?} over {} tasks, {started} agents started, all filed once, in {} s",
         round.killed,
         round.dropped,
         began.elapsed().as_secs()

@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use agent_worker::agent::verdict::judge;
-use agent_worker::agent::{EndedBy, Ending, Evidence, Exit, LineSplitter, Verdict};
+use agent_worker::agent::digest::BYTES;
+use agent_worker::agent::verdict::{Denied, judge};
+use agent_worker::agent::{Digest, EndedBy, Ending, Evidence, Exit, LineSplitter, Verdict};
 
 /// Recordings of calls that a run of ours never makes.
 const PROBES: [&str; 17] = [
@@ -69,19 +70,29 @@ fn ended_by(name: &str) -> Option<EndedBy> {
     matches!(name, "hangmid_api_timeout_3s" | "hangmid_idle_4s").then_some(EndedBy::Silence)
 }
 
-fn verdict_of(row: &Row, evidence: &Evidence) -> Verdict {
+/// What is known of a run that was to go on with a conversation.
+const RESUMED: Ending<'_> = Ending {
+    exit: None,
+    ended_by: None,
+    disk: None,
+    memory: None,
+    oom: None,
+    stderr_tail: "",
+    denied: Denied::Fails,
+    goes_on: true,
+    allowed: None,
+};
+
+/// What is known of a recorded run: those whose transcript was tampered with were to go on.
+fn known(name: &str) -> Ending<'static> {
+    if name.contains("_transcript_") { RESUMED } else { Ending::default() }
+}
+
+/// The verdict; `known` says whether it was to go on with a conversation.
+fn verdict_of(row: &Row, evidence: &Evidence, known: Ending<'_>) -> Verdict {
     let stderr = fs::read_to_string(fixtures().join(format!("{}.stderr", row.name))).unwrap_or_default();
-    judge(
-        evidence,
-        &Ending {
-            exit: row.exit,
-            ended_by: ended_by(&row.name),
-            disk: None,
-            stderr_tail: &stderr,
-            ..Ending::default()
-        },
-    )
-    .verdict
+    let ended_by = ended_by(&row.name);
+    judge(evidence, &Ending { exit: row.exit, ended_by, stderr_tail: &stderr, ..known }).verdict
 }
 
 fn word(verdict: &Verdict) -> String {
@@ -100,7 +111,7 @@ fn every_recorded_run_gets_its_verdict() {
     let mut wrong = Vec::new();
     let mut judged = 0;
     for row in rows().iter().filter(|row| !row.expected.is_empty()) {
-        let verdict = verdict_of(row, &Evidence::of(&stream(&row.name)));
+        let verdict = verdict_of(row, &Evidence::of(&stream(&row.name)), known(&row.name));
         judged += 1;
         if word(&verdict) != row.expected {
             wrong.push(format!("{}: expected {}, got {verdict:?}", row.name, row.expected));
@@ -130,9 +141,15 @@ fn every_recording_has_its_row() {
 
 #[test]
 fn a_session_that_is_not_there_is_told_by_shape() {
-    for name in ["resume_missing", "resume_not_uuid"] {
+    for name in ["resume_missing", "resume_not_uuid", "session_id_reuse"] {
         let row = Row { name: name.to_owned(), exit: Some(Exit::Code(1)), expected: String::new() };
-        assert_eq!(word(&verdict_of(&row, &Evidence::of(&stream(name)))), "session gone", "{name}");
+        let said = Evidence::of(&stream(name));
+        assert_eq!(word(&verdict_of(&row, &said, RESUMED)), "session gone", "{name}");
+        assert_eq!(
+            word(&verdict_of(&row, &said, Ending::default())),
+            "wait configuration",
+            "{name}: none was asked for"
+        );
     }
 }
 
@@ -162,5 +179,43 @@ fn a_stream_cut_anywhere_is_done_only_if_its_result_is_whole() {
             let verdict = judge(&evidence, &ending).verdict;
             let Verdict::Interrupted { .. } = verdict else { panic!("{name} cut at {cut}: {verdict:?}") };
         }
+    }
+}
+
+/// What was done in a recording, as an agent is told that goes on without the conversation.
+fn digest_of(name: &str) -> String {
+    let (mut evidence, mut digest, bytes) = (Evidence::default(), Digest::default(), stream(name));
+    LineSplitter::default().push(&bytes, |line| digest.read(&evidence.read(line)));
+    digest.render()
+}
+
+#[test]
+fn what_was_done_in_a_recorded_run_is_told_in_a_few_lines() {
+    for (name, told, not_told) in [
+        (
+            "tool_bash",
+            &["What was said last:\n- All done.", "Tools called:\n- Bash: echo hi\n"][..],
+            "no answer",
+        ),
+        ("tool_write_ok", &["Files written or edited:\n- ", "- Write: "], "no answer"),
+        ("tool_write_denied", &["- Write: ", "(it failed)"], "no answer"),
+        (
+            "SIGKILL_pgrp_in_bash",
+            &["- Bash: ", "(no answer: nobody knows whether it was carried out)"],
+            "it failed",
+        ),
+        ("max_turns", &["- Bash: echo hi"], "no answer"),
+        ("err429_forever", &[], "What"),
+        ("resume_transcript_empty", &[], "What"),
+    ] {
+        let digest = digest_of(name);
+        for words in told {
+            assert!(digest.contains(words), "{name}: {words:?} in {digest}");
+        }
+        assert!(!digest.contains(not_told), "{name}: {digest}");
+        assert_eq!(digest.is_empty(), told.is_empty(), "{name}: {digest}");
+    }
+    for row in rows() {
+        assert!(digest_of(&row.name).len() <= BYTES, "{}", row.name);
     }
 }

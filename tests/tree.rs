@@ -14,6 +14,8 @@ mod world;
 
 use std::process::Command;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 use sight::{lives, zombies_of};
 use world::World;
@@ -59,6 +61,24 @@ fn what_shed_every_sign_is_found_as_an_orphan_of_a_lonely_run() {
     assert!(!lives(left[0]));
 }
 
+/// Where the promise ends: nothing ties such a process to its run any more. It harms nobody, and the task goes on.
+#[test]
+fn what_shed_every_sign_and_lost_its_watcher_is_beyond_the_promise_without_a_cgroup() {
+    let world = World::new();
+    let watcher = world.up("marie");
+    let gate = world.path().join("gate");
+    let prompt = format!("fake: grandchild double noenv; gate={} | succeed text=resumed", gate.display());
+    world.submit("", "t", &json!({ "prompt": prompt }));
+    let agent = sight::agent(&world, "t");
+    world.active("marie", "t", |task| task["attempts"][0]["pid"] == agent);
+    world.until("it is there", || (grandchildren(&world).len() == 1).then_some(()));
+    watcher.murder();
+    kill(Pid::from_raw(agent), Signal::SIGKILL).unwrap();
+    let _next = world.up("marie");
+    assert_eq!(world.filed("marie/completed", "t")["result"], "resumed");
+    assert!(lives(grandchildren(&world)[0]), "it is found now: docs/promises.md says that it is not");
+}
+
 #[test]
 fn a_stopped_agent_and_its_children_end_with_their_time() {
     let world = World::new();
@@ -79,7 +99,7 @@ fn nothing_is_left_when_the_watcher_stops() {
         world.submit("", &format!("t{n}"), &json!({"prompt": format!("fake: grandchild {kind}; hang")}));
     }
     world.until("all are there", || (grandchildren(&world).len() == 5).then_some(()));
-    watcher.signal(nix::sys::signal::Signal::SIGTERM);
+    watcher.signal(Signal::SIGTERM);
     world.within("marie", 15, "it has stopped", || watcher.is_over().then_some(()));
     assert_eq!(watcher.ended(), 0);
     assert!(!grandchildren(&world).iter().any(|pid| lives(*pid)));

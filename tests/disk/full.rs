@@ -191,6 +191,24 @@ fn a_full_disk_of_the_scratch_or_the_log_holds_too() {
 }
 
 #[test]
+fn a_full_disk_of_the_workspaces_or_the_records_holds_too() {
+    for part in ["workspaces", "artifacts"] {
+        let world = World::new();
+        let Some(disk) = SmallDisk::tmpfs(world.root().join(part), "size=8m") else { return };
+        let filler = disk.fill();
+        let (watcher, _) = served(&world, &[]);
+        world.submit("marie/pending", "t", &json!({"prompt": "fake: succeed"}));
+        let held =
+            sight::state(&world, "marie", |it| it["status"] == "degraded" && it["queues"]["pending"] == 1);
+        let reason = held["hold"]["reason"].as_str().unwrap();
+        assert!(reason.contains(&format!("the disk of the {part}")), "{held}");
+        drop(filler);
+        ended_once(&world, "t");
+        assert_eq!(watcher.stop(), 0);
+    }
+}
+
+#[test]
 fn a_full_disk_of_the_log_costs_its_lines_and_says_how_many() {
     let world = World::new();
     let Some(disk) = SmallDisk::tmpfs(world.path().join("small"), "size=1m") else { return };

@@ -14,11 +14,14 @@ mod calls;
 mod full;
 mod records;
 mod start;
+mod tiny;
 
 #[path = "../support/faults.rs"]
 mod faults;
 #[path = "../support/http.rs"]
 mod http;
+#[path = "../support/judge.rs"]
+mod judge;
 #[path = "../support/real.rs"]
 mod real;
 #[path = "../support/sight.rs"]

@@ -20,7 +20,7 @@ fn a_session_that_cannot_be_looked_for_is_not_begun_anew() {
     fault.bites(&world);
     world.until("it is said what cannot be found out", || {
         let text = std::fs::read_to_string(world.logs().join("marie.log")).ok()?;
-        text.contains("could not look for the session").then_some(())
+        text.contains("could not find out what is left of its earlier attempts").then_some(())
     });
     assert_eq!(sight::events(&world, "start", "t").len(), 1, "nothing is begun meanwhile");
     drop(fault);

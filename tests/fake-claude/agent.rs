@@ -2,7 +2,9 @@
 //!
 //! Every process leaves lines in `$HOME/fake-claude.log` (`start`, `message`, `end`, `grandchild`, and `overlap` when
 //! a second process works on a conversation while the first lives), so that a test can prove what ran and how often.
-//! Conversations are kept where the CLI keeps them: `--session-id` is refused once used, `--resume` needs one.
+//! Conversations are kept where the CLI keeps them: `--session-id` is refused once used, `--resume` needs one that can be
+//! read. What stands in `$HOME/refuse-new`, `refuse-resume` or `refuse-fork` is said in place of beginning so, without a line
+//! on standard output where it begins with `plain`.
 
 #![expect(
     clippy::disallowed_methods,
@@ -116,11 +118,33 @@ impl Agent {
             cost_usd: 0.0,
             usd_a_turn: 0.01,
             results: 0,
+            messages: 0,
             is_error: false,
         };
+        let is_fork = args.iter().any(|arg| arg == "--fork-session");
+        let mode = if is_fork {
+            "fork"
+        } else if resumed.is_some() {
+            "resume"
+        } else {
+            "new"
+        };
+        if let Some(refusal) = session::refusal(mode) {
+            log("refused", &json!({"mode": mode, "session": session}));
+            eprintln!("{refusal}");
+            if resumed.is_some() && !refusal.starts_with("plain") {
+                voice.session_gone();
+            }
+            return 1;
+        }
         let transcript = match (&resumed, Transcript::find(&session)) {
+            (Some(_), Some(found)) if is_fork => {
+                voice.session = value("--session-id").unwrap_or_else(fresh);
+                found.copy(&voice.session)
+            }
             (Some(_), Some(found)) => found,
             (Some(_), None) => {
+                log("refused", &json!({"mode": mode, "session": session}));
                 eprintln!("No conversation found with session ID: {session}");
                 voice.session_gone();
                 return 1;
@@ -131,7 +155,6 @@ impl Agent {
             eprintln!("Error: Session ID {session} is already in use.");
             return 1;
         }
-        let mode = if resumed.is_some() { "resume" } else { "new" };
         Self::begin(voice, transcript, mode, args).converse()
     }
 
@@ -229,7 +252,7 @@ impl Agent {
     }
 
     fn turn(&mut self, text: &str) {
-        log("message", &json!({"text": text.chars().take(300).collect::<String>()}));
+        log("message", &json!({"text": text.chars().take(10_000).collect::<String>()}));
         let is_first = self.voice.results == 0;
         let script = if is_first && !script::is_script(text) { self.prompt.clone() } else { text.to_owned() };
         let mut steps = script::steps(&script, if is_first { self.process } else { 0 });
@@ -268,6 +291,7 @@ impl Agent {
             "api" => self.api(step),
             "denied" => self.voice.denied(step.or("tool", "WebFetch")),
             "cost" => self.voice.usd_a_turn = step.or("usd", "0.01").parse().expect("a price"),
+            "use" => self.voice.used(step.number("in", 100), step.number("out", 1)),
             "listen" => return self.hear(),
             "steer" => return self.steered(),
             "mute" => self.voice.is_mute = true,

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 use crate::script::Step;
-use crate::voice;
+use crate::{left_behind, voice};
 
 const BLOCK: usize = 64 << 10;
 
@@ -17,6 +17,10 @@ pub(crate) fn wreak(step: &Step) -> bool {
         "raw" if step.has("stderr") => eprintln!("{text}"),
         "raw" => voice::raw(format!("{text}\n").as_bytes()),
         "pour" => pour(step),
+        "eat" if step.has("apart") => {
+            left_behind::start(&["setsid".to_owned(), format!("eat:{}", step.number("mib", 1))]);
+        }
+        "eat" => eat(step.number("mib", 1)),
         "cut" => mine().set_len(step.number("bytes", 0)).expect("my output is a file"),
         "overwrite" => {
             // Through its name, since what is handed on only appends.
@@ -26,6 +30,12 @@ pub(crate) fn wreak(step: &Step) -> bool {
         _ => return false,
     }
     true
+}
+
+/// Holds so many MiB until the process ends.
+pub(crate) fn eat(mib: u64) {
+    let bytes = usize::try_from(mib << 20).expect("a size");
+    std::hint::black_box(vec![1_u8; bytes]).leak();
 }
 
 /// Standard output as a file of its own.

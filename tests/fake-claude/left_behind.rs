@@ -8,20 +8,26 @@ use serde_json::json;
 
 use crate::script::Step;
 use crate::session::log;
-use crate::{LOOK, PATIENCE, fresh, voice};
+use crate::{LOOK, PATIENCE, fresh, havoc, voice};
 
 /// Starts a process that outlives this one, and waits until it has said its pid in the log.
 pub(crate) fn leave_behind(step: &Step) {
+    start(&step.words);
+}
+
+/// The same, told in words.
+pub(crate) fn start(words: &[String]) {
+    let has = |word: &str| words.iter().any(|known| known == word);
     let exe = std::env::current_exe().expect("my own path");
     let mut command = Command::new(exe);
-    command.arg("--fake-grandchild").args(&step.words).stdin(Stdio::null()).stderr(Stdio::null());
-    if !step.has("stdout") {
+    command.arg("--fake-grandchild").args(words).stdin(Stdio::null()).stderr(Stdio::null());
+    if !has("stdout") {
         command.stdout(Stdio::null());
     }
     let ready = std::env::temp_dir().join(format!("grandchild-{}", fresh()));
     command.env("FAKE_GRANDCHILD_READY", &ready);
     let child = command.spawn().expect("a grandchild");
-    if step.has("double") {
+    if has("double") {
         child.wait_with_output().expect("the process between");
     }
     while !ready.exists() {
@@ -54,6 +60,9 @@ pub(crate) fn grandchild(words: &[String]) {
     if has("noterm") {
         signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::default())
             .expect("a handler for SIGTERM");
+    }
+    if let Some(mib) = words.iter().find_map(|word| word.strip_prefix("eat:")) {
+        havoc::eat(mib.parse().expect("a number of MiB"));
     }
     log("grandchild", &json!({"words": words}));
     if let Some(ready) = std::env::var_os("FAKE_GRANDCHILD_READY") {

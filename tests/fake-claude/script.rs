@@ -33,6 +33,8 @@
 //! | `write file=F text=T`, `append file=F text=T` | a file |
 //! | `cost usd=C` | what the session has cost from here on grows by C a turn (0.01 without it) |
 //! | `grandchild [setsid] [double] [noterm] [stdout [flood]] [noenv]` | leaves a process behind that sleeps, or prints without end; its pid is logged |
+//! | `use in=N out=M` | a message that has used so many tokens; the end of the turn tells of 1000 and 50 all the same |
+//! | `eat mib=N [apart]` | holds so much memory from here on; `apart`: a process of its own does, in a session of its own |
 //! | `listen` | waits for the next message and says `heard: <it>` |
 //! | `steer` | waits for a message and goes on with it in the same turn: says `steered: <it>` |
 //! | `mute`, `drain` | says nothing of what becomes of messages; waits until the input ends |

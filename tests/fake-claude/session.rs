@@ -36,12 +36,21 @@ impl Transcript {
         Self { path: projects().join(folder).join(format!("{session}.jsonl")), lock: None }
     }
 
-    /// A conversation of any working directory.
+    /// A conversation of any working directory, if anything in it can be read.
     pub(crate) fn find(session: &str) -> Option<Self> {
         let folders = fs::read_dir(projects()).ok()?;
         let name = format!("{session}.jsonl");
-        let found = folders.flatten().map(|folder| folder.path().join(&name)).find(|path| path.exists());
-        found.map(|path| Self { path, lock: None })
+        let path = folders.flatten().map(|folder| folder.path().join(&name)).find(|path| path.exists())?;
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let is_read = text.lines().any(|line| serde_json::from_str::<Value>(line).is_ok());
+        is_read.then_some(Self { path, lock: None })
+    }
+
+    /// A copy of it.
+    pub(crate) fn copy(&self, session: &str) -> Self {
+        let path = self.path.with_file_name(format!("{session}.jsonl"));
+        fs::copy(&self.path, &path).expect("a copy of the transcript");
+        Self { path, lock: None }
     }
 
     pub(crate) fn exists(&self) -> bool {
@@ -73,6 +82,12 @@ impl Transcript {
             cost_usd: lines.iter().filter_map(|line| line["cost_usd"].as_f64()).next_back().unwrap_or(0.0),
         }
     }
+}
+
+/// Why a conversation may not begin in this way, if it may not.
+pub(crate) fn refusal(mode: &str) -> Option<String> {
+    let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+    fs::read_to_string(home.join(format!("refuse-{mode}"))).ok()
 }
 
 fn projects() -> PathBuf {

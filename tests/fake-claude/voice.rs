@@ -16,6 +16,8 @@ pub(crate) struct Voice {
     pub(crate) results: u32,
     /// Whether nothing is said of what becomes of a message.
     pub(crate) is_mute: bool,
+    /// The messages that were counted.
+    pub(crate) messages: u32,
     /// Whether the last of them ended badly.
     pub(crate) is_error: bool,
 }
@@ -31,6 +33,21 @@ impl Voice {
 
     pub(crate) fn say(&self, text: &str) {
         self.assistant(&json!([{"type": "text", "text": text}]), None);
+    }
+
+    /// A message of its own that has used so many tokens, as far as is known in its middle.
+    pub(crate) fn used(&mut self, input: u64, output: u64) {
+        self.messages += 1;
+        let id = format!("msg_{}", self.messages);
+        let usage = json!({"input_tokens": input, "output_tokens": output, "cache_read_input_tokens": 9000,
+                           "cache_creation_input_tokens": 0});
+        let start = json!({"type": "message_start", "message": {"id": id, "usage": usage}});
+        print(&json!({"type": "stream_event", "session_id": self.session, "event": start}));
+        print(&json!({
+            "type": "assistant", "session_id": self.session, "parent_tool_use_id": null,
+            "message": {"id": id, "role": "assistant", "model": "claude-fake-1", "usage": usage,
+                        "content": [{"type": "text", "text": "working"}], "stop_reason": null},
+        }));
     }
 
     pub(crate) fn tool(&self, name: &str, input: &str) {

@@ -7,6 +7,8 @@
     reason = "a test plays the user, and one that cannot go on ends"
 )]
 
+#[path = "../support/dice.rs"]
+mod dice;
 #[path = "../support/http.rs"]
 mod http;
 #[path = "../support/sight.rs"]
@@ -18,7 +20,9 @@ mod contents;
 mod entries;
 mod flood;
 mod forged;
+mod hundreds;
 mod moved;
+mod rows;
 mod workdirs;
 
 use std::ffi::OsStr;

@@ -8,30 +8,45 @@
     reason = "a test plays the user, and one that cannot go on ends"
 )]
 
+#[path = "../support/faults.rs"]
+mod faults;
+#[path = "../support/real.rs"]
+mod real;
 #[path = "../support/sight.rs"]
 mod sight;
+#[path = "../support/syscalls.rs"]
+mod syscalls;
+#[path = "../support/tracer.rs"]
+mod tracer;
 #[path = "../support/world.rs"]
 mod world;
 
 mod bucket;
 mod hand;
+mod killed;
 mod learned;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::Value;
 use world::{Started, World};
 
 const WORKERS: [&str; 3] = ["marie", "anga", "fabien"];
 
-/// A watcher of `worker` with further flags, at work.
-fn up(world: &World, worker: &str, flags: &[(&str, &str)]) -> Started {
+/// How a watcher of `worker` with further flags is started.
+fn command(world: &World, worker: &str, flags: &[(&str, &str)]) -> Command {
     let mut command = sight::watcher_with(world, worker, flags);
     let known: Vec<_> = world.watcher(worker).get_args().map(|it| it.to_str().unwrap().to_owned()).collect();
     for (flag, value) in flags.iter().filter(|(flag, _)| !known.iter().any(|it| it == flag)) {
         command.args([flag, value]);
     }
-    let started = world.start(&mut command, worker);
+    command
+}
+
+/// A watcher of `worker` with further flags, at work.
+fn up(world: &World, worker: &str, flags: &[(&str, &str)]) -> Started {
+    let started = world.start(&mut command(world, worker, flags), worker);
     world.at_work(worker, &started);
     started
 }

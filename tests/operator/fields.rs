@@ -103,7 +103,10 @@ fn lay_the_rest(root: &Root) {
 /// A worker that starts nothing with one of the packs.
 fn lay_a_barred_pack(root: &Root) {
     let barred = json!({"pack": "review", "reason": "r", "remedy": "m"});
-    root.lay("workers/anga/state.json", &json!({"status": "running", "packs": [barred]}).to_string());
+    let state = json!({"status": "running", "packs": [barred], "budget": {"usd_per_day": 5}});
+    root.lay("workers/anga/state.json", &state.to_string());
+    let forgiven = json!({"until": "2026-01-01T00:00:00Z", "by": "ann", "reason": "r"});
+    root.lay("workers/anga/budget.json", &forgiven.to_string());
 }
 
 /// An account of which everything is known.
@@ -137,6 +140,7 @@ fn the_page_tells_every_field_and_none_that_is_not_there() {
     compare("why", &[json(&["why", "letter", "--json"]), json(&["why", "count", "--json"])]);
     root.lay("limits/api.example-1.json", &known().to_string());
     compare("limits", &[json(&["limits", "--json"])]);
+    compare("budget", &[json(&["budget", "--json"])]);
     let moves = [json(&["retry", "invoice", "--dry-run", "--json"]), json(&["cancel", "invoice", "--json"])];
     compare("What moves a task", &moves);
     compare("What moves a worker", &[json(&["pause", "fabien", "--dry-run", "--json"])]);
@@ -152,6 +156,9 @@ fn the_page_tells_every_field_of_a_line_of_the_journal() {
         "time": "2026-01-01T00:00:00Z", "worker": "marie", "task": "t", "file": "t.json", "run_id": run,
         "event": "concluded", "id": "x", "from": "RUNNING", "to": "COMPLETED", "attempt": 1, "session_id": run,
         "pid": 7, "error_code": "E001", "reason": "r", "by": "ann", "charged": true, "cost_usd": 0.5, "correlation_id": "c",
+        "changes": "1 file changed",
+        "tokens": {"input": 1, "output": 1, "cache_read": 1, "cache_write": 1}, "pack": "default",
+        "changes": "1 file",
     });
     // What the type does not know does not come back, and what it knows stands in `full`: it has no field more.
     let line: Line = serde_json::from_value(full).unwrap();

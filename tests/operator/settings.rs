@@ -36,8 +36,9 @@ fn every_program_shows_where_its_settings_came_from() {
     };
     assert_eq!(line("worker "), "worker marie flag");
     assert_eq!(line("max_retries"), "max_retries 7 environment MAX_RETRIES");
-    assert_eq!(line("concurrency"), format!("concurrency 2 file {}", config.display()));
-    assert_eq!(line("grace"), format!("grace 20s file {}", config.display()));
+    let at = |line: usize| format!("file {}, line {line}, column 1", config.display());
+    assert_eq!(line("concurrency"), format!("concurrency 2 {}", at(1)));
+    assert_eq!(line("grace"), format!("grace 20s {}", at(3)));
     assert_eq!(line("metrics_addr"), "metrics_addr 127.0.0.1:9091 default");
 }
 

@@ -188,7 +188,11 @@ fn nothing_can_be_changed_over_http() {
         picture(&world.root(), &mut seen);
         seen
     };
-    // What is on its way when this begins comes to rest first.
+    // What is on its way when this begins comes to rest first; a lock file may come with the next beat only.
+    world.until("the lock of the task is told", || {
+        let said = fs::read(world.root().join("locks/marie_task_works.lock")).ok()?;
+        (!said.is_empty()).then_some(())
+    });
     let (mut before, mut same) = (look(), 0);
     world.until("the tree rests", || {
         let now = look();

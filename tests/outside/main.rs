@@ -9,11 +9,14 @@
 
 #[path = "../support/http.rs"]
 mod http;
+#[path = "../support/real.rs"]
+mod real;
 #[path = "../support/sight.rs"]
 mod sight;
 #[path = "../support/world.rs"]
 mod world;
 
+mod confined;
 mod face;
 mod modes;
 mod secrets;

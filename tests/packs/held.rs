@@ -6,12 +6,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use serde_json::{Value, json};
 
 use crate::world::World;
-use crate::{barred, http, out, packs, write};
+use crate::{barred, http, out, packs};
 
 #[test]
 fn a_pack_that_nobody_knows_is_e001_with_what_was_meant() {
     let world = World::new();
-    write(&world, "review", "");
+    world.pack("review", "");
     let _watcher = world.up("marie");
     world.submit("marie/pending", "t", &json!({"type": "reveiw", "prompt": "fake: succeed"}));
     let task = world.filed("marie/failed", "t");
@@ -22,14 +22,14 @@ fn a_pack_that_nobody_knows_is_e001_with_what_was_meant() {
 #[test]
 fn a_broken_edit_holds_its_own_tasks_and_no_others_and_they_go_on_when_it_is_mended() {
     let world = World::new();
-    write(&world, "a", "description = 'good'\n");
+    world.pack("a", "description = 'good'\n");
     let started = world.start(&mut world.served("marie", "127.0.0.1:0"), "marie");
     world.at_work("marie", &started);
     let address = world.address("marie");
     world.submit("marie/pending", "one", &json!({"type": "a", "prompt": "fake: succeed text=one"}));
     world.filed("marie/completed", "one");
 
-    write(&world, "a", "description = 'good'\nmodle = 'sonnet'\n");
+    world.pack("a", "description = 'good'\nmodle = 'sonnet'\n");
     let state = barred(&world, &["a"]);
     world.submit("marie/pending", "two", &json!({"type": "a", "prompt": "fake: succeed text=two"}));
     world.submit("marie/pending", "other", &json!({"prompt": "fake: succeed text=other"}));
@@ -48,7 +48,7 @@ fn a_broken_edit_holds_its_own_tasks_and_no_others_and_they_go_on_when_it_is_men
     let (_, said, _) = out(&world.agentctl(&["show", "two"]));
     assert!(said.contains("waits, since") && said.contains("packs/a.toml"), "{said}");
 
-    write(&world, "a", "model = 'sonnet'\n");
+    world.pack("a", "model = 'sonnet'\n");
     let task = world.filed("marie/completed", "two");
     assert_eq!(task["attempts"].as_array().unwrap().len(), 1, "it was not even claimed: {task}");
     barred(&world, &[]);
@@ -58,7 +58,7 @@ fn a_broken_edit_holds_its_own_tasks_and_no_others_and_they_go_on_when_it_is_men
 #[test]
 fn what_those_who_drop_tasks_could_have_written_is_refused_with_what_to_type() {
     let world = World::new();
-    let path = write(&world, "open", "permission_mode = 'plan'\n");
+    let path = world.pack("open", "permission_mode = 'plan'\n");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
     let real = world.path().join("elsewhere.toml");
     fs::write(&real, "").unwrap();
@@ -95,7 +95,7 @@ fn what_those_who_drop_tasks_could_have_written_is_refused_with_what_to_type() {
 #[test]
 fn what_the_cli_refuses_of_a_pack_holds_that_pack_and_not_the_worker() {
     let world = World::new();
-    write(&world, "odd", "model = 'no-such-model'\n");
+    world.pack("odd", "model = 'no-such-model'\n");
     let _watcher = world.up("marie");
     let refuses = "fake: refuse text=error: there is no such model | succeed text=at last";
     world.submit("marie/pending", "t", &json!({"type": "odd", "prompt": refuses}));
@@ -104,7 +104,7 @@ fn what_the_cli_refuses_of_a_pack_holds_that_pack_and_not_the_worker() {
     world.submit("marie/pending", "plain", &json!({"prompt": "fake: succeed"}));
     world.filed("marie/completed", "plain");
     assert!(state["hold"].is_null(), "{state}");
-    write(&world, "odd", "model = 'another'\n");
+    world.pack("odd", "model = 'another'\n");
     let task = world.filed("marie/completed", "t");
     assert_eq!(task["attempts"][0]["charged"], false, "{task}");
 }

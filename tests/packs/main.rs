@@ -12,12 +12,11 @@ mod world;
 
 mod example;
 mod held;
+mod hostile;
 mod said;
 mod switched;
 mod verbs;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -25,21 +24,6 @@ use world::{World, json};
 
 fn packs(world: &World) -> PathBuf {
     world.root().join("packs")
-}
-
-/// Writes a pack, whole: written beside, renamed into place.
-fn write(world: &World, name: &str, text: &str) -> PathBuf {
-    let dir = packs(world);
-    if !dir.is_dir() {
-        fs::create_dir(&dir).unwrap();
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let temp = dir.join(format!(".{name}.tmp"));
-    fs::write(&temp, text).unwrap();
-    fs::set_permissions(&temp, fs::Permissions::from_mode(0o644)).unwrap();
-    let path = dir.join(format!("{name}.toml"));
-    fs::rename(temp, &path).unwrap();
-    path
 }
 
 /// `state.json` of marie, once it names these packs as those that nothing is started with.

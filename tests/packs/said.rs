@@ -5,7 +5,6 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::world::World;
-use crate::write;
 
 /// The arguments of the first start of the stand-in, as the kernel has them while it waits.
 fn arguments(world: &World, task: &str) -> Vec<String> {
@@ -27,9 +26,7 @@ fn value<'a>(arguments: &'a [String], flag: &str) -> &'a str {
 #[test]
 fn model_tools_mode_and_limits_are_told_and_a_task_narrows_them() {
     let world = World::new();
-    write(
-        &world,
-        "review",
+    world.pack("review",
         "model = 'sonnet'\nfallback_model = 'haiku'\npermission_mode = 'dontAsk'\nallowed_tools = ['Read', 'Bash(git log *)']\n\
          disallowed_tools = ['WebFetch']\nsystem_prompt = 'Be brief.'\nmax_turns = 9\nmax_cost_usd = 2.5\n",
     );
@@ -86,7 +83,7 @@ fn a_task_without_a_pack_is_run_as_without_any_and_none_can_name_an_argument() {
 #[test]
 fn the_prompt_is_filled_and_what_the_task_lacks_is_named() {
     let world = World::new();
-    write(&world, "say", "prompt = 'Greet {{input.who}}: {{prompt}}'\n");
+    world.pack("say", "prompt = 'Greet {{input.who}}: {{prompt}}'\n");
     let _watcher = world.up("marie");
     world.submit(
         "marie/pending",
@@ -104,8 +101,8 @@ fn the_prompt_is_filled_and_what_the_task_lacks_is_named() {
 #[test]
 fn the_environment_is_that_of_the_pack_in_place_of_the_worker_s() {
     let world = World::new();
-    write(&world, "own", "environment = ['ONE_*']\n");
-    write(&world, "bare", "environment = []\n");
+    world.pack("own", "environment = ['ONE_*']\n");
+    world.pack("bare", "environment = []\n");
     let mut command = world.watcher("marie");
     command.args(["--agent-env", "TWO"]).env("ONE_A", "one").env("TWO", "two").env("LD_DEBUG", "no");
     let started = world.start(&mut command, "marie");
@@ -131,8 +128,8 @@ fn where_a_task_works_is_within_the_roots_of_both() {
     let world = World::new();
     let (srv, inner) = (world.path().join("srv"), world.path().join("srv/inner"));
     fs::create_dir_all(&inner).unwrap();
-    write(&world, "inner", &format!("workdir = 'required'\nworkdir_roots = ['{}']\n", inner.display()));
-    write(&world, "nowhere", "workdir = 'none'\n");
+    world.pack("inner", &format!("workdir = 'required'\nworkdir_roots = ['{}']\n", inner.display()));
+    world.pack("nowhere", "workdir = 'none'\n");
     let started = world.start(world.watcher("marie").arg("--workdir-root").arg(&srv), "marie");
     world.at_work("marie", &started);
     world.submit(
@@ -161,11 +158,11 @@ fn where_a_task_works_is_within_the_roots_of_both() {
 #[test]
 fn time_retries_and_the_worth_of_an_answer_are_those_of_the_pack() {
     let world = World::new();
-    write(&world, "short", "timeout = 2\nafter_timeout = 'fail'\nmax_retries = 5\n");
-    write(&world, "anew", "timeout = 2\nafter_timeout = 'start-over'\n");
-    write(&world, "once", "max_retries = 0\n");
-    write(&world, "lenient", "denied_tools = 'report'\n");
-    write(&world, "strict", "description = 'x'\n");
+    world.pack("short", "timeout = 2\nafter_timeout = 'fail'\nmax_retries = 5\n");
+    world.pack("anew", "timeout = 2\nafter_timeout = 'start-over'\n");
+    world.pack("once", "max_retries = 0\n");
+    world.pack("lenient", "denied_tools = 'report'\n");
+    world.pack("strict", "description = 'x'\n");
     let _watcher = world.up("marie");
     world.submit(
         "marie/pending",
@@ -199,7 +196,7 @@ fn time_retries_and_the_worth_of_an_answer_are_those_of_the_pack() {
 #[test]
 fn a_run_that_is_taken_up_or_judged_later_goes_by_what_it_was_started_with() {
     let world = World::new();
-    let path = write(&world, "lenient", "denied_tools = 'report'\n");
+    let path = world.pack("lenient", "denied_tools = 'report'\n");
     let gate = world.path().join("gate");
     let watcher = world.up("marie");
     let prompt = format!("fake: gate={}; denied tool=WebFetch; succeed text=kept", gate.display());

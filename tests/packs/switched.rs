@@ -3,12 +3,12 @@
 use serde_json::json;
 
 use crate::world::World;
-use crate::{barred, out, packs, write};
+use crate::{barred, out, packs};
 
 #[test]
 fn what_was_taken_back_waits_over_a_restart_until_it_is_given_free() {
     let world = World::new();
-    write(&world, "a", "");
+    world.pack("a", "");
     let watcher = world.up("marie");
     let (code, said, _) = out(&world.agentctl(&["pack", "disable", "a", "--reason", "it deletes branches"]));
     assert_eq!((code, said.as_str()), (Some(0), "a: disabled\n"));
@@ -34,7 +34,7 @@ fn what_was_taken_back_waits_over_a_restart_until_it_is_given_free() {
 #[test]
 fn what_runs_goes_on_or_ends_as_asked_and_comes_back_uncharged_in_its_own_conversation() {
     let world = World::new();
-    write(&world, "a", "");
+    world.pack("a", "");
     let _watcher = world.up("marie");
     world.submit(
         "marie/pending",
@@ -71,7 +71,7 @@ fn default_is_taken_back_like_any_other_and_a_mark_made_by_hand_is_one() {
     barred(&world, &["default"]);
     world.submit("marie/pending", "t", &json!({"prompt": "fake: succeed"}));
     world.submit("marie/pending", "named", &json!({"type": "default", "prompt": "fake: succeed"}));
-    write(&world, "a", "");
+    world.pack("a", "");
     world.submit("marie/pending", "a", &json!({"type": "a", "prompt": "fake: succeed"}));
     world.filed("marie/completed", "a");
     assert_eq!(

@@ -4,14 +4,14 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::out;
 use crate::world::World;
-use crate::{out, write};
 
 fn laid_out() -> World {
     let world = World::new();
     fs::create_dir_all(world.root().join("tasks")).unwrap();
-    write(&world, "review", "# a pack\nmodel = 'sonnet'\ntimeout = '90s'\ndescription = 'Reviews'\n");
-    write(&world, "broken", "timeout = 0\nmodle = 'x'\n");
+    world.pack("review", "# a pack\nmodel = 'sonnet'\ntimeout = '90s'\ndescription = 'Reviews'\n");
+    world.pack("broken", "timeout = 0\nmodle = 'x'\n");
     world
 }
 

@@ -40,10 +40,11 @@ fn is_pipe(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_fifo())
 }
 
-/// The writing end of a pipe, once somebody reads it.
+/// The writing end of a pipe, once it is one (a file in its place takes every word) and somebody reads it.
 fn writer(world: &World, pipe: &Path) -> File {
     world.until(&format!("somebody reads {}", pipe.display()), || {
-        OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(pipe).ok()
+        let file = OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(pipe).ok()?;
+        file.metadata().ok()?.file_type().is_fifo().then_some(file)
     })
 }
 

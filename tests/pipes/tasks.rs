@@ -96,7 +96,8 @@ fn waits_for_its_next_try(world: &World) {
         world.until("it waits", || crate::world::json(&path).filter(|it| it["retry_at"].is_string()));
     marie.stop();
     world.agentctl(&["resume", "marie"]);
-    task["retry_at"] = json!("2099-01-01T00:00:00Z");
+    // As far away as a pause may be.
+    task["retry_at"] = json!((jiff::Timestamp::now() + std::time::Duration::from_secs(59)).to_string());
     std::fs::write(&path, task.to_string()).unwrap();
 }
 

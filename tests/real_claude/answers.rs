@@ -72,6 +72,36 @@ fn an_agent_changes_a_file_of_a_repository() {
 }
 
 #[test]
+fn what_is_edited_in_a_worktree_comes_home_as_a_branch_and_a_patch() {
+    let Some(real) = Real::new(Scenario::bash("sed -i s/world/moon/ greeting.txt && git status --short"))
+    else {
+        return;
+    };
+    let repo = real.world.home().join("thing");
+    git(&real.world, &real.world.home(), &["init", "--quiet", "thing"]);
+    let file = repo.join("greeting.txt");
+    as_user(&real.world, Command::new("tee").arg(&file), &repo);
+    fs::write(&file, "hello\nworld\n").unwrap();
+    git(&real.world, &repo, &["add", "."]);
+    git(
+        &real.world,
+        &repo,
+        &["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "--quiet", "-m", "one"],
+    );
+    let _watcher = real.up();
+    let task = json!({"prompt": "greet the moon", "workdir": repo, "workdir_mode": "worktree"});
+    real.world.submit("marie/pending", "edit", &task);
+    let task = real.completed("edit");
+    assert_eq!(task["changes"]["branch"], "agent/edit", "{task:#}");
+    let shown = real.world.agentctl(&["show", "edit", "--diff"]);
+    let diff = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(diff.contains("-world\n+moon\n"), "{diff}");
+    assert_eq!(git(&real.world, &repo, &["show", "agent/edit:greeting.txt"]), "hello\nmoon\n");
+    assert_eq!(git(&real.world, &repo, &["status", "--porcelain"]), "", "its own files are as they were");
+    assert!(real.api.requests()[1].body.to_string().contains(" M greeting.txt"), "it stood in the worktree");
+}
+
+#[test]
 fn a_command_runs_in_the_workspace_without_our_secrets() {
     let command = "printf '%s|%s|%s' \"$PWD\" \"$OUR_SECRET\" \"$AGENT_TASK\" | tee made.txt";
     let Some(real) = Real::new(Scenario::bash(command)) else { return };
@@ -155,4 +185,53 @@ pub(crate) fn as_user(world: &World, command: &mut Command, dir: &Path) -> Strin
 
 pub(crate) fn git(world: &World, dir: &Path, args: &[&str]) -> String {
     as_user(world, Command::new("git").args(args), dir)
+}
+
+#[test]
+fn a_command_of_the_cli_cannot_write_into_the_queue() {
+    let Some(real) = Real::new(Scenario::Silent) else { return };
+    let root = real.world.root();
+    let command = format!(
+        "echo '{{\"prompt\":\"x\"}}' > {0}/tasks/forged.json; echo pause > {0}/pipes/marie.in; echo x > own.txt; echo said $?",
+        root.display()
+    );
+    real.api.play(Scenario::bash(&command));
+    let _watcher = real.up();
+    let state = real.state("it works", |it| it["status"] == "running");
+    if !state["confined"].is_string() {
+        crate::real::skip("this kernel has no Landlock, or one that is too old");
+        return;
+    }
+    real.world.submit("marie/pending", "t", &json!({"prompt": "run it"}));
+    let task = real.completed("t");
+    let told = real.api.requests()[1].body.to_string();
+    assert_eq!(told.matches("Permission denied").count(), 2, "{told}");
+    assert!(told.contains("said 0"), "{told}");
+    assert!(root.join("workspaces").join(task["run_id"].as_str().unwrap()).join("own.txt").exists());
+    assert!(real.world.homes("forged").is_empty());
+    assert_eq!(real.state("it goes on", |it| it["status"] == "running")["wanted"], json!(null));
+    // What the CLI keeps for itself it can keep.
+    let stderr = real.artifact(&task, "attempt-1/stderr.log");
+    assert!(!stderr.contains("EACCES") && !stderr.contains("Permission denied"), "{stderr}");
+}
+
+#[test]
+fn a_home_that_holds_the_root_is_enough_for_the_cli() {
+    let Some(real) = Real::new(Scenario::bash("echo x > own.txt; echo y > $HOME/shared/tasks/forged.json"))
+    else {
+        return;
+    };
+    let home = real.world.path();
+    nix::unistd::chown(home, Some(65534.into()), Some(65534.into())).unwrap();
+    let _watcher = real.start(real.watcher().env("HOME", home));
+    real.world.submit("marie/pending", "t", &json!({"prompt": "run it"}));
+    let task = real.completed("t");
+    assert!(
+        real.world.root().join("workspaces").join(task["run_id"].as_str().unwrap()).join("own.txt").exists()
+    );
+    if real.state("it works", |it| it["status"] == "running")["confined"].is_string() {
+        assert!(real.world.homes("forged").is_empty());
+    }
+    // Its sessions are kept, so that it can go on.
+    assert!(home.join(".claude/projects").is_dir());
 }

@@ -7,20 +7,29 @@
 #![allow(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and writes files")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends")]
 
+#[path = "../support/http.rs"]
+mod http;
 #[path = "../support/real.rs"]
 mod real;
 #[path = "../support/stub_api.rs"]
-#[expect(dead_code, unreachable_pub, reason = "other tests use other parts")]
+#[expect(unreachable_pub, reason = "it is a module of this test alone")]
 mod stub_api;
 #[path = "../support/world.rs"]
 mod world;
 
 mod answers;
+mod budgets;
 mod deaths;
+mod going_on;
 mod limits;
+mod memory;
+mod outages;
 mod packs;
 mod refusals;
 mod steering;
+mod unattended;
+mod windows;
+mod worth;
 
 use std::fs;
 use std::path::PathBuf;
@@ -51,9 +60,14 @@ impl Real {
 
     /// The same of any worker.
     fn watcher_of(&self, worker: &str) -> Command {
+        self.served(worker, "none")
+    }
+
+    /// The same with its metrics on `addr`.
+    fn served(&self, worker: &str, addr: &str) -> Command {
         let mut command = self.world.command("watcher");
         command
-            .args(["--worker", worker, "--metrics-addr", "none", "--log-format", "json"])
+            .args(["--worker", worker, "--metrics-addr", addr, "--log-format", "json"])
             .arg("--root")
             .arg(self.world.root())
             .arg("--log-dir")

@@ -11,7 +11,7 @@ use crate::stub_api::Scenario;
 use crate::{Real, attempts};
 
 /// Writes a pack that belongs to whoever runs the test, who is root or the worker's user.
-fn pack(real: &Real, name: &str, text: &str) -> PathBuf {
+pub(crate) fn pack(real: &Real, name: &str, text: &str) -> PathBuf {
     let dir = real.world.root().join("packs");
     if !dir.is_dir() {
         fs::create_dir(&dir).unwrap();

@@ -1,4 +1,6 @@
-//! A host of its own, on which the runbook's paths, names and ports are what it says they are.
+//! A host of its own, on which the paths, names and ports of our pages are what they say they are.
+
+#![allow(dead_code, reason = "each test uses its own part of it")]
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
@@ -9,15 +11,27 @@ use nix::unistd::Pid;
 use crate::real;
 use crate::world::{Started, World};
 
-/// Namespaces of their own around a supervisor with its three workers.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Namespaces of their own, and a supervisor with its three workers in them.
 pub(crate) struct Host {
     pub(crate) world: World,
+    /// Sleeps in the namespaces, so that they outlive whatever a test kills.
+    keeper: Started,
     supervisor: Option<Started>,
 }
 
 impl Host {
     /// A host at work, with the stand-in agent; `None`, aloud, where none can be had.
     pub(crate) fn at_work() -> Option<Self> {
+        let mut host = Self::of(World::new())?;
+        let agent = format!("--claude-bin={}", host.world.program("fake-claude").display());
+        host.up(&[&agent]);
+        Some(host)
+    }
+
+    /// A host on which nobody works yet, its `/shared` that of `world`; `None`, aloud, where none can be had.
+    pub(crate) fn of(world: World) -> Option<Self> {
         for name in ["unshare", "nsenter", "ip", "python3", "curl"] {
             real::program(name)?;
         }
@@ -25,27 +39,39 @@ impl Host {
             real::skip("only root can make a host of its own");
             return None;
         }
-        let world = World::new();
-        let supervisor = world.program("supervisor");
-        let agent = world.program("fake-claude");
-        world.program("watcher");
+        for name in ["watcher", "supervisor", "agentctl"] {
+            world.program(name);
+        }
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stand-ins/host.sh");
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "--net", script])
             .arg(world.path())
-            .arg(supervisor)
-            .args(["up", "--log-format", "json", "--claude-bin"])
-            .arg(agent)
+            .args(["sleep", "infinity"])
             .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", PATH)
             .env("HOME", world.home());
-        let supervisor = world.start(&mut command, "host");
-        let host = Self { world, supervisor: Some(supervisor) };
+        let keeper = world.start(&mut command, "host");
+        let name = format!("/proc/{}/comm", keeper.pid());
+        world.until("the host is there", || {
+            fs::read_to_string(&name).is_ok_and(|it| it.trim() == "sleep").then_some(())
+        });
+        Some(Self { world, keeper, supervisor: None })
+    }
+
+    /// `supervisor up` with more flags; waits until the three are at work.
+    pub(crate) fn up(&mut self, flags: &[&str]) {
+        let mut command = self.command("supervisor");
+        command.args(["up", "--log-format", "json"]).args(flags);
+        self.supervisor = Some(self.world.start(&mut command, "supervisor-up"));
         for worker in ["marie", "anga", "fabien"] {
-            host.until_beating(worker);
+            self.until_beating(worker);
         }
-        Some(host)
+    }
+
+    /// The supervisor that [`Host::up`] started.
+    pub(crate) fn supervisor(&mut self) -> Started {
+        self.supervisor.take().unwrap()
     }
 
     /// Waits until the worker beats; the pid of its watcher.
@@ -58,20 +84,23 @@ impl Host {
         })
     }
 
+    /// A program on the host, with our own on its `PATH`.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--mount", "--net", "--root", "--wd", "--target"])
+            .arg(self.keeper.pid().to_string())
+            .arg(program)
+            .env_clear()
+            .env("PATH", format!("{}/bin:{PATH}", self.world.path().display()))
+            .env("HOME", self.world.home())
+            .stdin(Stdio::null());
+        command
+    }
+
     /// Runs a program on the host; what it printed.
     pub(crate) fn run(&self, program: &str, args: &[&str]) -> Output {
-        let pid = self.supervisor.as_ref().unwrap().pid();
-        Command::new("nsenter")
-            .args(["--mount", "--net", "--root", "--wd", "--target"])
-            .arg(pid.to_string())
-            .arg(program)
-            .args(args)
-            .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("HOME", self.world.home())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+        self.command(program).args(args).output().unwrap()
     }
 
     /// Types a block of shell; what came on stdout. A program that is not on this host is said on stderr, as in any shell.
@@ -104,7 +133,6 @@ impl Host {
 
     /// Stops it all, as Ctrl-C does.
     pub(crate) fn stop(mut self) {
-        let supervisor = self.supervisor.take().unwrap();
-        assert_eq!(supervisor.stop(), 0, "{}", self.world.said());
+        assert_eq!(self.supervisor().stop(), 0, "{}", self.world.said());
     }
 }

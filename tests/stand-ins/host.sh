@@ -25,4 +25,9 @@ mount --bind "$world/shared" "$base/shared"
 mount --bind "$world/log" "$base/var/log/agents"
 printf '127.0.0.1 localhost marie anga fabien\n' > "$base/hosts"
 mount --bind "$base/hosts" "$base/etc/hosts"
-exec chroot "$base" "$@"
+# Not only a chroot: who enters the namespace later, as `docker exec` does, is to see this host and not the machine.
+mkdir "$base/.machine"
+cd "$base"
+pivot_root . .machine
+umount -l .machine
+exec "$@"

@@ -1,6 +1,7 @@
 //! What an agent says to its worker: tasks for colleagues, how far it is, and nothing else.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
@@ -86,6 +87,54 @@ fn nothing_else_is_done_for_an_agent() {
     }
     world.filed("marie/completed", "t");
     assert_eq!(tasks(&world, "").len() + tasks(&world, "marie/pending").len(), 0);
+}
+
+/// Writes a pack that its owner alone may change.
+fn pack(world: &World, name: &str, text: &str) {
+    let path = world.root().join("packs").join(format!("{name}.toml"));
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+}
+
+#[test]
+fn an_agent_of_a_narrow_pack_gets_no_wider_one_through_another() {
+    let world = World::new();
+    let gate = world.path().join("gate");
+    let first = world.up("marie");
+    pack(&world, "narrow", "allowed_tools = ['Read']\nmay_hand_to = ['test']\n");
+    pack(&world, "test", "");
+    pack(&world, "wide", "permission_mode = 'bypassPermissions'\n");
+    let agentctl = world.program("agentctl").display().to_string();
+    let run = |command: &str| format!("run text={agentctl} submit x {command}");
+    let prompt = format!(
+        "fake: {}; {}; {}; gate={}; {}; {}; succeed",
+        run("--pack default"),
+        run("--pack wide"),
+        run(""),
+        gate.display(),
+        run("--pack test"),
+        run("--pack wide")
+    );
+    world.submit("", "t", &json!({"type": "narrow", "prompt": prompt}));
+    let codes = |n| ran(&world, "t", n).iter().map(|it| it["code"].as_i64().unwrap()).collect::<Vec<_>>();
+    assert_eq!(codes(3), [77, 77, 0]);
+    let said = &ran(&world, "t", 3);
+    for word in
+        ["`narrow` may hand on tasks of its own pack and of `test`", "not of `default`", "leave `type` out"]
+    {
+        assert!(said[0]["err"].as_str().unwrap().contains(word), "{word}: {}", said[0]);
+    }
+    let own = named(&world, said[2]["out"].as_str().unwrap().trim());
+    assert_eq!(own["type"], "narrow", "without a word it is the agent's own: {own}");
+    assert_eq!(crate::sight::logged(&world, "marie", "hands on was refused").len(), 2);
+    // What was allowed when it began is allowed still, to whoever takes it up and whatever the file says by now.
+    first.murder();
+    pack(&world, "narrow", "may_hand_to = ['*']\n");
+    let _second = world.up("marie");
+    fs::write(&gate, "").unwrap();
+    assert_eq!(codes(5), [77, 77, 0, 0, 77]);
+    let test = named(&world, ran(&world, "t", 5)[3]["out"].as_str().unwrap().trim());
+    assert_eq!(test["type"], "test", "{test}");
 }
 
 #[test]
@@ -192,7 +241,7 @@ fn what_an_agent_writes_by_hand_is_held_to_the_same() {
     agent(&world, "t");
     let task = world.active("marie", "t", |it| it["run_id"].is_string());
     let dir = world.root().join("artifacts").join(task["run_id"].as_str().unwrap());
-    let pipe = dir.join("agent.in");
+    let pipe = dir.join("pipes/agent.in");
     for line in [
         r#"{"op":"cancel","task":"t"}"#,
         r#"{"op":"stop"}"#,

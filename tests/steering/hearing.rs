@@ -28,7 +28,7 @@ fn a_pipe_is_there_while_the_agent_hears_and_gone_afterwards() {
     assert_eq!(world.filed("marie/completed", "t")["result"], "heard: go on");
     world.until("its pipe is gone", || (!pipe.exists()).then_some(()));
     let task = world.filed("marie/completed", "t");
-    let own = world.root().join("artifacts").join(task["run_id"].as_str().unwrap()).join("agent.in");
+    let own = world.root().join("artifacts").join(task["run_id"].as_str().unwrap()).join("pipes/agent.in");
     assert!(!own.exists());
 }
 

@@ -1,7 +1,7 @@
 //! What an operator does on the model disk: a waiting task is cancelled or changed, an ended one begins a new life.
 
 use agent_worker::spool::Store;
-use agent_worker::task::{FileName, Place, TaskFile};
+use agent_worker::task::{FileName, Place, TaskFile, Usage};
 
 use super::crash_walk::{again, plain, recover, report, x};
 use super::crash_world::{Broken, OLD, World, mark_of};
@@ -60,7 +60,10 @@ fn waiting(world: &World) -> Option<(Place, FileName)> {
 fn cancel(world: &World) -> Result<(), Broken> {
     let act = || {
         let Some((place, file)) = waiting(world) else { return Ok(()) };
-        world.spool().cancel(place, &file, "not needed", |_, _| Ok(())).map(drop)
+        world
+            .spool()
+            .cancel((place, &file), "not needed", |_| Ok(Usage::default()), |_, _, _| Ok(()))
+            .map(drop)
     };
     persist(world, act)?;
     let is_filed = |place| !world.spool().list(place).unwrap_or_default().is_empty();

@@ -152,7 +152,8 @@ pub(crate) fn after_recovery(before: &Moment, after: &Moment) -> Result<(), Brok
         })?;
     }
     for home in homes.iter().filter(|home| home.place == Place::Active) {
-        let lives = after.agents.values().any(|agent| agent.lives && agent.mark == home.mark);
+        let mut agents = after.agents.values();
+        let lives = agents.any(|agent| (agent.lives || agent.owes()) && agent.mark == home.mark);
         hold(lives, || format!("{} was left in active/ without an agent", home.path.display()))?;
     }
     for (key, agent) in after.agents.iter().filter(|(_, agent)| agent.lives) {
@@ -195,7 +196,9 @@ pub(crate) fn at_end(moment: &Moment) -> Result<(), Broken> {
     starts(moment, &homes)?;
     let done = homes.iter().filter(|home| home.place == Place::Completed).map(|home| home.mark);
     let done: Vec<_> = done.collect();
-    let heard = moment.agents.values().filter(|it| it.heard && it.ending == super::crash_world::Ending::Done);
+    let owing = moment.agents.values().find(|it| it.owes());
+    hold(owing.is_none(), || format!("what {owing:?} owes was never done"))?;
+    let heard = moment.agents.values().filter(|it| it.heard && it.ending.is_done());
     let lost = heard.map(|it| it.mark).find(|mark| !done.contains(mark));
     hold(lost.is_none(), || format!("{lost:?} was done and is not completed"))
 }

@@ -52,12 +52,12 @@ pub(crate) fn lead(world: &World) -> Result<Takes, Broken> {
     let mut record = Record::parse(&bytes).ok_or("resume.json is not whole")?;
     let spool = world.spool();
     let open: Vec<Ticket> = record.open().cloned().collect();
-    let is = |ticket: &&Ticket, wanted: Fate| fate(&spool, ticket) == wanted;
+    let is = |ticket: &&Ticket, wanted: Fate| fate(&spool, ticket, &[]) == wanted;
     match record.state {
         Phase::Moving => {
             for ticket in open.iter().filter(|it| is(it, Fate::Back)) {
                 again(|| spool.stage(&ticket.file))?;
-                if fate(&spool, ticket) != Fate::Staged {
+                if fate(&spool, ticket, &[]) != Fate::Staged {
                     return Err(format!("{} was let go and is not staged", ticket.file));
                 }
             }
@@ -72,7 +72,7 @@ pub(crate) fn lead(world: &World) -> Result<Takes, Broken> {
         Phase::Stopped => {
             for ticket in open.iter().filter(|it| is(it, Fate::Staged)) {
                 again(|| spool.unstage(&ticket.file))?;
-                if fate(&spool, ticket) != Fate::Back {
+                if fate(&spool, ticket, &[]) != Fate::Back {
                     return Err(format!("{} was taken back and is not in pending", ticket.file));
                 }
             }

@@ -238,9 +238,11 @@ impl Scenario {
                 Self::finish(world, &mut lease)
             }
             Ok(Claimed::Open(file)) => {
-                let actions = decide(&look_at(&spool, world, file), &policy());
-                apply(&spool, &Plan { worker: marie(), actions }, &NoHands).map_err(plain)?;
-                Ok(())
+                let done = again(|| {
+                    let actions = decide(&look_at(&spool, world, file.clone()), &policy());
+                    apply(&spool, &Plan { worker: marie(), actions }, &NoHands)
+                })?;
+                done.living.iter().try_for_each(|file| Self::finish(world, &mut lease(world, file)?))
             }
             Err(ClaimError::Changed(_) | ClaimError::Gone(_) | ClaimError::Disk { .. }) => Ok(()),
             Err(ClaimError::Live(_)) => again(|| spool.rename_aside(place, file)).map(drop),
@@ -264,7 +266,10 @@ impl Scenario {
         world.happen(|now| {
             let earlier = now.agents.values().filter(|agent| agent.mark == mark).count();
             let ending = self.endings.get(earlier).copied().unwrap_or(Ending::Done);
-            now.agents.insert(key, Agent { mark, ending, lives: true, heard: false });
+            now.agents.insert(
+                key,
+                Agent { mark, ending, lives: true, heard: false, settled: false, laid_by: false },
+            );
             if let Some(dropped) = now.dropped.get_mut(&mark) {
                 dropped.is_held = true;
             }
@@ -280,6 +285,20 @@ impl Scenario {
         world.happen(|now| now.late_came = true);
         Self::bring(world, late);
         again(|| world.spool().rename_aside(late.place, &x())).map(drop)
+    }
+
+    /// Does what is owed, or lets the task wait for it: whether it may end.
+    fn settle(world: &World, lease: &mut Lease) -> Result<bool, Broken> {
+        let key = (lease.run, lease.number());
+        let agent = world.see(|now| now.agents[&key]);
+        if agent.owes() && agent.ending == Ending::LaidBy && !agent.laid_by {
+            lease.task.record.state = Some(TaskState::Pending);
+            again(|| world.spool().lay_by(lease, |_| Ok(())))?;
+            world.happen(|now| now.agents.values_mut().for_each(|it| it.laid_by |= it.owes()));
+            return Ok(false);
+        }
+        world.happen(|now| now.agents.values_mut().for_each(|it| it.settled |= it.owes()));
+        Ok(true)
     }
 
     fn finish(world: &World, lease: &mut Lease) -> Result<(), Broken> {
@@ -298,10 +317,14 @@ impl Scenario {
                 agent.lives = false;
             }
         });
+        if !Self::settle(world, lease)? {
+            return Ok(());
+        }
         let redactor = Redactor::default();
         let terms = Terms {
             max_retries: MAX_RETRIES,
             most_retries: None,
+            continues: 0,
             now: now(),
             jitter: 0.0,
             fails_at_limit: false,

@@ -15,67 +15,23 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use agent_worker::agent::verdict::{HoldCause, Interruption, Judgement, Verdict};
 use agent_worker::clock::{Clock, Ticks, Timestamp};
 use agent_worker::layout::Layout;
+use agent_worker::recovery::owed::Owed;
 use agent_worker::recovery::{Liveness, Testimony, Witness};
 use agent_worker::spool::store::Entry;
 use agent_worker::spool::{Identity, Spool, Step, StepError, Store};
-use agent_worker::task::{Attempt, ErrorCode, FileName, Place, RunId, TaskFile, Tokens, WorkerName};
+use agent_worker::task::{Attempt, FileName, Place, RunId, TaskFile, WorkerName};
 
+pub(crate) use super::ending::{ANSWER, Ending};
 use super::model_disk::Model;
+use super::step_words::word;
 
 /// What was broken, in a sentence.
 pub(crate) type Broken = String;
 
-/// How an agent ends if nobody cuts it short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Ending {
-    Done,
-    Fault,
-    Denied,
-    Busy,
-    Stopped,
-    Cancelled,
-    Crash,
-}
-
-impl Ending {
-    /// Whether its stream says so.
-    pub(crate) const fn is_heard(self) -> bool {
-        matches!(self, Self::Done | Self::Fault | Self::Denied | Self::Busy)
-    }
-
-    pub(crate) fn judgement(self) -> Judgement {
-        let reason = "as scripted".to_owned();
-        let verdict = match self {
-            Self::Done => Verdict::Done { answer: ANSWER.to_owned() },
-            Self::Fault => Verdict::Failed { code: ErrorCode::E006, reason },
-            Self::Denied => Verdict::Failed { code: ErrorCode::E005, reason },
-            Self::Busy => {
-                let cause = HoldCause::RateLimit;
-                Verdict::Wait { cause, until: None, reason, remedy: "wait".to_owned() }
-            }
-            Self::Stopped => Verdict::Interrupted { cause: Interruption::Asked, reason },
-            Self::Cancelled => Verdict::Cancelled { reason },
-            Self::Crash => Verdict::Interrupted { cause: Interruption::Crashed, reason },
-        };
-        Judgement {
-            verdict,
-            cost_usd: None,
-            tokens: Tokens::default(),
-            session_id: None,
-            num_turns: None,
-            model: None,
-            api_ms: None,
-        }
-    }
-}
-
 /// A file of another task that ended long ago.
 pub(crate) const OLD: char = 'Z';
-
-pub(crate) const ANSWER: &str = "an answer of some length";
 
 #[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Agent {
@@ -83,6 +39,17 @@ pub(crate) struct Agent {
     pub(crate) ending: Ending,
     pub(crate) lives: bool,
     pub(crate) heard: bool,
+    /// Whether what is owed was done, and stands beside its stream.
+    pub(crate) settled: bool,
+    /// Whether its task was laid by.
+    pub(crate) laid_by: bool,
+}
+
+impl Agent {
+    /// Whether its answer waits for something.
+    pub(crate) const fn owes(self) -> bool {
+        self.heard && !self.settled && matches!(self.ending, Ending::Owed | Ending::LaidBy)
+    }
 }
 
 /// A drop that counts.
@@ -283,7 +250,7 @@ impl World {
     }
 
     fn mutated(&self, steps: &[Step]) -> Vec<Step> {
-        let words: Vec<_> = steps.iter().map(word).collect();
+        let words: Vec<_> = steps.iter().map(|step| word(step, place_of)).collect();
         let shape = words.join(", ");
         let mut inner = self.0.borrow_mut();
         let mut steps = steps.to_vec();
@@ -327,30 +294,6 @@ impl World {
     }
 }
 
-/// One step in words, by the kinds of its places: the shape of an operation does not depend on names.
-fn word(step: &Step) -> String {
-    let at = |path: &Path| match place_of(path) {
-        Some(place) if is_queue(place) => "queue",
-        Some(place) if is_terminal(place) => "filed",
-        Some(_) => "active",
-        None if path.ends_with("input.json") => "input",
-        None => "papers",
-    };
-    let inside = |dir: &Path| at(&dir.join("x"));
-    match step {
-        Step::SyncFile(path) => format!("sync file {}", at(path)),
-        Step::SyncDir(dir) if *dir == layout().artifacts() => "sync artifacts".to_owned(),
-        Step::SyncDir(dir) => format!("sync {}", inside(dir)),
-        Step::MakeDir(_) => "make run".to_owned(),
-        Step::Move { from, to } => format!("move {} {}", at(from), at(to)),
-        Step::Confirm { .. } => "confirm".to_owned(),
-        Step::Write { path, .. } => format!("write {}", at(path)),
-        Step::Replace { to, .. } => format!("replace {}", at(to)),
-        Step::Remove(path) => format!("remove {}", at(path)),
-        Step::Look(_) | Step::Note(_) => "nothing".to_owned(),
-    }
-}
-
 impl Store for World {
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
         Ok(self.see(|now| now.disk.list(dir)))
@@ -386,7 +329,15 @@ impl Witness for World {
         let agent = self.see(|now| now.agents.get(&(run, attempt.number)).copied());
         let liveness = if agent.is_some_and(|it| it.lives) { Liveness::Lives } else { Liveness::Dead };
         let heard = agent.filter(|it| it.heard).map(|it| it.ending.judgement());
-        Ok(Testimony { liveness, heard, strays: Vec::new(), pack: Box::default() })
+        let owed = agent.filter(|it| it.owes()).map(|_| Owed::Verification);
+        Ok(Testimony {
+            liveness,
+            heard,
+            strays: Vec::new(),
+            is_oom_killed: false,
+            pack: Box::default(),
+            owed,
+        })
     }
 }
 
@@ -470,7 +421,7 @@ impl Moment {
                 self.crashed.insert(key);
             }
         }
-        let done = self.agents.values().filter(|it| it.heard && it.ending == Ending::Done);
+        let done = self.agents.values().filter(|it| it.heard && it.ending.is_done());
         self.finished.extend(done.map(|it| it.mark));
         self
     }

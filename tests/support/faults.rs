@@ -150,15 +150,20 @@ impl Injection {
     /// `what` as strace's `-e inject=` takes it: `fsync:error=EIO`, `openat:error=EMFILE:when=3+5`. `when=` counts in
     /// each thread by itself. `None`, said aloud, where there is no strace or it may not attach.
     pub fn into(world: &World, program: &Started, what: &[&str]) -> Option<Self> {
-        Self::of(world, program, what, None)
+        Self::of(world, program, what, &[])
     }
 
     /// The same, only for calls about the very path `only`.
     pub fn about(world: &World, program: &Started, what: &[&str], only: &Path) -> Option<Self> {
-        Self::of(world, program, what, Some(only))
+        Self::of(world, program, what, &[only.to_owned()])
     }
 
-    fn of(world: &World, program: &Started, what: &[&str], only: Option<&Path>) -> Option<Self> {
+    /// The same for calls whose first path is any of `only`.
+    pub fn about_any(world: &World, program: &Started, what: &[&str], only: &[PathBuf]) -> Option<Self> {
+        Self::of(world, program, what, only)
+    }
+
+    fn of(world: &World, program: &Started, what: &[&str], only: &[PathBuf]) -> Option<Self> {
         let (mut command, told) = strace(world, what, only)?;
         command.args(["-b", "execve", "-p", &program.pid().to_string()]);
         let mut injection = Self { strace: command.spawn().unwrap(), told };
@@ -180,7 +185,8 @@ impl Injection {
         what: &[&str],
         only: Option<&Path>,
     ) -> Option<Started> {
-        let (mut traced, _) = strace(world, what, only)?;
+        let only: Vec<_> = only.into_iter().map(Path::to_owned).collect();
+        let (mut traced, _) = strace(world, what, &only)?;
         traced.arg("--").arg(command.get_program()).args(command.get_args()).env_clear();
         traced.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
         Some(world.start(&mut traced, tag))
@@ -212,7 +218,7 @@ impl Drop for Injection {
     }
 }
 
-fn strace(world: &World, what: &[&str], only: Option<&Path>) -> Option<(Command, PathBuf)> {
+fn strace(world: &World, what: &[&str], only: &[PathBuf]) -> Option<(Command, PathBuf)> {
     if !runs("strace", &["--version"]) {
         real::skip("there is no strace here");
         return None;
@@ -224,7 +230,7 @@ fn strace(world: &World, what: &[&str], only: Option<&Path>) -> Option<(Command,
     command.args(["-f", "-qq", "-y", "-s", "256", "-A", "-o", told.to_str().unwrap()]);
     command.args(["-e", &format!("trace={}", calls.join(","))]);
     command.args(["-e", "signal=none"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    if let Some(path) = only {
+    for path in only {
         command.args(["-P", path.to_str().unwrap()]);
     }
     for it in what {
@@ -244,14 +250,19 @@ fn is_traced(pid: i32) -> bool {
 
 /// The share of one core that `pid` takes over `span`, in percent.
 pub fn cpu(pid: i32, span: Duration) -> f64 {
-    let (before, began) = (cpu_time(pid), Instant::now());
+    cpu_while_it_lives(pid, span).expect("it lives")
+}
+
+/// The same; nothing if it ended meanwhile.
+pub fn cpu_while_it_lives(pid: i32, span: Duration) -> Option<f64> {
+    let (before, began) = (cpu_time(pid)?, Instant::now());
     std::thread::sleep(span);
-    100.0 * (cpu_time(pid) - before) / began.elapsed().as_secs_f64()
+    Some(100.0 * (cpu_time(pid)? - before) / began.elapsed().as_secs_f64())
 }
 
 /// Seconds of `utime` and `stime` (`proc(5)`).
-fn cpu_time(pid: i32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+fn cpu_time(pid: i32) -> Option<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<f64> = stat
         .rsplit_once(')')
         .unwrap()
@@ -260,5 +271,5 @@ fn cpu_time(pid: i32) -> f64 {
         .map(|field| field.parse().unwrap_or(0.0))
         .collect();
     let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).unwrap().unwrap();
-    (fields[11] + fields[12]) / f64::from(i32::try_from(ticks).unwrap())
+    Some((fields[11] + fields[12]) / f64::from(i32::try_from(ticks).unwrap()))
 }

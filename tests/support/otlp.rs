@@ -37,8 +37,12 @@ pub struct Span {
     pub status: u64,
     /// What the resource says.
     pub resource: BTreeMap<String, String>,
+    /// `TRACESTATE`.
+    pub state: String,
     /// `METHOD path content-type` of the request that brought it.
     pub came: String,
+    /// Its headers.
+    pub headers: BTreeMap<String, String>,
 }
 
 /// How a collector is spoken to.
@@ -48,28 +52,61 @@ pub enum Way {
     Http,
 }
 
+/// What a collector does with what comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mood {
+    #[default]
+    Taking,
+    /// It takes the request and never answers.
+    Silent,
+    /// It says that it cannot.
+    Refusing,
+}
+
+#[derive(Default)]
+struct Kept {
+    spans: Vec<Span>,
+    /// The trace of each log record.
+    logs: Vec<String>,
+    mood: Mood,
+}
+
 /// A collector that listens on a port of its own.
 pub struct Collector {
     pub addr: SocketAddr,
-    spans: Arc<Mutex<Vec<Span>>>,
+    kept: Arc<Mutex<Kept>>,
 }
 
 impl Collector {
     pub fn start(way: Way) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at("127.0.0.1:0".parse().unwrap(), way)
+    }
+
+    pub fn start_at(addr: SocketAddr, way: Way) -> Self {
+        let listener = std::net::TcpListener::bind(addr).unwrap();
         let addr = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
-        let spans = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&spans);
+        let kept = Arc::new(Mutex::new(Kept::default()));
+        let theirs = Arc::clone(&kept);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         // It ends with the test's process.
-        std::thread::spawn(move || runtime.block_on(serve(listener, way, kept)));
-        Self { addr, spans }
+        std::thread::spawn(move || runtime.block_on(serve(listener, way, theirs)));
+        Self { addr, kept }
     }
 
     /// Everything that has arrived.
     pub fn spans(&self) -> Vec<Span> {
-        self.spans.lock().unwrap().clone()
+        self.kept.lock().unwrap().spans.clone()
+    }
+
+    /// The trace of each log record that has arrived.
+    pub fn logs(&self) -> Vec<String> {
+        self.kept.lock().unwrap().logs.clone()
+    }
+
+    /// What it does from now on.
+    pub fn be(&self, mood: Mood) {
+        self.kept.lock().unwrap().mood = mood;
     }
 
     /// The spans of one name.
@@ -78,7 +115,7 @@ impl Collector {
     }
 }
 
-async fn serve(listener: std::net::TcpListener, way: Way, kept: Arc<Mutex<Vec<Span>>>) {
+async fn serve(listener: std::net::TcpListener, way: Way, kept: Arc<Mutex<Kept>>) {
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     while let Ok((stream, _)) = listener.accept().await {
         let kept = Arc::clone(&kept);
@@ -103,11 +140,14 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 async fn take(
     way: Way,
-    kept: Arc<Mutex<Vec<Span>>>,
+    kept: Arc<Mutex<Kept>>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let kind = request.headers().get("content-type").and_then(|it| it.to_str().ok()).unwrap_or_default();
     let came = format!("{} {} {kind}", request.method(), request.uri().path());
+    let pairs = request.headers().iter().filter_map(|(name, value)| Some((name, value.to_str().ok()?)));
+    let headers: BTreeMap<_, _> =
+        pairs.map(|(name, value)| (name.as_str().to_owned(), value.to_owned())).collect();
     let body =
         request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let message = match way {
@@ -115,8 +155,19 @@ async fn take(
         Way::Grpc => body.get(5..).unwrap_or_default().to_vec(),
         Way::Http => body.to_vec(),
     };
-    let spans = decode(&message).into_iter().map(|span| Span { came: came.clone(), ..span });
-    kept.lock().unwrap().extend(spans);
+    let mood = kept.lock().unwrap().mood;
+    match mood {
+        Mood::Taking => {}
+        Mood::Silent => std::future::pending().await,
+        Mood::Refusing => return Ok(refusal(way)),
+    }
+    if came.contains("/v1/logs") {
+        kept.lock().unwrap().logs.extend(traces_of_logs(&message));
+    } else {
+        let arrived = decode(&message).into_iter();
+        let arrived = arrived.map(|span| Span { came: came.clone(), headers: headers.clone(), ..span });
+        kept.lock().unwrap().spans.extend(arrived);
+    }
     Ok(match way {
         Way::Grpc => {
             let mut trailers = HeaderMap::new();
@@ -129,6 +180,20 @@ async fn take(
             .body(Full::new(Bytes::new()).boxed_unsync())
             .unwrap(),
     })
+}
+
+/// `UNAVAILABLE`.
+fn refusal(way: Way) -> Response<Body> {
+    let empty = Full::new(Bytes::new()).boxed_unsync();
+    match way {
+        Way::Grpc => Response::builder()
+            .header("content-type", "application/grpc")
+            .header("grpc-status", "14")
+            .header("grpc-message", "full")
+            .body(empty)
+            .unwrap(),
+        Way::Http => Response::builder().status(503).body(empty).unwrap(),
+    }
 }
 
 /// A value on the wire.
@@ -221,12 +286,21 @@ fn decode(request: &[u8]) -> Vec<Span> {
     spans
 }
 
+/// The trace of each record in a request with logs (opentelemetry-proto, `logs/v1/logs.proto`).
+fn traces_of_logs(request: &[u8]) -> Vec<String> {
+    let scopes = parts(request, 1).into_iter().flat_map(|resource_logs| parts(&resource_logs, 2));
+    let records = scopes.flat_map(|scope_logs| parts(&scope_logs, 2));
+    let trace = |record: Vec<u8>| fields(&record).iter().find(|(n, _)| *n == 9).map(|(_, wire)| wire.hex());
+    records.map(|record| trace(record).unwrap_or_default()).collect()
+}
+
 fn span(bytes: &[u8]) -> Span {
     let mut span = Span::default();
     for (number, wire) in fields(bytes) {
         match number {
             1 => span.trace = wire.hex(),
             2 => span.id = wire.hex(),
+            3 => span.state = wire.text(),
             4 => span.parent = wire.hex(),
             5 => span.name = wire.text(),
             7 => span.began = wire.number(),
@@ -263,6 +337,8 @@ fn any_value((number, wire): &(u64, Wire)) -> String {
         2 => (wire.number() != 0).to_string(),
         3 => wire.number().to_string(),
         4 => f64::from_bits(wire.number()).to_string(),
+        // A list: its values one after the other.
+        5 => parts(wire.bytes(), 1).iter().flat_map(|value| fields(value)).map(|it| any_value(&it)).collect(),
         other => panic!("no such value: {other}"),
     }
 }

@@ -17,6 +17,13 @@ use crate::http::DEADLINE;
 #[derive(Debug)]
 pub struct Running(Child);
 
+impl Running {
+    /// Starts it.
+    pub fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.kill().ok();
@@ -26,12 +33,17 @@ impl Drop for Running {
 
 /// Starts it on a free port of loopback, scraping `targets` every second, and waits until it says that it is ready.
 pub fn start(program: &Path, dir: &Path, targets: &[SocketAddr]) -> (Running, SocketAddr) {
-    let config = dir.join("prometheus.yml");
     let list: Vec<String> = targets.iter().map(|target| format!("'{target}'")).collect();
     let text = format!(
         "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: agent-worker\n  static_configs: [{{targets: [{}]}}]\n",
         list.join(",")
     );
+    start_with(program, dir, &text)
+}
+
+/// The same with a whole configuration; files that it names lie in `dir`.
+pub fn start_with(program: &Path, dir: &Path, text: &str) -> (Running, SocketAddr) {
+    let config = dir.join("prometheus.yml");
     std::fs::write(&config, text).unwrap();
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let api = free.local_addr().unwrap();

@@ -27,6 +27,14 @@ fn missing(name: &str) -> Option<PathBuf> {
         "claude" => "npm install -g @anthropic-ai/claude-code, or set CLAUDE_BIN",
         "logrotate" => "Debian: apt-get install logrotate",
         "python3" => "Debian: apt-get install python3",
+        "linux.uml" => "Debian: apt-get install user-mode-linux",
+        "gdb" => "Debian: apt-get install gdb",
+        "cargo-deb" => "cargo install cargo-deb --locked",
+        "dpkg-shlibdeps" => "Debian: apt-get install dpkg-dev",
+        "lintian" => "Debian: apt-get install lintian",
+        "rsync" | "vim.tiny" => "Debian: apt-get install rsync vim-tiny",
+        "docker-compose" | "iptables" => "Debian: apt-get install docker-compose iptables",
+        "prometheus-alertmanager" | "amtool" => "Debian: apt-get install prometheus-alertmanager",
         _ => "Debian: apt-get install prometheus",
     };
     skip(&format!("`{name}` is not on PATH ({package})"));

@@ -12,6 +12,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+#[path = "stub_faults.rs"]
+mod faults;
+
+pub use faults::{Break, seconds_ahead};
+
 /// What the API does with the requests that come.
 #[derive(Clone, Debug)]
 pub enum Scenario {
@@ -48,6 +53,12 @@ pub enum Scenario {
     Gated(String),
     /// It accepts the request and says nothing until the gate is opened.
     Silent,
+    /// It says a text, with further headers.
+    Headed(String, Vec<(&'static str, String)>),
+    /// It says a text, and stops for this reason.
+    Stopped(String, &'static str),
+    /// It begins to answer and breaks off.
+    Broken(Break),
 }
 
 impl Scenario {
@@ -75,36 +86,6 @@ impl Scenario {
             name: "WebFetch".to_owned(),
             input: json!({"url": "http://127.0.0.1:9/", "prompt": "what is it"}),
         }
-    }
-
-    /// 401.
-    pub fn unauthorized() -> Self {
-        Self::Refuse { status: 401, kind: "authentication_error", headers: Vec::new() }
-    }
-
-    /// 400, as it is said to who has no credit.
-    pub fn no_credit() -> Self {
-        Self::Refuse {
-            status: 400,
-            kind: "invalid_request_error",
-            headers: vec![("x-stub", "credit".to_owned())],
-        }
-    }
-
-    /// 429, with the seconds to wait.
-    pub fn rate_limited(retry_after: u64) -> Self {
-        let headers = vec![("retry-after", retry_after.to_string())];
-        Self::Refuse { status: 429, kind: "rate_limit_error", headers }
-    }
-
-    /// 529.
-    pub fn overloaded() -> Self {
-        Self::Refuse { status: 529, kind: "overloaded_error", headers: Vec::new() }
-    }
-
-    /// 500.
-    pub fn server_error() -> Self {
-        Self::Refuse { status: 500, kind: "api_error", headers: Vec::new() }
     }
 }
 
@@ -241,7 +222,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 
 fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
-    let mut connection = Connection { stream };
+    let mut connection = Connection { stream, headers: Vec::new() };
     while let Some((method, request)) = read_request(&mut reader)? {
         if method != "POST" || request.path != "/v1/messages" {
             connection.refuse(404, "not_found_error", &[])?;
@@ -283,6 +264,8 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<(String, Request
 
 struct Connection {
     stream: TcpStream,
+    /// What stands in the head of the next answer besides.
+    headers: Vec<(&'static str, String)>,
 }
 
 impl Connection {
@@ -319,6 +302,14 @@ impl Connection {
                 pass_gate(shared)?;
                 self.say(request, &text("late"))
             }
+            Scenario::Headed(said, headers) => {
+                self.headers.clone_from(headers);
+                let answered = self.say(request, &text(said));
+                self.headers.clear();
+                answered
+            }
+            Scenario::Stopped(said, reason) => self.say_until(request, &text(said), reason),
+            Scenario::Broken(how) => self.break_off(*how, request, shared),
         }
     }
 
@@ -343,6 +334,11 @@ impl Connection {
     fn say(&mut self, request: &Request, content: &Value) -> io::Result<()> {
         let blocks = content.as_array().map(Vec::as_slice).unwrap_or_default();
         let stop = if blocks.iter().any(|b| b["type"] == "tool_use") { "tool_use" } else { "end_turn" };
+        self.say_until(request, content, stop)
+    }
+
+    fn say_until(&mut self, request: &Request, content: &Value, stop: &str) -> io::Result<()> {
+        let blocks = content.as_array().map(Vec::as_slice).unwrap_or_default();
         if request.body["stream"] != true {
             return self.whole(request, content, stop);
         }
@@ -367,9 +363,10 @@ impl Connection {
     }
 
     fn begin(&mut self, request: &Request) -> io::Result<()> {
-        self.stream.write_all(
-            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nrequest-id: req_stub\r\ntransfer-encoding: chunked\r\n\r\n",
-        )?;
+        let more = self.headers.iter().map(|(name, value)| [name, ": ", value, "\r\n"].concat());
+        let more: String = more.collect();
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nrequest-id: req_stub\r\n";
+        self.stream.write_all(format!("{head}{more}transfer-encoding: chunked\r\n\r\n").as_bytes())?;
         self.event(&json!({"type": "message_start", "message": message(request)}))
     }
 

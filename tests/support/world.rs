@@ -111,6 +111,8 @@ impl World {
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("HOME", self.home())
             .env("RUST_BACKTRACE", "1")
+            // This machine may have one of its own.
+            .env("AGENT_WORKER_CONFIG", "none")
             .current_dir(self.path());
         if let Some(uid) = self.uid {
             command.uid(uid).gid(uid);
@@ -199,6 +201,20 @@ impl World {
         fs::rename(temp, dir.join(format!("{name}.json"))).unwrap();
     }
 
+    /// Lays a pack, whole and as nobody but its owner may write it; its file.
+    pub fn pack(&self, name: &str, text: &str) -> PathBuf {
+        let dir = self.root().join("packs");
+        if !dir.is_dir() {
+            fs::create_dir(&dir).unwrap();
+            fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let (temp, path) = (dir.join(format!(".{name}.tmp")), dir.join(format!("{name}.toml")));
+        fs::write(&temp, text).unwrap();
+        fs::set_permissions(&temp, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::rename(temp, &path).unwrap();
+        path
+    }
+
     /// The task file `name` in the place `<worker>/<place>`, once it is there.
     pub fn filed(&self, place: &str, name: &str) -> Value {
         let path = self.root().join("tasks").join(place).join(format!("{name}.json"));
@@ -283,16 +299,20 @@ impl World {
 
     /// The processes that carry this world's HOME, zombies aside.
     pub fn processes(&self) -> Vec<i32> {
-        let mark = format!("HOME={}", self.home().display());
         fs::read_dir("/proc")
             .unwrap()
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-            .filter(|pid| {
-                fs::read(format!("/proc/{pid}/environ"))
-                    .is_ok_and(|env| env.split(|byte| *byte == 0).any(|it| it == mark.as_bytes()))
-            })
+            .filter(|pid| self.owns(*pid))
             .collect()
+    }
+
+    /// Whether a process carries this world's HOME: a number that was read somewhere may be another's by now, and whoever
+    /// ends many asks this first.
+    pub fn owns(&self, pid: i32) -> bool {
+        let mark = format!("HOME={}", self.home().display());
+        fs::read(format!("/proc/{pid}/environ"))
+            .is_ok_and(|env| env.split(|byte| *byte == 0).any(|it| it == mark.as_bytes()))
     }
 }
 

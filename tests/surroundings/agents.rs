@@ -1,24 +1,13 @@
 //! What an agent finds around it: its environment, its descriptors, its signals, its prompt.
 
-#![cfg(feature = "test-support")]
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test plays the user, and one that cannot go on ends"
-)]
-
-#[path = "support/sight.rs"]
-mod sight;
-#[path = "support/world.rs"]
-mod world;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
 use serde_json::json;
-use sight::{agent, status};
-use world::World;
+
+use crate::sight::{agent, status};
+use crate::world::World;
 
 fn environment(pid: i32) -> BTreeMap<String, String> {
     let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap();

@@ -1,0 +1,52 @@
+//! Every call is refused once, with every error that it may give.
+
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use crate::dice::Dice;
+use crate::scene::Scene;
+use crate::sweep::{Point, chosen, quiet, scenes, seed, sweep};
+use crate::syscalls::{Call, ERRORS};
+use crate::tracer::{Among, Fate};
+use crate::{verbs, works};
+
+/// Refuses every call of all scenes with every error, or one with each error in `few` scenes.
+fn refuse_in(all: &[Scene], few: usize) {
+    let seed = seed();
+    let mut dice = Dice(seed);
+    let mut points = Vec::new();
+    for scene in scenes(all, few, &mut dice) {
+        let any: Among = Arc::new(|call: &Call| ERRORS.iter().any(|errno| call.may_say(*errno)));
+        let calls = quiet(scene, &any);
+        println!("{}: {} calls that may be refused", scene.name(), calls.len());
+        for errno in ERRORS {
+            let these = calls.iter().filter(|it| it.may_say(errno)).count();
+            points.extend(chosen(these, 1, &mut dice).into_iter().map(|n| point(scene, errno, n)));
+        }
+    }
+    sweep("refusals", seed, &points);
+}
+
+fn point(scene: &Scene, errno: Errno, n: usize) -> Point<'_> {
+    let among: Among = Arc::new(move |call: &Call| call.may_say(errno));
+    Point::of(scene, &format!("{errno:?}"), among, Fate::Refuse(errno, n))
+}
+
+#[test]
+fn a_retry_whose_reason_cannot_be_removed_leaves_that_to_the_next_start() {
+    let retry = verbs::SCENES.iter().find(|it| it.program == "agentctl retry").unwrap();
+    let removal: Among = Arc::new(|call: &Call| call.name == "unlinkat" && call.what.ends_with(".reason"));
+    let struck = retry.play(&removal, Fate::Refuse(Errno::EIO, 1));
+    assert_eq!((struck.call, &struck.broken[..]), (Some("unlinkat"), &[][..]));
+}
+
+#[test]
+fn those_who_work_live_with_every_call_that_is_refused_once() {
+    refuse_in(works::SCENES, 2);
+}
+
+#[test]
+fn the_operators_commands_live_with_every_call_that_is_refused_once() {
+    refuse_in(verbs::SCENES, 3);
+}

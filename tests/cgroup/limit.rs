@@ -1,0 +1,87 @@
+//! The memory of a run is bounded by the kernel too, which tells whose limit it was. In version 1; `kernel.rs` has version 2.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::sight::{agent, lives, logged};
+use crate::world::World;
+use crate::{Base, Version};
+
+/// Failed for its own limit, once.
+fn over_its_limit(world: &World, name: &str) -> Value {
+    let task = world.filed("marie/failed", name);
+    assert_eq!((&task["error_code"], &task["state"]), (&json!("E004"), &json!("FAILED")), "{task}");
+    assert_eq!(task["attempts"].as_array().unwrap().len(), 1, "not tried again: {task}");
+    task
+}
+
+#[test]
+fn what_the_kernel_ends_at_the_limit_of_the_run_is_over_its_limit() {
+    let world = World::new();
+    let Some(base) = Base::new(&world, Version::One) else { return };
+    let _watcher = base.watcher(&world, &["--agent-memory", "100MiB"]);
+    // The agent itself, and something that it started and that goes on without it.
+    world.submit("marie/pending", "agent", &json!({"prompt": "fake: eat mib=200; hang stubborn"}));
+    world.submit("marie/pending", "tool", &json!({"prompt": "fake: run text=tail /dev/zero; hang stubborn"}));
+    for name in ["agent", "tool"] {
+        let task = over_its_limit(&world, name);
+        let reason = task["failure_reason"].as_str().unwrap();
+        assert!(reason.contains("more than the 100MiB that its worker allows"), "{reason}");
+        let peak = task["attempts"][0]["peak_memory_bytes"].as_u64().unwrap();
+        assert!((100 << 20..=125 << 20).contains(&peak), "the kernel held it at a quarter above: {task}");
+    }
+    world.until("no group is left", || base.groups().is_empty().then_some(()));
+}
+
+#[test]
+fn an_agent_at_its_limit_while_its_watcher_is_dead_is_told_from_one_that_others_starved() {
+    for (limit, around, code, expected) in
+        [("100MiB", None, Some("E004"), "it used 1"), ("none", Some("67108864"), None, "oom_killed")]
+    {
+        let world = World::new();
+        let Some(base) = Base::new(&world, Version::One) else { return };
+        if let Some(around) = around {
+            fs::write(base.0.join("memory.limit_in_bytes"), around).unwrap();
+        }
+        let flags = ["--agent-memory", limit, "--max-retries", "0"];
+        let first = base.watcher(&world, &flags);
+        let gate = world.path().join("gate");
+        let script = format!("fake: gate={}; eat mib=200; hang stubborn", gate.display());
+        world.submit("marie/pending", "t", &json!({"prompt": script}));
+        let agent = agent(&world, "t");
+        first.murder();
+        fs::write(gate, "").unwrap();
+        world.until("the kernel has taken it", || (!lives(agent)).then_some(()));
+        let _second = base.watcher(&world, &flags);
+        let task = world.filed("marie/failed", "t");
+        assert_eq!(task["error_code"].as_str(), code, "{limit}: {task}");
+        let reason = task["attempts"][0]["reason"].as_str().unwrap_or_default();
+        assert!(reason.starts_with(expected), "{limit}: {task}");
+    }
+}
+
+#[test]
+fn what_shed_every_sign_is_weighed_too() {
+    let world = World::new();
+    let Some(base) = Base::new(&world, Version::One) else { return };
+    let _watcher = base.watcher(&world, &["--agent-memory", "100MiB"]);
+    let script = "fake: grandchild setsid double noenv eat:110; hang";
+    world.submit("marie/pending", "t", &json!({"prompt": script}));
+    let task = over_its_limit(&world, "t");
+    assert!(task["attempts"][0]["cost_usd"].is_number(), "it was asked first: {task}");
+}
+
+#[test]
+fn an_acceptance_command_over_the_limit_of_its_run_has_not_passed() {
+    let world = World::new();
+    let Some(base) = Base::new(&world, Version::One) else { return };
+    let text =
+        "verify = [\"/bin/sh\", \"-c\", \"tail /dev/zero\"]\nmax_memory = \"100MiB\"\nmax_retries = 0\n";
+    world.pack("hungry", text);
+    let _watcher = base.watcher(&world, &[]);
+    world.submit("marie/pending", "t", &json!({"type": "hungry", "prompt": "fake: succeed text=done"}));
+    let task = world.filed("marie/failed", "t");
+    assert!(task["failure_reason"].as_str().unwrap().contains("tail /dev/zero"), "{task}");
+    assert!(logged(&world, "marie", "OOM killer struck").is_empty(), "{}", world.said());
+}
