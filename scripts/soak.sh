@@ -3,6 +3,11 @@
 # pace, at every tenth of the way, always at rest. Fails when the last third grew beyond the bound.
 #
 #   scripts/soak.sh [--tasks N] [--backlog N] [--concurrency N]     default: 100000, 500, 5
+#   scripts/soak.sh --faults [--tasks N] [--minutes N] [--seed S]   default: 100000 and 60, at least both
+#
+# With --faults a supervisor and three workers do them on a disk of their own, while every few seconds one of them or an agent
+# is killed, stopped, or told to read its settings again, the disk is full, or a folder cannot be opened; what is done with
+# is pruned meanwhile (tests/soak). As root; it takes at most 12 GB. SOAK_PROFILE: cargo's profile (default: release).
 #
 #   WATCHER: a built watcher (default: the release build, which it builds)
 #   SOAK_DIR: where the root lies (default: TMPDIR or /tmp); it takes about 40 KB a task
@@ -11,15 +16,22 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-tasks=100000 backlog=500 concurrency=5
+tasks=100000 backlog=500 concurrency=5 faults=no minutes=60 seed=$(date +%s)
 while [ $# -gt 0 ]; do
   case $1 in
+    --faults) faults=yes; shift ;;
+    --minutes) minutes=$2; shift 2 ;;
+    --seed) seed=$2; shift 2 ;;
     --tasks) tasks=$2; shift 2 ;;
     --backlog) backlog=$2; shift 2 ;;
     --concurrency) concurrency=$2; shift 2 ;;
     *) printf 'unknown: %s; see the head of %s\n' "$1" "$0" >&2; exit 64 ;;
   esac
 done
+if [ "$faults" = yes ]; then
+  export SOAK_TASKS=$tasks SOAK_MINUTES=$minutes SOAK_SEED=$seed
+  exec cargo test --locked --quiet --profile "${SOAK_PROFILE:-release}" --features test-support --test soak -- --nocapture
+fi
 if [[ -z ${WATCHER:-} ]]; then
   cargo build --release --locked --quiet --bin watcher
   WATCHER=${CARGO_TARGET_DIR:-target}/release/watcher
