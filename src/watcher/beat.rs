@@ -74,8 +74,9 @@ impl Beat {
             return Beaten { fault, lost };
         }
         self.keep_mirrors(now.wall);
-        let unwritten = self.heartbeat();
+        // The state first: whose heart has beaten once, and who dies, is known to have lived.
         self.state(now.wall);
+        let unwritten = self.heartbeat();
         if self.seq.is_multiple_of(FRESHEN) {
             self.freshen(now.wall);
         }
