@@ -112,6 +112,8 @@ fn an_agent_that_was_taken_while_its_watcher_was_dead_is_charged_with_that() {
     let prompt = format!("fake: gate={}; eat mib=200; succeed | succeed text=again", gate.display());
     world.submit("marie/pending", "t", &json!({"prompt": prompt}));
     let pid = agent(&world, "t");
+    // The kernel's log names processes: what took one that nobody wrote down is not known.
+    world.active("marie", "t", |it| it["attempts"][0]["pid"] == pid);
     first.murder();
     fs::write(gate, "").unwrap();
     world.until("the kernel has taken it", || (!lives(pid)).then_some(()));
