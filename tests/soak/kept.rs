@@ -27,8 +27,9 @@ const A_WEEK: Duration = Duration::from_hours(7 * 24);
 impl Kept {
     pub(crate) const SHORT: Self =
         Self { age: Duration::from_secs(2), every: Duration::from_secs(1), records: false };
+    // A watcher's first round comes `every` after its start, and most of these do not live for a minute.
     pub(crate) const LONG: Self =
-        Self { age: Duration::from_mins(12), every: Duration::from_mins(1), records: true };
+        Self { age: Duration::from_mins(12), every: Duration::from_secs(10), records: true };
 
     /// As the configuration file says it.
     pub(crate) fn settings(&self) -> String {
