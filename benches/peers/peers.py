@@ -42,8 +42,8 @@ class Peer:
     def prepare(self, root):
         """Lays out an empty root."""
         self.root = root
-        os.makedirs(root)
-        self.log = root + "/log"
+        os.makedirs(root + "/said")
+        self.log = root + "/said/log"
         open(self.log, "w").close()
         self.group = None
         if CGROUPS and os.access(CGROUPS, os.W_OK):
@@ -194,6 +194,7 @@ class Ours(Folder):
             "api-requests-per-minute": 0,
             "claude-bin": self.bench.program,
             "agent-env": "BENCH_LOG",
+            "agent-writes": self.root + "/said",
             "durability": self.durability,
             "concurrency": lanes,
         }

@@ -39,7 +39,7 @@ pub struct Confinement {
     pub protected: Vec<PathBuf>,
     /// What may be granted although it lies there.
     pub inner: Vec<PathBuf>,
-    /// Folders, with all below them; `.` is where the process stands.
+    /// Folders, with all below them; `.` is where the process will stand.
     pub trees: Vec<PathBuf>,
     /// Single files.
     pub files: Vec<PathBuf>,
@@ -150,16 +150,16 @@ impl Confinement {
         confinement
     }
 
-    /// Confines the calling thread, for good: to be called by a process of one thread. What is granted and is not there is
-    /// passed over.
-    pub fn enter(&self) -> io::Result<()> {
+    /// Confines the calling thread and what it starts from now on, for good; no other thread. `here` is where that will
+    /// stand. What is granted and is not there is passed over.
+    pub fn enter(&self, here: &Path) -> io::Result<()> {
         let real = |paths: &[PathBuf]| -> Vec<PathBuf> {
             paths.iter().filter_map(|path| path.canonicalize().ok()).collect()
         };
         let bounds = Bounds { protected: real(&self.protected), inner: real(&self.inner) };
         let mut rules = ruleset()?;
         for tree in &self.trees {
-            rules = grant_tree(rules, &bounds, tree)?;
+            rules = grant_tree(rules, &bounds, if tree == Path::new(".") { here } else { tree })?;
         }
         for file in &self.files {
             if let Some(opened) = open(file, 0)? {

@@ -98,15 +98,17 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
 /// Makes `path` and what is missing above it. What is new gets exactly `mode`, whatever the umask says: a folder
 /// that others are to drop into must not lose its group.
 pub fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let above = parent(path);
-    if above != path && !above.as_os_str().is_empty() {
-        make_dir(above, mode)?;
-    }
     match std::fs::DirBuilder::new().mode(mode).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        // One that is there is fine, whoever may make folders in the one above, and however it is mounted.
+        Err(_) if path.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let above = parent(path);
+            if above == path || above.as_os_str().is_empty() {
+                return Err(error);
+            }
+            make_dir(above, mode)?;
+            make_dir(path, mode)
+        }
         Err(error) => Err(error),
         Ok(()) => std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)),
     }

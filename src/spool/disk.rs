@@ -1,13 +1,15 @@
 //! The disk that performs the steps in production.
 //!
-//! Every folder is reached from the root without following a link, at each step anew: one that was replaced by a link
-//! is refused, not followed.
+//! Every folder is reached from the root without following a link, anew for each operation: one that was replaced by a
+//! link is refused, not followed. The steps of one operation share what they have reached, a folder once.
 
+use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::steps::Step;
 use super::store::{Entry, Identity, StepError, Store};
@@ -25,52 +27,30 @@ pub struct Disk {
     durability: Durability,
 }
 
-impl Disk {
-    /// The disk below `root`, synced as `durability` says.
-    pub fn new(root: impl Into<PathBuf>, durability: Durability) -> Self {
-        Self { root: root.into(), durability }
-    }
+/// The folders that one operation has reached so far.
+#[derive(Debug)]
+struct Reach<'a> {
+    root: &'a Path,
+    /// There are three or four.
+    folders: RefCell<Vec<(PathBuf, Rc<Folder>)>>,
+}
 
-    /// How it syncs.
-    pub const fn durability(&self) -> Durability {
-        self.durability
-    }
-
-    fn sync(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        match self.durability {
-            Durability::Full => sync(),
-            Durability::None => Ok(()),
-        }
-    }
-
-    /// Waits for several files; the first that failed, by its position. The disk begins with all of them before the first
-    /// is waited for: a journal takes them as one.
-    fn sync_together(&self, syncs: &[Step]) -> Result<(), (usize, io::Error)> {
-        if self.durability == Durability::Full {
-            for step in syncs {
-                if let Step::SyncFile(path) = step {
-                    // What cannot be opened says so when it is waited for.
-                    self.at(path)
-                        .and_then(|(folder, name)| folder.file(name))
-                        .map(|it| durable::begin(&it))
-                        .ok();
-                }
-            }
-        }
-        if syncs.len() <= FEW || self.durability == Durability::None {
-            return syncs
-                .iter()
-                .enumerate()
-                .try_for_each(|(at, step)| self.perform(step).map_err(|it| (at, it)));
-        }
-        let failed = side_by_side::failures(syncs, |step| self.perform(step));
-        failed.into_iter().next().map_or(Ok(()), Err)
+impl<'a> Reach<'a> {
+    const fn new(root: &'a Path) -> Self {
+        Self { root, folders: RefCell::new(Vec::new()) }
     }
 
     /// The folder in which `path` has its name, and that name.
-    fn at<'a>(&self, path: &'a Path) -> io::Result<(Folder, &'a OsStr)> {
+    fn at<'b>(&self, path: &'b Path) -> io::Result<(Rc<Folder>, &'b OsStr)> {
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        Ok((Folder::open(&self.root, durable::parent(path))?, name))
+        let dir = durable::parent(path);
+        let mut folders = self.folders.borrow_mut();
+        if let Some((_, folder)) = folders.iter().find(|(known, _)| known == dir) {
+            return Ok((Rc::clone(folder), name));
+        }
+        let folder = Rc::new(Folder::open(self.root, dir)?);
+        folders.push((dir.to_owned(), Rc::clone(&folder)));
+        Ok((folder, name))
     }
 
     fn make_dir(&self, path: &Path) -> io::Result<()> {
@@ -116,6 +96,70 @@ impl Disk {
     }
 }
 
+impl Disk {
+    /// The disk below `root`, synced as `durability` says.
+    pub fn new(root: impl Into<PathBuf>, durability: Durability) -> Self {
+        Self { root: root.into(), durability }
+    }
+
+    /// How it syncs.
+    pub const fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    fn sync(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        match self.durability {
+            Durability::Full => sync(),
+            Durability::None => Ok(()),
+        }
+    }
+
+    /// Waits for several files; the first that failed, by its position. The disk begins with all of them before the first
+    /// is waited for: a journal takes them as one.
+    fn sync_together(&self, reach: &Reach<'_>, syncs: &[Step]) -> Result<(), (usize, io::Error)> {
+        if self.durability == Durability::Full {
+            for step in syncs {
+                if let Step::SyncFile(path) = step {
+                    // What cannot be opened says so when it is waited for.
+                    reach
+                        .at(path)
+                        .and_then(|(folder, name)| folder.file(name))
+                        .map(|it| durable::begin(&it))
+                        .ok();
+                }
+            }
+        }
+        if syncs.len() <= FEW || self.durability == Durability::None {
+            return syncs
+                .iter()
+                .enumerate()
+                .try_for_each(|(at, step)| self.perform_in(reach, step).map_err(|it| (at, it)));
+        }
+        let failed = side_by_side::failures(syncs, |step| self.perform(step));
+        failed.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    fn perform_in(&self, reach: &Reach<'_>, step: &Step) -> io::Result<()> {
+        let done = match step {
+            Step::SyncFile(path) => self.sync(|| {
+                let (folder, name) = reach.at(path)?;
+                folder.file(name)?.sync_all()
+            }),
+            Step::SyncDir(path) => self.sync(|| Folder::open_to_read(&self.root, path)?.sync()),
+            Step::MakeDir(path) => reach.make_dir(path),
+            Step::Move { from, to } => reach.rename(from, to),
+            Step::Confirm { at, is } => confirm(self.identity(at)?, *is),
+            Step::Write { path, bytes, mtime } => reach.write(path, bytes, *mtime),
+            Step::Replace { from, to } => reach.replace(from, to),
+            Step::Remove(path) => reach.remove(path),
+            Step::Look(_) | Step::Note(_) => Ok(()),
+        };
+        #[cfg(feature = "test-support")]
+        super::kill_point::passed(step);
+        done
+    }
+}
+
 impl Store for Disk {
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
         let names = self.names(dir)?;
@@ -143,8 +187,9 @@ impl Store for Disk {
     }
 
     fn read(&self, path: &Path, limit: u64) -> io::Result<(Vec<u8>, Identity)> {
-        let (folder, name) = self.at(path)?;
+        // Most names that are asked for are not there: that is one call.
         plain_file(&std::fs::symlink_metadata(path)?, limit)?;
+        let (folder, name) = Reach::new(&self.root).at(path)?;
         // Another may have taken its place since: without blocking, and never through a link.
         let file: File = folder.file(name)?;
         let meta = file.metadata()?;
@@ -164,11 +209,11 @@ impl Store for Disk {
     }
 
     fn perform_all(&self, steps: &[Step]) -> Result<(), StepError> {
-        let mut index = 0;
+        let (mut index, reach) = (0, Reach::new(&self.root));
         for alike in steps.chunk_by(|one, next| one.is_file_sync() && next.is_file_sync()) {
             let done = match alike {
-                [step] => self.perform(step).map_err(|error| (0, error)),
-                syncs => self.sync_together(syncs),
+                [step] => self.perform_in(&reach, step).map_err(|error| (0, error)),
+                syncs => self.sync_together(&reach, syncs),
             };
             done.map_err(|(at, source)| {
                 self.discard(&steps[..index]);
@@ -180,23 +225,7 @@ impl Store for Disk {
     }
 
     fn perform(&self, step: &Step) -> io::Result<()> {
-        let done = match step {
-            Step::SyncFile(path) => self.sync(|| {
-                let (folder, name) = self.at(path)?;
-                folder.file(name)?.sync_all()
-            }),
-            Step::SyncDir(path) => self.sync(|| Folder::open_to_read(&self.root, path)?.sync()),
-            Step::MakeDir(path) => self.make_dir(path),
-            Step::Move { from, to } => self.rename(from, to),
-            Step::Confirm { at, is } => confirm(self.identity(at)?, *is),
-            Step::Write { path, bytes, mtime } => self.write(path, bytes, *mtime),
-            Step::Replace { from, to } => self.replace(from, to),
-            Step::Remove(path) => self.remove(path),
-            Step::Look(_) | Step::Note(_) => Ok(()),
-        };
-        #[cfg(feature = "test-support")]
-        super::kill_point::passed(step);
-        done
+        self.perform_in(&Reach::new(&self.root), step)
     }
 }
 

@@ -18,7 +18,6 @@ use super::scale::Scale;
 use super::seats::Seats;
 use crate::agent::disposition::Holding;
 use crate::agent::transcript;
-use crate::agent::trouble::Program;
 use crate::checkout::Git;
 use crate::clock::{SharedClock, Ticks, Timestamp};
 use crate::config::{AgentKind, Environment};
@@ -133,10 +132,10 @@ impl Ctx {
 
     fn claude(&self) -> Result<PathBuf, Holding> {
         if let Some(path) = &self.config.claude_bin {
-            return match Program::look(path) {
-                Program::Absent => Err(missing(&format!("`{}` is not there", path.display()))),
-                Program::Directory => Err(missing(&format!("`{}` is a directory", path.display()))),
-                Program::Plain | Program::Script { .. } | Program::Binary => Ok(path.clone()),
+            return match std::fs::metadata(path) {
+                Ok(meta) if meta.is_dir() => Err(missing(&format!("`{}` is a directory", path.display()))),
+                Ok(_) => Ok(path.clone()),
+                Err(_) => Err(missing(&format!("`{}` is not there", path.display()))),
             };
         }
         let found =

@@ -2,8 +2,9 @@
 //!
 //! Invariants:
 //! - it is in its control group and confined before it executes anything, and so is everything that it ever starts;
-//! - nothing of ours runs between fork and exec, so that `posix_spawn(3)` serves: who enters is this program once
-//!   more, as a small process that then becomes the other one, under the same number;
+//! - nothing of ours runs between fork and exec, so that `posix_spawn(3)` serves: who enters a group is this program once
+//!   more, as a small process that then becomes the other one, under the same number; who is only confined is started by a
+//!   thread that is;
 //! - nothing but 0, 1 and 2 is handed on: what became of the entrance is told on 2, which the program gets anew;
 //! - one that cannot be started is told as if there were no group; one that cannot enter its group is started outside; one
 //!   that cannot be confined is not started.
@@ -80,14 +81,7 @@ pub struct Started {
 
 /// Starts it.
 pub fn start(reaper: &Reaper, start: Start<'_>) -> io::Result<Started> {
-    let started = if start.group.is_some() || start.confined.is_some() {
-        through(reaper, start)?
-    } else {
-        let stderr = append_to(start.stderr)?;
-        let mut command = command(start.program.as_os_str(), start.environment, start.cwd);
-        command.args(start.arguments).stdin(start.stdin).stdout(start.stdout).stderr(stderr);
-        Started { child: reaper.spawn(&mut command)?, outside: None }
-    };
+    let started = if start.group.is_some() { through(reaper, start)? } else { alone(reaper, start)? };
     let pid = started.child.id.pid;
     if let Err(error) = goes_first(pid) {
         tracing::debug!(pid, error = %error, "it is as likely as we are to go when memory runs out");
@@ -105,6 +99,31 @@ fn command(program: &OsStr, environment: Vec<(OsString, OsString)>, cwd: &Path) 
     let mut command = Command::new(program);
     command.env_clear().envs(environment).current_dir(cwd).process_group(0);
     command
+}
+
+/// Without a group nobody has to enter one: a thread of ours confines itself, which holds for it alone and for what it
+/// starts, and ends (`landlock(7)`: a thread hands its domain on to its children).
+fn alone(reaper: &Reaper, start: Start<'_>) -> io::Result<Started> {
+    let stderr = append_to(start.stderr)?;
+    let mut command = command(start.program.as_os_str(), start.environment, start.cwd);
+    command.args(start.arguments).stdin(start.stdin).stdout(start.stdout).stderr(stderr);
+    let Some(confined) = start.confined else {
+        return Ok(Started { child: reaper.spawn(&mut command)?, outside: None });
+    };
+    let apart = || {
+        confined.enter(start.cwd).map_err(|error| unconfined(&error))?;
+        reaper.spawn(&mut command)
+    };
+    let child = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("starter".to_owned()).spawn_scoped(scope, apart)?;
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts it has failed")))
+    })?;
+    Ok(Started { child, outside: None })
+}
+
+/// Whose number it is would be taken for one of the program's.
+fn unconfined(error: &io::Error) -> io::Error {
+    io::Error::other(format!("it could not be confined: {error}"))
 }
 
 fn through(reaper: &Reaper, start: Start<'_>) -> io::Result<Started> {
@@ -161,9 +180,7 @@ fn parse(said: &str) -> Told {
     let error = |line: &str| {
         line.parse().map_or_else(|_| io::Error::other(line.to_owned()), io::Error::from_raw_os_error)
     };
-    // Whose number it is would be taken for one of the program's.
-    let unconfined =
-        line(UNCONFINED).map(|why| io::Error::other(format!("it could not be confined: {}", error(why))));
+    let unconfined = line(UNCONFINED).map(|why| unconfined(&error(why)));
     Told { refused: line(REFUSED).map(error), stopped: unconfined.or_else(|| line(NOT_EXECUTED).map(error)) }
 }
 
@@ -213,7 +230,7 @@ pub fn enter(args: &[OsString]) {
         }
     }
     if !confined.is_empty()
-        && let Err(error) = Confinement::from_args(confined).enter()
+        && let Err(error) = Confinement::from_args(confined).enter(Path::new("."))
     {
         return say(UNCONFINED, &error);
     }

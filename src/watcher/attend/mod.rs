@@ -214,8 +214,9 @@ impl Run {
         }
         let (exit, mut ended_by) = heard?;
         let took = live.course.spent(self.ctx.clock.ticks());
-        // Before what it left behind is removed, which may be what filled the disk.
-        let disk = self.ctx.out_since(self.began);
+        // Before what it left behind is removed, which may be what filled the disk. A whole answer had room.
+        let is_answered = ended_by.is_none() && live.tail.evidence.answer().is_some();
+        let disk = if is_answered { None } else { self.ctx.out_since(self.began) };
         if ended_by.is_none() && self.is_ended_by_its_limit(&mut live, exit) {
             ended_by = Some(EndedBy::MemoryLimit);
         }
