@@ -139,7 +139,7 @@ fn needed(world: &World) -> Vec<(&'static str, String)> {
         ("reports", "AGENTCTL progress 'half of it'"),
         ("hands on", "AGENTCTL submit 'fake: succeed text=handed on'"),
         ("hands on by hand", r#"echo '{"op":"submit","spec":{"prompt":"by hand"}}' > $AGENT_PIPE"#),
-        ("hears an answer", r#"cd $(dirname $AGENT_PIPE); mkfifo mine; echo '{"op":"status","reply_to":"mine"}' > $AGENT_PIPE; grep -q marie mine; rm mine"#),
+        ("hears an answer", r#"cd $(dirname $AGENT_PIPE); mkfifo mine; exec 3<>mine; echo '{"op":"status","reply_to":"mine"}' > $AGENT_PIPE; grep -q marie <&3; rm mine"#),
     ]
     .map(|(name, what)| (name, what.replace("AGENTCTL", &agentctl)))
     .into()

@@ -91,7 +91,9 @@ impl Journal {
         let failed: Vec<_> = match durability {
             Durability::Full => side_by_side::failures(&files, write),
             // Nothing is waited for: a thread would cost more than it does.
-            Durability::None => files.iter().filter_map(|it| write(it).err()).map(|error| (0, error)).collect(),
+            Durability::None => {
+                files.iter().filter_map(|it| write(it).err()).map(|error| (0, error)).collect()
+            }
         };
         let of_the_disk = |error: &io::Error| Trouble::of(error).is_some_and(Trouble::is_of_the_disk);
         let worst = failed.into_iter().map(|(_, error)| error).min_by_key(|error| !of_the_disk(error));
