@@ -258,6 +258,8 @@ pub struct Look {
     pub mtime: (i64, i64),
     /// When anything of it changed last, likewise.
     pub ctime: (i64, i64),
+    /// How many names it has.
+    pub names: u64,
     mode: u32,
 }
 
@@ -265,6 +267,8 @@ impl Look {
     fn of(stat: &rustix::fs::Stat) -> Self {
         let inode = Inode { dev: stat.st_dev, ino: stat.st_ino };
         let nanos = |it| i64::try_from(it).unwrap_or_default();
+        #[allow(clippy::useless_conversion, reason = "some machines count them in 32 bits")]
+        let names = u64::from(stat.st_nlink);
         Self {
             inode,
             owner: stat.st_uid,
@@ -272,6 +276,7 @@ impl Look {
             size: u64::try_from(stat.st_size).unwrap_or_default(),
             mtime: (stat.st_mtime, nanos(stat.st_mtime_nsec)),
             ctime: (stat.st_ctime, nanos(stat.st_ctime_nsec)),
+            names,
             mode: stat.st_mode,
         }
     }

@@ -38,15 +38,14 @@ pub fn failures<T: Sync>(items: &[T], work: impl Fn(&T) -> io::Result<()> + Sync
     failed
 }
 
-/// What `work` makes of each of `items`, in their order; where there are many, every processor takes a share.
-pub fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+/// What `some` makes of `items`, in their order; where there are many, every processor takes a share.
+pub fn each<T: Sync, R: Send>(items: &[T], some: impl Fn(&[T]) -> Vec<R> + Sync) -> Vec<R> {
     let shares = std::thread::available_parallelism().map_or(1, usize::from).min(items.len() / WORTH_IT);
     if shares < 2 {
-        return items.iter().map(work).collect();
+        return some(items);
     }
     let mut shares = items.chunks(items.len().div_ceil(shares));
     let mine = shares.next().unwrap_or_default();
-    let some = |share: &[T]| share.iter().map(&work).collect::<Vec<R>>();
     std::thread::scope(|scope| {
         let helpers: Vec<_> =
             shares.map(|share| (share, Builder::new().spawn_scoped(scope, || some(share)))).collect();
@@ -85,7 +84,7 @@ mod tests {
     fn each_is_made_once_and_in_its_order_however_many_share_the_work() {
         for count in [0, 1, WORTH_IT, 7 * WORTH_IT + 3] {
             let items: Vec<usize> = (0..count).collect();
-            let made = each(&items, |it| it * 2);
+            let made = each(&items, |share| share.iter().map(|it| it * 2).collect());
             assert_eq!(made, items.iter().map(|it| it * 2).collect::<Vec<_>>());
         }
     }

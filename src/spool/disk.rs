@@ -7,12 +7,14 @@ use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use rustix::fs::FileType;
+
 use super::steps::Step;
-use super::store::{Entry, Identity, StepError, Store};
+use super::store::{Entry, Identity, Reader, StepError, Store};
 use crate::os::durable::{self, Durability};
 use crate::os::folder::Folder;
 use crate::os::side_by_side;
@@ -188,20 +190,20 @@ impl Store for Disk {
 
     fn read(&self, path: &Path, limit: u64) -> io::Result<(Vec<u8>, Identity)> {
         // Most names that are asked for are not there: that is one call.
-        plain_file(&std::fs::symlink_metadata(path)?, limit)?;
+        plain_file(&Kind::of(&std::fs::symlink_metadata(path)?), limit)?;
         let (folder, name) = Reach::new(&self.root).at(path)?;
-        // Another may have taken its place since: without blocking, and never through a link.
-        let file: File = folder.file(name)?;
-        let meta = file.metadata()?;
-        plain_file(&meta, limit)?;
-        // To measure: grown by doubling, a large one would take twice its size.
-        let room = usize::try_from(meta.len()).unwrap_or_default().saturating_add(1);
-        let mut bytes = Vec::with_capacity(room);
-        (&file).take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > limit {
-            return Err(too_large(limit));
-        }
-        Ok((bytes, identity(&meta)))
+        read_plain(folder.file(name)?, limit)
+    }
+
+    fn reader<'a>(&'a self, dir: &'a Path, limit: u64) -> Reader<'a> {
+        let Ok(folder) = Folder::open(&self.root, dir) else {
+            return Box::new(move |name| self.read(&dir.join(name), limit));
+        };
+        Box::new(move |name| {
+            let look = folder.look(name)?.ok_or(io::ErrorKind::NotFound)?;
+            plain_file(&Kind { mode: look.mode(), names: look.names, size: look.size }, limit)?;
+            read_plain(folder.file(name)?, limit)
+        })
     }
 
     fn identity(&self, path: &Path) -> io::Result<Identity> {
@@ -229,20 +231,54 @@ impl Store for Disk {
     }
 }
 
+/// What a look tells of a name.
+struct Kind {
+    mode: u32,
+    names: u64,
+    size: u64,
+}
+
+impl Kind {
+    fn of(meta: &Metadata) -> Self {
+        Self { mode: meta.mode(), names: meta.nlink(), size: meta.len() }
+    }
+}
+
 /// Whether this can be read as a drop: nobody else can change it through another name, and reading it ends.
-fn plain_file(meta: &Metadata, limit: u64) -> io::Result<()> {
-    let kind = meta.file_type();
-    let what = match () {
-        () if kind.is_symlink() => "a symbolic link, which is never followed",
-        () if kind.is_dir() => "a directory, and not a file",
-        () if kind.is_fifo() => "a named pipe, and not a file",
-        () if kind.is_socket() => "a socket, and not a file",
-        () if kind.is_char_device() || kind.is_block_device() => "a device, and not a file",
-        () if meta.nlink() > 1 => "a file with a second name (a hard link); drop a copy instead",
-        () if meta.len() > limit => return Err(too_large(limit)),
-        () => return Ok(()),
+fn plain_file(seen: &Kind, limit: u64) -> io::Result<()> {
+    let what = match FileType::from_raw_mode(seen.mode) {
+        FileType::Symlink => "a symbolic link, which is never followed",
+        FileType::Directory => "a directory, and not a file",
+        FileType::Fifo => "a named pipe, and not a file",
+        FileType::Socket => "a socket, and not a file",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device, and not a file",
+        FileType::RegularFile | FileType::Unknown if seen.names > 1 => {
+            "a file with a second name (a hard link); drop a copy instead"
+        }
+        FileType::RegularFile | FileType::Unknown if seen.size > limit => return Err(too_large(limit)),
+        FileType::RegularFile | FileType::Unknown => return Ok(()),
     };
     Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+}
+
+/// Reads as much as it has now: another may have taken its place since it was looked at, and what it grows by is another
+/// version.
+fn read_plain(file: File, limit: u64) -> io::Result<(Vec<u8>, Identity)> {
+    let meta = file.metadata()?;
+    plain_file(&Kind::of(&meta), limit)?;
+    // To measure: grown by doubling, a large one would take twice its size.
+    let mut bytes = vec![0; usize::try_from(meta.len()).unwrap_or_default()];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match (&file).read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok((bytes, identity(&meta)))
 }
 
 fn too_large(limit: u64) -> io::Error {

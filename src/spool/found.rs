@@ -93,7 +93,20 @@ pub enum Examined {
 /// Looks at the name `file` in the queue `place`.
 pub(super) fn examine<S: Store>(spool: &Spool<S>, place: Place, file: &FileName) -> Examined {
     let path = spool.path(place, file);
-    match spool.store.read(&path, FILE_LIMIT) {
+    judge(spool, (place, file), spool.store.read(&path, FILE_LIMIT))
+}
+
+/// The same of many.
+pub(super) fn examine_all<S: Store>(spool: &Spool<S>, place: Place, files: &[FileName]) -> Vec<Examined> {
+    let dir = spool.layout.place(&spool.worker, place);
+    let read = spool.store.reader(&dir, FILE_LIMIT);
+    files.iter().map(|file| judge(spool, (place, file), read(file.as_str().as_ref()))).collect()
+}
+
+type Bytes = io::Result<(Vec<u8>, Identity)>;
+
+fn judge<S: Store>(spool: &Spool<S>, (place, file): (Place, &FileName), read: Bytes) -> Examined {
+    match read {
         Ok((bytes, identity)) => match TaskFile::parse(&bytes) {
             Ok(task) => whose(spool, (place, file), task, identity),
             Err(ParseError::Malformed(why)) => {
@@ -109,7 +122,7 @@ pub(super) fn examine<S: Store>(spool: &Spool<S>, place: Place, file: &FileName)
                 .to_owned(),
         },
         Err(error) => {
-            let identity = spool.store.identity(&path).ok();
+            let identity = spool.store.identity(&spool.path(place, file)).ok();
             Examined::Unsettled { identity, by_content: false, why: plain(&error) }
         }
     }

@@ -100,6 +100,11 @@ impl<S: Store> Spool<S> {
         found::examine(self, place, file)
     }
 
+    /// Looks at many names in a queue, in their order.
+    pub fn examine_all(&self, place: Place, files: &[FileName]) -> Vec<Examined> {
+        found::examine_all(self, place, files)
+    }
+
     /// Writes the record of a task under way.
     pub fn update(&self, lease: &Lease) -> Result<(), StepError> {
         self.store.perform_all(&steps::put(&lease.active(&self.layout), lease.task.to_bytes(), None))

@@ -1,6 +1,6 @@
 //! What the spool needs of a disk, so that a test can put a model in its place.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -54,6 +54,9 @@ impl StepError {
     }
 }
 
+/// Reads a file of one directory by its name.
+pub type Reader<'a> = Box<dyn Fn(&OsStr) -> io::Result<(Vec<u8>, Identity)> + 'a>;
+
 /// A disk, real or modelled.
 pub trait Store {
     /// The names in a directory, in any order; a directory that is not there is empty.
@@ -69,6 +72,10 @@ pub trait Store {
     /// The whole of a regular file with one name and its identity, at most `limit` bytes; more is an error of the
     /// kind `FileTooLarge`. What is no such file is not opened: that alone can block, rewind a tape, or wake a writer.
     fn read(&self, path: &Path, limit: u64) -> io::Result<(Vec<u8>, Identity)>;
+    /// The same for many names of one directory: what reaches it is paid for once.
+    fn reader<'a>(&'a self, dir: &'a Path, limit: u64) -> Reader<'a> {
+        Box::new(move |name| self.read(&dir.join(name), limit))
+    }
     /// The identity of what stands at `path`, links not followed.
     fn identity(&self, path: &Path) -> io::Result<Identity>;
     /// The same, with "nothing is there" as an answer: what does not answer must not be taken for absent.

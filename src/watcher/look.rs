@@ -101,7 +101,7 @@ fn look_at_new(
     (seen, scan): (&mut HashMap<FileName, Seen>, u32),
     finds: &mut Finds,
 ) {
-    let found = side_by_side::each(&new, |file| spool.examine(place, file));
+    let found = side_by_side::each(&new, |share| spool.examine_all(place, share));
     for (file, found) in new.into_iter().zip(found) {
         if let Examined::Task(head) = &found {
             // The version that was read: one that takes its place meanwhile is read by the next look.
