@@ -267,7 +267,11 @@ impl Look {
     fn of(stat: &rustix::fs::Stat) -> Self {
         let inode = Inode { dev: stat.st_dev, ino: stat.st_ino };
         let nanos = |it| i64::try_from(it).unwrap_or_default();
-        #[allow(clippy::useless_conversion, reason = "some machines count them in 32 bits")]
+        #[allow(
+            clippy::useless_conversion,
+            clippy::allow_attributes,
+            reason = "some machines count them in 32 bits"
+        )]
         let names = u64::from(stat.st_nlink);
         Self {
             inode,

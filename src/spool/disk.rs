@@ -263,14 +263,14 @@ fn plain_file(seen: &Kind, limit: u64) -> io::Result<()> {
 
 /// Reads as much as it has now: another may have taken its place since it was looked at, and what it grows by is another
 /// version.
-fn read_plain(file: File, limit: u64) -> io::Result<(Vec<u8>, Identity)> {
+fn read_plain(mut file: File, limit: u64) -> io::Result<(Vec<u8>, Identity)> {
     let meta = file.metadata()?;
     plain_file(&Kind::of(&meta), limit)?;
     // To measure: grown by doubling, a large one would take twice its size.
     let mut bytes = vec![0; usize::try_from(meta.len()).unwrap_or_default()];
     let mut filled = 0;
     while filled < bytes.len() {
-        match (&file).read(&mut bytes[filled..]) {
+        match file.read(&mut bytes[filled..]) {
             Ok(0) => break,
             Ok(n) => filled += n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -4,9 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use crate::layout::Layout;
 use crate::os::side_by_side;
-use crate::os::watch::Hints;
+use crate::os::watch::{Hint, Hints};
 use crate::spool::{Disk, Examined, Identity, Spool, Store};
 use crate::task::{FileName, Misfit, Place, WorkerName};
 
@@ -149,8 +151,22 @@ impl Watched {
         Self { places, known: HashMap::new(), blind: HashSet::new() }
     }
 
+    /// Has changes told, and says whether all of them are.
+    pub(super) fn listen(&mut self, hints: &mut Option<(Hints, mpsc::Receiver<Hint>)>) -> bool {
+        if hints.is_none() {
+            // Somebody may have raised the limit, or given an instance back.
+            *hints = Hints::start().ok();
+            if hints.is_some() {
+                tracing::info!("kernel events again");
+            }
+        }
+        let Some((hints, _)) = hints else { return false };
+        self.refresh(hints);
+        self.blind.is_empty()
+    }
+
     /// Watches what is new under its name: a watch stays with the folder that had the name before.
-    pub(super) fn refresh(&mut self, hints: &mut Hints) {
+    fn refresh(&mut self, hints: &mut Hints) {
         for (_, dir) in &self.places {
             let id = folder_id(dir);
             if id.is_some() && self.known.get(dir) == id.as_ref() {
@@ -169,11 +185,6 @@ impl Watched {
                 self.known.insert(dir.clone(), id);
             }
         }
-    }
-
-    /// Whether a folder gives no hints.
-    pub(super) fn is_blind(&self) -> bool {
-        !self.blind.is_empty()
     }
 
     /// Whether a hint is about a watched folder itself.

@@ -72,6 +72,7 @@ pub(super) struct Looping {
     ramp: Ramp,
     packs: Packs,
     scanner: Option<Scanner>,
+    is_first_scan: bool,
     next_scan: Ticks,
     next_beat: Ticks,
     own: Option<Ticks>,
@@ -110,6 +111,7 @@ impl Shell {
             ramp: Ramp::default(),
             packs: Packs::default(),
             scanner: Some(Scanner::default()),
+            is_first_scan: true,
             next_scan: Ticks::default(),
             next_beat: Ticks::default(),
             own: None,
@@ -194,10 +196,9 @@ impl Looping {
         if soon >= self.next_scan
             && let Some(scanner) = self.scanner.take()
         {
-            let blind = !self.listen(&mut shell.hints);
             let mut scanner = scanner;
             scanner.forget(self.unsure.drain());
-            self.next_scan = now.ticks.plus(if blind { SCAN_BLIND } else { SCAN });
+            self.next_scan = now.ticks.plus(self.until_next_scan(&mut shell.hints));
             self.errands.scan(scanner);
         }
         if self.own.take_if(|at| *at <= now.ticks).is_some() {
@@ -207,6 +208,15 @@ impl Looping {
             self.kill_at = None;
             self.on_event(Event::Asked(Wanted::StopNow));
         }
+    }
+
+    /// The first look at everything is nobody's business: a hundred thousand files that are opened before anybody listens
+    /// cause no events. What changes meanwhile is met by the second one, which follows at once.
+    fn until_next_scan(&mut self, hints: &mut Option<(Hints, mpsc::Receiver<Hint>)>) -> Duration {
+        if std::mem::replace(&mut self.is_first_scan, false) {
+            return Duration::ZERO;
+        }
+        if self.listen(hints) { SCAN } else { SCAN_BLIND }
     }
 
     /// Both pipes stand where they should, and who begins to read is told how the worker is.
@@ -260,16 +270,7 @@ impl Looping {
 
     /// Sees to it that changes are told; whether all of them are.
     fn listen(&mut self, hints: &mut Option<(Hints, mpsc::Receiver<Hint>)>) -> bool {
-        if hints.is_none() {
-            // Somebody may have raised the limit, or given an instance back.
-            *hints = Hints::start().ok();
-            if hints.is_some() {
-                tracing::info!("kernel events again");
-            }
-        }
-        let Some((hints, _)) = hints else { return false };
-        self.watched.refresh(hints);
-        !self.watched.is_blind() && !self.ctx.entered.get().is_some_and(|it| it.remote)
+        self.watched.listen(hints) && !self.ctx.entered.get().is_some_and(|it| it.remote)
     }
 
     fn on_signal(&mut self, signal: Signal, log: &LogHandle) {

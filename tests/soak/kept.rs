@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -22,6 +22,8 @@ pub(crate) struct Kept {
 
 /// A day of the journal that is too old, and one that is not.
 const OLD: &str = "2020-02-29.ndjson";
+/// Until another has had its turn, and goes on.
+const PATIENCE: Duration = Duration::from_secs(20);
 const A_WEEK: Duration = Duration::from_hours(7 * 24);
 
 impl Kept {
@@ -96,25 +98,38 @@ impl Kept {
         broken
     }
 
-    /// What is far past its time.
+    /// What is far past its time and stays. Whoever prunes gives way to the work, and may be behind when that is over: it
+    /// has as long as it gets on.
     fn overdue(&self, soak: &Soak) -> Vec<String> {
         let limit = self.age + self.every * 6;
-        let mut dirs: Vec<_> =
-            WORKERS.map(|it| soak.world.root().join(format!("tasks/{it}/completed"))).to_vec();
+        let root = soak.world.root();
+        let mut dirs: Vec<_> = WORKERS.map(|it| root.join(format!("tasks/{it}/completed"))).to_vec();
         if self.records {
-            dirs.push(soak.world.root().join("artifacts"));
+            dirs.push(root.join("artifacts"));
         }
         let is_overdue = |entry: &fs::DirEntry| {
             let touched = entry.metadata().and_then(|it| it.modified());
             touched.is_ok_and(|it| it.elapsed().is_ok_and(|it| it > limit))
         };
-        let of = |dir: &std::path::PathBuf| {
-            let all = fs::read_dir(dir).into_iter().flatten().flatten().filter(is_overdue).count();
-            (all > 0).then(|| format!("{all} things in {} are far past their time", dir.display()))
-        };
-        // Another round is soon.
-        until(self.every * 4, || dirs.iter().all(|it| of(it).is_none()).then_some(()));
-        dirs.iter().filter_map(of).collect()
+        let entries = dirs.iter().flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
+        let mut behind: Vec<_> = entries.filter(is_overdue).map(|it| it.path()).collect();
+        let (first, began) = (behind.len(), Instant::now());
+        while !behind.is_empty() {
+            let count = behind.len();
+            let gets_on = until(self.every * 6 + PATIENCE, || {
+                behind.retain(|path| path.exists());
+                (behind.len() < count).then_some(())
+            });
+            if gets_on.is_none() {
+                break;
+            }
+        }
+        println!("{first} things were past their time, and gone after {} s", began.elapsed().as_secs());
+        let some = behind.iter().take(3).map(|it| it.display().to_string()).collect::<Vec<_>>().join(", ");
+        (!behind.is_empty())
+            .then(|| format!("{} things stay past their time: {some}", behind.len()))
+            .into_iter()
+            .collect()
     }
 
     pub(crate) fn told(&self, ledger: &Ledger) -> String {
