@@ -50,6 +50,8 @@ fn an_agent_at_its_limit_while_its_watcher_is_dead_is_told_from_one_that_others_
         let script = format!("fake: gate={}; eat mib=200; hang stubborn", gate.display());
         world.submit("marie/pending", "t", &json!({"prompt": script}));
         let agent = agent(&world, "t");
+        // The kernel's log names processes: what took one that nobody wrote down is not known.
+        world.active("marie", "t", |it| it["attempts"][0]["pid"] == agent);
         first.murder();
         fs::write(gate, "").unwrap();
         world.until("the kernel has taken it", || (!lives(agent)).then_some(()));
