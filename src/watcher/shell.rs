@@ -154,6 +154,8 @@ impl Shell {
             }
             looping.ctx.board.turned(looping.ctx.clock.ticks());
         };
+        // What was lost since the last beat.
+        self.log.tell_lost();
         if left == Parting::Stopped {
             self.beat.farewell(&looping.core);
         }
