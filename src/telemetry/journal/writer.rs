@@ -88,15 +88,15 @@ impl Journal {
             return Err(error);
         }
         let write = |(path, bytes): &(PathBuf, Vec<u8>)| self.write(path, bytes, durability);
-        let failed: Vec<_> = match durability {
-            Durability::Full => side_by_side::failures(&files, write),
-            // Nothing is waited for: a thread would cost more than it does.
-            Durability::None => {
-                files.iter().filter_map(|it| write(it).err()).map(|error| (0, error)).collect()
+        let failed: Vec<io::Error> = match durability {
+            Durability::Full => {
+                side_by_side::failures(&files, write).into_iter().map(|(_, error)| error).collect()
             }
+            // Nothing is waited for: a thread would cost more than it does.
+            Durability::None => files.iter().filter_map(|it| write(it).err()).collect(),
         };
         let of_the_disk = |error: &io::Error| Trouble::of(error).is_some_and(Trouble::is_of_the_disk);
-        let worst = failed.into_iter().map(|(_, error)| error).min_by_key(|error| !of_the_disk(error));
+        let worst = failed.into_iter().min_by_key(|error| !of_the_disk(error));
         worst.map_or(Ok(()), Err)
     }
 
