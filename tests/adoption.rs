@@ -9,7 +9,9 @@ mod traces;
 mod world;
 
 use serde_json::json;
-use traces::{alone, at_work, count, gate, gated, is_alive, open, recorded, said, slay};
+use traces::{
+    alone, at_work, count, gate, gated, is_alive, lost_its_first_thread, open, recorded, said, slay,
+};
 use world::World;
 
 #[test]
@@ -34,6 +36,29 @@ fn an_agent_outlives_its_watcher_and_is_adopted() {
     assert_eq!(task["attempts"].as_array().unwrap().len(), 1);
     assert_eq!(task.get("retry_count").cloned().unwrap_or(json!(0)), 0);
     assert_eq!(said(&world, "start", "t").len(), 1);
+    alone(&world);
+    assert_eq!(second.stop(), 0);
+}
+
+/// To the kernel it is a zombie then, which a killed process also is while its last threads close their files.
+#[test]
+fn an_agent_whose_first_thread_has_ended_works_on_and_is_adopted() {
+    let world = World::new();
+    let gate = gate(&world, "a");
+    let first = world.up("marie");
+    let prompt = format!("fake: lose-first-thread; gate={}; succeed text=done", gate.display());
+    world.submit("marie/pending", "t", &json!({"prompt": prompt}));
+    let agent = at_work(&world, "t", 1);
+    recorded(&world, "t", agent);
+    world.until("its first thread has ended", || lost_its_first_thread(agent).then_some(()));
+    first.murder();
+
+    let second = world.up("marie");
+    world.until("it is adopted", || (count(&world, "adopted") == 1).then_some(()));
+    open(&gate);
+    let task = world.filed("marie/completed", "t");
+    assert_eq!(task["result"], "done");
+    assert_eq!(task["attempts"].as_array().unwrap().len(), 1, "{task:#}");
     alone(&world);
     assert_eq!(second.stop(), 0);
 }

@@ -87,7 +87,11 @@ fn main() {
     if let Some(at) = args.iter().position(|arg| arg == "--fake-grandchild") {
         return left_behind::grandchild(&args[at + 1..]);
     }
-    std::process::exit(Agent::run(&args));
+    // Its first thread only waits, so that it can end before the others do.
+    std::thread::spawn(move || {
+        std::process::exit(std::panic::catch_unwind(|| Agent::run(&args)).unwrap_or(101));
+    });
+    havoc::stand_by()
 }
 
 struct Agent {

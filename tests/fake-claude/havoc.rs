@@ -4,11 +4,30 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::script::Step;
 use crate::{left_behind, voice};
 
 const BLOCK: usize = 64 << 10;
+
+/// Whether the first thread is to end, and the others go on.
+static MAY_GO: AtomicBool = AtomicBool::new(false);
+
+/// What the first thread does: nothing, until it may go.
+pub(crate) fn stand_by() {
+    while !MAY_GO.load(Ordering::Acquire) {
+        std::thread::park_timeout(crate::LOOK);
+    }
+    #[expect(
+        unsafe_code,
+        reason = "a thread that leaves alone leaves nothing of the standard library's behind it"
+    )]
+    // SAFETY: exit(2) ends the calling thread alone; nobody joins it, and what it borrowed is gone.
+    unsafe {
+        nix::libc::syscall(nix::libc::SYS_exit, 0);
+    }
+}
 
 /// Does `step`; false if it is not one of these.
 pub(crate) fn wreak(step: &Step) -> bool {
@@ -21,6 +40,7 @@ pub(crate) fn wreak(step: &Step) -> bool {
             left_behind::start(&["setsid".to_owned(), format!("eat:{}", step.number("mib", 1))]);
         }
         "eat" => eat(step.number("mib", 1)),
+        "lose-first-thread" => MAY_GO.store(true, Ordering::Release),
         "cut" => mine().set_len(step.number("bytes", 0)).expect("my output is a file"),
         "overwrite" => {
             // Through its name, since what is handed on only appends.

@@ -22,6 +22,7 @@
 //! | `gate=P` | waits until P exists |
 //! | `ignore-term`, `stopped` | SIGTERM does nothing from here on; stops itself (SIGSTOP) |
 //! | `die [signal=S]`, `exit code=C` | ends at once, by a signal (9) or a status |
+//! | `lose-first-thread` | its first thread ends, and the others go on |
 //! | `tear` | half a result line, then SIGKILL |
 //! | `flood n=N [bytes=B]`, `line bytes=B` | many lines, one long line |
 //! | `bad-utf8`, `garbage` | a line that is no text, or no JSON |

@@ -55,11 +55,18 @@ pub fn pid(line: &Value) -> i32 {
     i32::try_from(line["pid"].as_i64().unwrap()).unwrap()
 }
 
-/// Whether a process is there and no zombie.
+/// Whether a process is there and no zombie: it is one when its last thread has ended.
 pub fn is_alive(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start().chars().next());
-    state.flatten().is_some_and(|state| !"ZX".contains(state))
+    let Some((_, rest)) = stat.rsplit_once(')') else { return false };
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    !["Z", "X"].contains(&fields[0]) || fields[17] != "1"
+}
+
+/// Whether the first thread of a process has ended.
+pub fn lost_its_first_thread(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" Z"))
 }
 
 /// `kill -9`, and gone.

@@ -93,6 +93,8 @@ pub struct Stat {
     pub parent: i32,
     /// Field 6.
     pub session: i32,
+    /// Field 20: how many of its threads are left.
+    pub threads: u32,
     /// Field 22.
     pub start_ticks: u64,
 }
@@ -110,13 +112,15 @@ impl Stat {
         let state = fields.next()?.chars().next()?;
         let parent = fields.next()?.parse().ok()?;
         let session = fields.nth(1)?.parse().ok()?;
-        let start_ticks = fields.nth(15)?.parse().ok()?;
-        Some(Self { pid, state, parent, session, start_ticks })
+        let threads = fields.nth(13)?.parse().ok()?;
+        let start_ticks = fields.nth(1)?.parse().ok()?;
+        Some(Self { pid, state, parent, session, threads, start_ticks })
     }
 
-    /// Whether it has ended and only waits to be reaped.
+    /// Whether it has ended and only waits to be reaped. The state is that of its first thread alone: while there are
+    /// others it may be at work, and holds its files and their locks.
     pub const fn is_dead(&self) -> bool {
-        matches!(self.state, 'Z' | 'X')
+        matches!(self.state, 'Z' | 'X') && self.threads <= 1
     }
 }
 
@@ -155,7 +159,7 @@ mod tests {
     fn a_name_with_parentheses_does_not_confuse_the_fields() {
         let line = "7 (a) b (c) S 1 7 5 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4242 0 0";
         let stat = Stat::parse(7, line).unwrap();
-        assert_eq!(stat, Stat { pid: 7, state: 'S', parent: 1, session: 5, start_ticks: 4242 });
+        assert_eq!(stat, Stat { pid: 7, state: 'S', parent: 1, session: 5, threads: 1, start_ticks: 4242 });
     }
 
     #[test]

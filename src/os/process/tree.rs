@@ -180,7 +180,14 @@ mod tests {
 
     fn seen(pid: i32, parent: i32, session: i32, cookie: Option<&str>) -> Seen {
         Seen {
-            stat: Stat { pid, state: 'S', parent, session, start_ticks: u64::from(pid.unsigned_abs()) },
+            stat: Stat {
+                pid,
+                state: 'S',
+                parent,
+                session,
+                threads: 1,
+                start_ticks: u64::from(pid.unsigned_abs()),
+            },
             cookie: cookie.map(str::to_owned),
         }
     }
