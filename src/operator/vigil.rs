@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+#[cfg(feature = "top")]
 use tokio::sync::mpsc::Receiver;
 
-use crate::os::watch::{Hint, Hints};
+use crate::os::watch::{Hints, Wanted};
 
 use super::error::OperatorError;
 
@@ -29,8 +30,8 @@ pub(super) enum Woken<T> {
 /// Somebody who waits for changes.
 #[derive(Debug)]
 pub(super) struct Vigil {
+    hints: Option<Hints>,
     runtime: Runtime,
-    hints: Option<(Hints, Receiver<Hint>)>,
     watched: Vec<PathBuf>,
 }
 
@@ -38,18 +39,22 @@ impl Vigil {
     /// Starts to listen to nothing yet. Without kernel events the slow look has to do.
     pub(super) fn start() -> Result<Self, OperatorError> {
         let runtime = Builder::new_current_thread()
-            .enable_time()
+            .enable_all()
             .build()
             .map_err(OperatorError::io("wait in", std::path::Path::new(".")))?;
-        Ok(Self { runtime, hints: Hints::start().ok(), watched: Vec::new() })
+        let hints = {
+            let _inside = runtime.enter();
+            Hints::start().ok()
+        };
+        Ok(Self { hints, runtime, watched: Vec::new() })
     }
 
     /// Listens to these files and folders too, as far as they exist. Whoever looks does so after this, or misses
     /// what came between.
     pub(super) fn listen(&mut self, paths: impl IntoIterator<Item = PathBuf>) {
-        let Some((hints, _)) = &mut self.hints else { return };
+        let Some(hints) = &mut self.hints else { return };
         for path in paths {
-            if !self.watched.contains(&path) && hints.add(&path).is_ok() {
+            if !self.watched.contains(&path) && hints.add(&path, Wanted::Changes).is_ok() {
                 self.watched.push(path);
             }
         }
@@ -58,30 +63,30 @@ impl Vigil {
     /// Waits for a change, at most `limit` and at most until the next slow look.
     pub(super) fn wait(&mut self, limit: Option<Duration>) {
         let limit = limit.map_or(SLOW_LOOK, |limit| limit.min(SLOW_LOOK));
-        let Some((_, told)) = &mut self.hints else {
+        let Some(hints) = &mut self.hints else {
             self.runtime.block_on(tokio::time::sleep(limit));
             return;
         };
-        let woken = self.runtime.block_on(async { tokio::time::timeout(limit, told.recv()).await });
+        let woken = self.runtime.block_on(async { tokio::time::timeout(limit, hints.next()).await });
         if woken.is_ok() {
             // One look answers all that was told until now.
-            while told.try_recv().is_ok() {}
+            hints.waiting();
         }
     }
     /// Waits for a change or for a word, at most `limit`.
     #[cfg(feature = "top")]
     pub(super) fn wait_or<T>(&mut self, limit: Duration, words: &mut Receiver<T>) -> Woken<T> {
-        let Some((_, told)) = &mut self.hints else { return self.listen_only_to(limit, words) };
+        let Some(hints) = &mut self.hints else { return self.listen_only_to(limit, words) };
         let woken = self.runtime.block_on(async {
             tokio::select! {
                 biased;
                 Some(word) = words.recv() => Woken::Word(word),
-                Some(_) = told.recv() => Woken::Changed,
+                _ = hints.next() => Woken::Changed,
                 () = tokio::time::sleep(limit) => Woken::Nothing,
             }
         });
         if matches!(woken, Woken::Changed) {
-            while told.try_recv().is_ok() {}
+            hints.waiting();
         }
         woken
     }

@@ -10,7 +10,7 @@ use crate::config::WorkerSpec;
 use crate::layout::Layout;
 use crate::os::process::Exit;
 use crate::os::signals::Signal;
-use crate::os::watch::{Hint, Hints};
+use crate::os::watch::{Hint, Hints, Wanted};
 use crate::task::WorkerName;
 
 /// What woke us.
@@ -31,7 +31,7 @@ pub(super) struct Ears {
     pub(super) exits: mpsc::UnboundedReceiver<(WorkerName, Exit)>,
     pub(super) told: mpsc::UnboundedReceiver<(WorkerName, Event)>,
     pub(super) waits: mpsc::UnboundedReceiver<Waited>,
-    pub(super) hints: Option<mpsc::Receiver<Hint>>,
+    pub(super) hints: Option<Hints>,
 }
 
 impl Ears {
@@ -39,8 +39,8 @@ impl Ears {
     pub(super) async fn listen(&mut self, patience: Duration) -> Woke {
         let hint = async {
             match &mut self.hints {
-                Some(hints) => hints.recv().await,
-                None => None,
+                Some(hints) => hints.next().await,
+                None => std::future::pending().await,
             }
         };
         tokio::select! {
@@ -49,22 +49,19 @@ impl Ears {
             Some((worker, exit)) = self.exits.recv() => Woke::Exited(worker, exit),
             Some((worker, event)) = self.told.recv() => Woke::Told(worker, event),
             Some(waited) = self.waits.recv() => Woke::Waited(waited),
-            Some(hint) = hint => Woke::Hint(hint),
+            hint = hint => Woke::Hint(hint),
             () = tokio::time::sleep(patience) => Woke::Time,
         }
     }
 }
 
 /// Hints on the locks, the workers' folders and their journals; `None` where there are none to be had.
-pub(super) fn listen_to_files(
-    layout: &Layout,
-    workers: &[WorkerSpec],
-) -> Option<(Hints, mpsc::Receiver<Hint>)> {
-    let (mut hints, told) = Hints::start().ok()?;
-    hints.add(&layout.locks()).ok()?;
+pub(super) fn listen_to_files(layout: &Layout, workers: &[WorkerSpec]) -> Option<Hints> {
+    let mut hints = Hints::start().ok()?;
+    hints.add(&layout.locks(), Wanted::Changes).ok()?;
     for worker in workers {
-        hints.add(&layout.worker(&worker.name)).ok()?;
-        hints.add(&layout.journal_dir(&worker.name)).ok()?;
+        hints.add(&layout.worker(&worker.name), Wanted::Changes).ok()?;
+        hints.add(&layout.journal_dir(&worker.name), Wanted::Changes).ok()?;
     }
-    Some((hints, told))
+    Some(hints)
 }

@@ -4,11 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use crate::layout::Layout;
 use crate::os::side_by_side;
-use crate::os::watch::{Hint, Hints};
+use crate::os::watch::{Hints, Wanted};
 use crate::spool::{Disk, Examined, Identity, Spool, Store};
 use crate::task::{FileName, Misfit, Place, WorkerName};
 
@@ -152,7 +150,7 @@ impl Watched {
     }
 
     /// Has changes told, and says whether all of them are.
-    pub(super) fn listen(&mut self, hints: &mut Option<(Hints, mpsc::Receiver<Hint>)>) -> bool {
+    pub(super) fn listen(&mut self, hints: &mut Option<Hints>) -> bool {
         if hints.is_none() {
             // Somebody may have raised the limit, or given an instance back.
             *hints = Hints::start().ok();
@@ -160,14 +158,14 @@ impl Watched {
                 tracing::info!("kernel events again");
             }
         }
-        let Some((hints, _)) = hints else { return false };
+        let Some(hints) = hints else { return false };
         self.refresh(hints);
         self.blind.is_empty()
     }
 
     /// Watches what is new under its name: a watch stays with the folder that had the name before.
     fn refresh(&mut self, hints: &mut Hints) {
-        for (_, dir) in &self.places {
+        for (place, dir) in &self.places {
             let id = folder_id(dir);
             if id.is_some() && self.known.get(dir) == id.as_ref() {
                 continue;
@@ -176,7 +174,9 @@ impl Watched {
             self.known.remove(dir);
             let was_blind = self.blind.remove(dir);
             let Some(id) = id else { continue };
-            if let Err(error) = hints.add(dir) {
+            // What is put there by hand is found when everything is looked at, and all else there is our own writing.
+            let wanted = if *place == Place::Active { Wanted::Departures } else { Wanted::Changes };
+            if let Err(error) = hints.add(dir, wanted) {
                 self.blind.insert(dir.clone());
                 if !was_blind {
                     tracing::warn!(error = %error, dir = %dir.display(), "no kernel events here; looking every few seconds instead (`sysctl fs.inotify` shows the limits)");

@@ -21,7 +21,7 @@ use super::verdicts::{Verdict, Verdicts};
 use crate::clock::Ticks;
 use crate::os::alarm::{self, Alarm};
 use crate::os::signals::Signal;
-use crate::os::watch::{Hint, Hints};
+use crate::os::watch::{self, Hint, Hints};
 use crate::pipe::outlet::Listener;
 use crate::spool::found::FILE_LIMIT;
 use crate::spool::{Examined, Lease, Store};
@@ -54,7 +54,7 @@ pub(super) struct Shell {
     pub(super) _sending: TracesGuard,
     pub(super) log: LogHandle,
     pub(super) signals: mpsc::UnboundedReceiver<Signal>,
-    pub(super) hints: Option<(Hints, mpsc::Receiver<Hint>)>,
+    pub(super) hints: Option<Hints>,
     pub(super) living: Vec<FileName>,
 }
 
@@ -139,10 +139,7 @@ impl Shell {
                 biased;
                 Some(signal) = self.signals.recv() => looping.on_signal(signal, &self.log),
                 Some(it) = told.recv() => looping.on_told(it, &mut self.hints),
-                Some(hint) = hint(&mut self.hints) => {
-                    let more = drain(&mut self.hints);
-                    looping.on_hints(std::iter::once(hint).chain(more));
-                }
+                told = burst(&mut self.hints) => looping.on_hints(told),
                 () = looping.hearing.readable() => {
                     // Whoever floods the pipe does not keep the runs from their turns.
                     if looping.hear(&self.log) {
@@ -214,7 +211,7 @@ impl Looping {
 
     /// The first look at everything is nobody's business: a hundred thousand files that are opened before anybody listens
     /// cause no events. What changes meanwhile is met by the second one, which follows at once.
-    fn until_next_scan(&mut self, hints: &mut Option<(Hints, mpsc::Receiver<Hint>)>) -> Duration {
+    fn until_next_scan(&mut self, hints: &mut Option<Hints>) -> Duration {
         if std::mem::replace(&mut self.is_first_scan, false) {
             return Duration::ZERO;
         }
@@ -271,7 +268,7 @@ impl Looping {
     }
 
     /// Sees to it that changes are told; whether all of them are.
-    fn listen(&mut self, hints: &mut Option<(Hints, mpsc::Receiver<Hint>)>) -> bool {
+    fn listen(&mut self, hints: &mut Option<Hints>) -> bool {
         self.watched.listen(hints) && !self.ctx.entered.get().is_some_and(|it| it.remote)
     }
 
@@ -319,7 +316,7 @@ impl Looping {
         }
     }
 
-    fn on_told(&mut self, told: Told, hints: &mut Option<(Hints, mpsc::Receiver<Hint>)>) {
+    fn on_told(&mut self, told: Told, hints: &mut Option<Hints>) {
         match told {
             Told::Core(event) => self.on_event(event),
             Told::Claimed(lease) => {
@@ -339,7 +336,7 @@ impl Looping {
                 self.wake_run(&path);
             }
             Told::Unwatch(path) => {
-                if let Some((hints, _)) = hints {
+                if let Some(hints) = hints {
                     hints.remove(&path);
                 }
             }
@@ -399,19 +396,24 @@ impl Looping {
         self.errands.recover(file, left);
     }
 
-    fn on_hints(&mut self, hints: impl Iterator<Item = Hint>) {
+    fn on_hints(&mut self, hints: Vec<Hint>) {
         for hint in hints {
             match hint {
                 Hint::Lost => self.next_scan = Ticks::default(),
                 // The folder itself was moved or removed.
-                Hint::Changed(path) if self.watched.is_folder(&path) => {
+                Hint::Changed(path) | Hint::Gone(path) if self.watched.is_folder(&path) => {
                     self.next_beat = Ticks::default();
                     self.next_scan = Ticks::default();
                 }
                 Hint::Changed(path) => match self.watched.slot(&path) {
-                    Some((Place::Active, file)) => self.tell_run(&file, Order::Look),
                     Some(slot) => self.looks.add(slot, None),
                     None => self.wake_run(&path),
+                },
+                // Most of what leaves a folder was moved by us.
+                Hint::Gone(path) => match self.watched.slot(&path) {
+                    Some((Place::Active, file)) => self.tell_run(&file, Order::Look),
+                    Some(slot) if self.core.awaits(&slot) => self.looks.add(slot, None),
+                    Some(_) | None => {}
                 },
             }
         }
@@ -468,28 +470,21 @@ impl Looping {
     }
 }
 
-fn watch(hints: &mut Option<(Hints, mpsc::Receiver<Hint>)>, path: &Path) {
-    let Some((hints, _)) = hints else { return };
-    if let Err(error) = hints.add(path) {
+fn watch(hints: &mut Option<Hints>, path: &Path) {
+    let Some(hints) = hints else { return };
+    if let Err(error) = hints.add(path, watch::Wanted::Changes) {
         tracing::debug!(error = %error, "no kernel events for a stream; looking every few seconds instead");
     }
 }
 
-/// The next hint; never, where there are none to be had.
-async fn hint(hints: &mut Option<(Hints, mpsc::Receiver<Hint>)>) -> Option<Hint> {
+/// The next hint, with those that wait already: a burst is one look. Never, where there are none to be had.
+async fn burst(hints: &mut Option<Hints>) -> Vec<Hint> {
     match hints {
-        Some((_, told)) => told.recv().await,
+        Some(hints) => {
+            let mut burst = vec![hints.next().await];
+            burst.extend(hints.waiting());
+            burst
+        }
         None => std::future::pending().await,
     }
-}
-
-/// The hints that wait already: a burst is one look.
-fn drain(hints: &mut Option<(Hints, mpsc::Receiver<Hint>)>) -> Vec<Hint> {
-    let mut out = Vec::new();
-    if let Some((_, told)) = hints {
-        while let Ok(hint) = told.try_recv() {
-            out.push(hint);
-        }
-    }
-    out
 }

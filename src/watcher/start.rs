@@ -196,11 +196,13 @@ fn work(starting: Starting, living: Vec<FileName>, log: LogHandle) -> Exit {
     let watchdog = watchdog::start(Arc::clone(&ctx.board), Arc::clone(&ctx.clock), folder);
     let keeping = keeping::start(&ctx)
         .inspect_err(|error| tracing::error!(error = %error, "no thread for retention: nothing is pruned"));
+    let inside = runtime.enter();
     let hints = Hints::start()
         .inspect_err(
             |error| tracing::warn!(error = %error, "no kernel events; looking every few seconds instead"),
         )
         .ok();
+    drop(inside);
     tracing::info!(
         worker = %ctx.config.worker,
         root = %ctx.config.root.display(),

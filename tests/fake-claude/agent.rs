@@ -91,7 +91,7 @@ fn main() {
     std::thread::spawn(move || {
         std::process::exit(std::panic::catch_unwind(|| Agent::run(&args)).unwrap_or(101));
     });
-    havoc::stand_by()
+    havoc::stand_by();
 }
 
 struct Agent {

@@ -35,7 +35,7 @@ use crate::layout::Layout;
 use crate::os::lock;
 use crate::os::manager::Manager;
 use crate::os::signals::Signal;
-use crate::os::watch::{Hint, Hints};
+use crate::os::watch::Hint;
 use crate::task::{Place, WorkerName};
 use crate::telemetry::face::Hosts;
 use crate::telemetry::log::LogHandle;
@@ -100,7 +100,6 @@ pub(super) struct Shell {
     hands: Hands,
     waiters: Waiters,
     ears: Option<Ears>,
-    _hints: Option<Hints>,
     telling: Telling,
     face: Arc<SupervisorFace>,
     aftermath: Aftermath,
@@ -138,7 +137,7 @@ impl Shell {
         let (exited, exits) = mpsc::unbounded_channel();
         let (tell, told) = mpsc::unbounded_channel();
         let (waiters, waits) = Waiters::new();
-        let (hints, hinted) = listen_to_files(&layout, &config.workers).unzip();
+        let hints = listen_to_files(&layout, &config.workers);
         if hints.is_none() {
             telling.warn("no file events here (inotify): looking every few seconds instead");
         }
@@ -149,8 +148,7 @@ impl Shell {
             workers: config.workers.iter().map(|worker| worker.name.clone()).collect(),
             by: config.restart,
             core: Core::new(workers(&config), rules(&config, &given)),
-            ears: Some(Ears { signals: given.signals, exits, told, waits, hints: hinted }),
-            _hints: hints,
+            ears: Some(Ears { signals: given.signals, exits, told, waits, hints }),
             ward: Ward::new(layout.clone(), config.hung_after, look_every),
             hands: Hands::new(config, watcher, Arc::clone(&clock), Later { exited, told: tell }),
             layout,
@@ -284,7 +282,7 @@ impl Shell {
     }
 
     fn hinted(&mut self, hint: &Hint) {
-        let Hint::Changed(path) = hint else {
+        let (Hint::Changed(path) | Hint::Gone(path)) = hint else {
             self.telling.news(self.clock.wall());
             return self.look_around();
         };
