@@ -153,17 +153,18 @@ impl Confinement {
     /// Confines the calling thread and what it starts from now on, for good; no other thread. `here` is where that will
     /// stand. What is granted and is not there is passed over.
     pub fn enter(&self, here: &Path) -> io::Result<()> {
-        let real = |paths: &[PathBuf]| -> Vec<PathBuf> {
-            paths.iter().filter_map(|path| path.canonicalize().ok()).collect()
-        };
-        let bounds = Bounds { protected: real(&self.protected), inner: real(&self.inner) };
+        let bounds = Bounds { protected: all_real(&self.protected)?, inner: all_real(&self.inner)? };
+        let trees = || self.trees.iter().map(|tree| if tree == Path::new(".") { here } else { tree });
         let mut rules = ruleset()?;
-        for tree in &self.trees {
-            rules = grant_tree(rules, &bounds, if tree == Path::new(".") { here } else { tree })?;
+        for (n, tree) in trees().enumerate() {
+            // Often it stands in its workspace.
+            if !trees().take(n).any(|before| before == tree) {
+                rules = grant_tree(rules, &bounds, tree)?;
+            }
         }
         for file in &self.files {
             if let Some(opened) = open(file, 0)? {
-                rules = grant(rules, opened, make_bitflags!(AccessFs::{WriteFile | Truncate}))?;
+                rules = grant(rules, opened, Kind::File.rights())?;
             }
         }
         let status = rules.restrict_self().map_err(io::Error::other)?;
@@ -206,12 +207,22 @@ impl Bounds {
     }
 }
 
+/// Those of them that are there, without links. An error is one that may be there: what is protected must not be missed.
+fn all_real(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+    paths.iter().filter_map(|path| open(path, 0).transpose()).map(|opened| real(&opened?)).collect()
+}
+
+/// Where it was found: three calls, and not one for each folder on the way.
+fn real(opened: &File) -> io::Result<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd()))
+}
+
 fn grant_tree(mut rules: RulesetCreated, bounds: &Bounds, tree: &Path) -> io::Result<RulesetCreated> {
-    let Some(opened) = open(tree, 0)? else { return Ok(rules) };
-    let real = fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd()))?;
+    let Some((opened, kind)) = open_tree(tree, 0)? else { return Ok(rules) };
+    let real = real(&opened)?;
     match bounds.share(&real) {
         Share::Nothing => return Ok(rules),
-        Share::All => return grant_opened(rules, opened),
+        Share::All => return grant(rules, opened, kind.rights()),
         Share::Entries => drop(opened),
     }
     // What cannot be listed cannot be granted; what is on the way to what is protected is gone down into.
@@ -222,8 +233,8 @@ fn grant_tree(mut rules: RulesetCreated, bounds: &Bounds, tree: &Path) -> io::Re
             Share::Nothing => rules,
             Share::Entries => grant_tree(rules, bounds, &path)?,
             // A link here may have been made by whom this is to confine.
-            Share::All => match open(&path, nix::libc::O_NOFOLLOW)? {
-                Some(opened) => grant_opened(rules, opened)?,
+            Share::All => match open_tree(&path, nix::libc::O_NOFOLLOW)? {
+                Some((opened, kind)) => grant(rules, opened, kind.rights())?,
                 None => rules,
             },
         };
@@ -231,22 +242,40 @@ fn grant_tree(mut rules: RulesetCreated, bounds: &Bounds, tree: &Path) -> io::Re
     Ok(rules)
 }
 
-fn grant_opened(rules: RulesetCreated, opened: File) -> io::Result<RulesetCreated> {
-    let Some(kind) = opened.metadata().map(Some).or_else(unless_absent)?.map(|it| it.file_type()) else {
-        return Ok(rules);
-    };
-    if kind.is_symlink() {
-        return Ok(rules);
+/// What was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Folder,
+    File,
+}
+
+impl Kind {
+    /// What may be done with it.
+    fn rights(self) -> BitFlags<AccessFs> {
+        match self {
+            // Devices are nobody's to make.
+            Self::Folder => handled() & !make_bitflags!(AccessFs::{MakeChar | MakeBlock}),
+            Self::File => make_bitflags!(AccessFs::{WriteFile | Truncate}),
+        }
     }
-    if kind.is_dir() {
-        // Devices are nobody's to make.
-        return grant(rules, opened, handled() & !make_bitflags!(AccessFs::{MakeChar | MakeBlock}));
-    }
-    grant(rules, opened, make_bitflags!(AccessFs::{WriteFile | Truncate}))
 }
 
 fn grant(rules: RulesetCreated, opened: File, access: BitFlags<AccessFs>) -> io::Result<RulesetCreated> {
     rules.add_rule(PathBeneath::new(opened, access)).map_err(io::Error::other)
+}
+
+/// A folder, as nearly all are, or another thing, opened to be pointed at; a link is none.
+fn open_tree(path: &Path, flags: i32) -> io::Result<Option<(File, Kind)>> {
+    use nix::libc::{ENOTDIR, O_DIRECTORY, O_PATH};
+    match File::options().read(true).custom_flags(O_PATH | O_DIRECTORY | flags).open(path) {
+        Ok(opened) => Ok(Some((opened, Kind::Folder))),
+        Err(error) if error.raw_os_error() == Some(ENOTDIR) => {
+            let Some(opened) = open(path, flags)? else { return Ok(None) };
+            let kind = opened.metadata().map(Some).or_else(unless_absent)?.map(|it| it.file_type());
+            Ok(kind.filter(|kind| !kind.is_symlink()).map(|_| (opened, Kind::File)))
+        }
+        Err(error) => unless_absent(error),
+    }
 }
 
 /// Opened to be pointed at, and for nothing else; nothing where it is not there or not for us.

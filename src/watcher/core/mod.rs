@@ -6,7 +6,7 @@ mod busy;
 mod event;
 mod whereabouts;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::hold::Holds;
@@ -55,6 +55,8 @@ pub struct Core {
     queue: Queue,
     unsettled: HashMap<(Place, FileName), Unsettled>,
     claiming: HashMap<FileName, Option<TaskName>>,
+    /// Names that were met in a queue while they were being claimed.
+    met: HashSet<FileName>,
     running: HashMap<FileName, Live>,
     holds: Holds,
     fault: Option<Holding>,
@@ -84,6 +86,7 @@ impl Core {
             queue: Queue::default(),
             unsettled: HashMap::new(),
             claiming: HashMap::new(),
+            met: HashSet::new(),
             running: HashMap::new(),
             holds: Holds::default(),
             fault: None,
@@ -114,7 +117,9 @@ impl Core {
                 self.claiming.remove(&file);
                 // A drop of this name that was seen while it was being claimed is seen as one now: left under its
                 // name, the next drop would replace it.
-                effects.extend(looks(&file));
+                if self.met.remove(&file) {
+                    effects.extend(looks(&file));
+                }
                 self.running.insert(file, Live { name, run, since: now.ticks });
             }
             Event::Recovering { file } => {
@@ -189,6 +194,11 @@ impl Core {
         self.running.contains_key(file) || self.claiming.contains_key(file)
     }
 
+    /// Whether what stood at this name when it was looked at last is still to be dealt with.
+    pub fn awaits(&self, slot: &(Place, FileName)) -> bool {
+        self.queue.get(slot.0, &slot.1).is_some() || self.unsettled.contains_key(slot)
+    }
+
     /// When the next thing happens by itself. What is due already waits for something else, such as a slot.
     pub fn next_moment(&self, now: Now) -> Option<Ticks> {
         let settles = self.unsettled.values().map(|it| it.since.plus(SETTLE)).min();
@@ -239,7 +249,8 @@ impl Core {
             return Vec::new();
         }
         if self.claiming.contains_key(&head.file) {
-            // Seen before it was taken; if it is another file, it will be seen again.
+            // Seen before it was taken, or another file: it is looked at again when that is known.
+            self.met.insert(head.file);
             return Vec::new();
         }
         if head.run.is_some_and(|run| self.running.values().any(|live| live.run == run)) {
@@ -261,6 +272,7 @@ impl Core {
 
     fn not_claimed(&mut self, file: &FileName, effects: &mut Vec<Effect>) {
         self.claiming.remove(file);
+        self.met.remove(file);
         // Another worker took what was to try whether a hold is over: the next one tries.
         self.holds.told_nothing(file);
         effects.extend(looks(file));
@@ -269,6 +281,7 @@ impl Core {
     fn run_ended(&mut self, ended: Ended, now: Now, effects: &mut Vec<Effect>) {
         self.running.remove(&ended.file);
         self.claiming.remove(&ended.file);
+        self.met.remove(&ended.file);
         self.busy.clear();
         self.stumbled = matches!(ended.after, After::Hold(_)).then(|| ended.file.clone());
         match ended.after {

@@ -182,6 +182,8 @@ fn a_drop_seen_during_the_claim_of_its_name_is_seen_again() {
     );
     let aside = Effect::Aside { place: Place::Inbox, file: file("x") };
     assert_eq!(core.handle(seen(Place::Inbox, "x"), now(2)), [aside]);
+    core.handle(seen(Place::Inbox, "y"), now(3));
+    assert_eq!(run(&mut core, "y", 2), [], "nothing was seen meanwhile");
 }
 
 #[test]
