@@ -89,7 +89,7 @@ fn try_run(
     signals::clean().map_err(failed("clean signals"))?;
     let mut signals = signals::listen().map_err(failed("listening to signals"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .map_err(failed("the event loop"))?;
     let ended = runtime.block_on(async {

@@ -13,6 +13,7 @@
 //! | `attend` | follows one run from its claim to its end: one async task for each, nobody else knows its process |
 //! | `trace` | the span of an attempt |
 //! | `beat` | says once a second what is going on: heartbeat, state, mirrors of locks |
+//! | `outside` | what comes from outside: hints of the kernel, lines in the pipe |
 //! | `verdicts` | filing what is no task |
 //! | `keeping` | its own rounds of retention, on a thread of its own |
 //! | `board` | what the face and `state.json` show |
@@ -60,6 +61,7 @@ mod look;
 mod looks;
 mod machine;
 mod mirror;
+mod outside;
 mod packs;
 mod panic;
 mod past;

@@ -15,13 +15,14 @@ use super::ctx::Ctx;
 use super::effects::{Errands, Left, Told};
 use super::look::{Finds, Scanner, Slot, Watched};
 use super::looks::Looks;
+use super::outside::{Word, watch, word};
 use super::packs::Packs;
 use super::ramp::Ramp;
 use super::verdicts::{Verdict, Verdicts};
 use crate::clock::Ticks;
 use crate::os::alarm::{self, Alarm};
 use crate::os::signals::Signal;
-use crate::os::watch::{self, Hint, Hints};
+use crate::os::watch::{Hint, Hints};
 use crate::pipe::outlet::Listener;
 use crate::spool::found::FILE_LIMIT;
 use crate::spool::{Examined, Lease, Store};
@@ -139,10 +140,16 @@ impl Shell {
                 biased;
                 Some(signal) = self.signals.recv() => looping.on_signal(signal, &self.log),
                 Some(it) = told.recv() => looping.on_told(it, &mut self.hints),
-                told = burst(&mut self.hints) => looping.on_hints(told),
-                () = looping.hearing.readable() => {
-                    // Whoever floods the pipe does not keep the runs from their turns.
-                    if looping.hear(&self.log) {
+                word = word(&mut self.hints, &looping.hearing) => {
+                    let may_be_more = match word {
+                        Word::Hinted(hints) => {
+                            looping.on_hints(hints);
+                            true
+                        }
+                        Word::Spoken => looping.hear(&self.log),
+                    };
+                    // Whoever prints without end, or floods the pipe, does not keep the runs from their turns.
+                    if may_be_more {
                         tokio::task::yield_now().await;
                     }
                 }
@@ -467,24 +474,5 @@ impl Looping {
         if let Some(following) = self.runs.values().find(|it| Some(it.run) == run) {
             following.orders.send(Order::TakeBack(path)).ok();
         }
-    }
-}
-
-fn watch(hints: &mut Option<Hints>, path: &Path) {
-    let Some(hints) = hints else { return };
-    if let Err(error) = hints.add(path, watch::Wanted::Changes) {
-        tracing::debug!(error = %error, "no kernel events for a stream; looking every few seconds instead");
-    }
-}
-
-/// The next hint, with those that wait already: a burst is one look. Never, where there are none to be had.
-async fn burst(hints: &mut Option<Hints>) -> Vec<Hint> {
-    match hints {
-        Some(hints) => {
-            let mut burst = vec![hints.next().await];
-            burst.extend(hints.waiting());
-            burst
-        }
-        None => std::future::pending().await,
     }
 }

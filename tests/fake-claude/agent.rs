@@ -28,8 +28,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::{Signal, raise};
 use serde_json::{Value, json};
 
 use script::Step;
@@ -316,7 +315,8 @@ impl Agent {
     fn rough(&mut self, step: &Step) {
         match step.verb.as_str() {
             "ignore-term" => self.heeds_term.store(false, std::sync::atomic::Ordering::SeqCst),
-            "stopped" => kill(Pid::this(), Signal::SIGSTOP).expect("a signal to myself"),
+            // To this thread, which does nothing more then; of a process another thread may take it.
+            "stopped" => raise(Signal::SIGSTOP).expect("a signal to myself"),
             "die" => die(step.number("signal", 9)),
             "exit" => std::process::exit(self.end(code_of(step))),
             "tear" => {
@@ -480,7 +480,7 @@ fn append(file: &str, text: &str) {
 
 fn die(signal: u64) {
     let signal = i32::try_from(signal).ok().and_then(|number| Signal::try_from(number).ok());
-    kill(Pid::this(), signal.expect("a signal")).expect("a signal to myself");
-    // A signal to oneself is there before kill returns, unless it is blocked.
+    raise(signal.expect("a signal")).expect("a signal to myself");
+    // A signal to oneself is there before this returns, unless it is blocked.
     std::thread::sleep(PATIENCE);
 }
