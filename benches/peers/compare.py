@@ -143,6 +143,8 @@ def throughput(peer, lanes, count):
 
 def idle(peer, size):
     begun(peer, 5)
+    # What the one before left to be written makes who beats wait for the disk, which is no wake-up of his.
+    os.sync()
     time.sleep(3)
     (_, own), woken = cpu(peer), wakes(peer)
     time.sleep(size.idle)
@@ -172,6 +174,8 @@ def backlog(peer, count, sample):
         peer.start(5)
         peer.ready()
     peer.submit_all(names("queued", count))
+    # It is started with what waits there, and not while that is still being written.
+    os.sync()
     told, started = Told(peer), time.time_ns()
     if keeps:
         peer.start(5)
