@@ -40,8 +40,10 @@ fn a_watcher_holds_on_to_nothing_of_the_tasks_that_went_through_it() {
     through(150);
     let before = held(started.pid());
     through(600);
-    let after = held(started.pid());
-    assert_eq!(after.1, before.1, "descriptors");
+    // One that is open for a moment, such as that of a heartbeat, is none that it holds on to.
+    let after = world.until("it holds on to no more descriptors", || {
+        Some(held(started.pid())).filter(|after| after.1 <= before.1)
+    });
     // Those for errands stay, and are so many at most.
     assert!(after.2 < 32, "{} threads", after.2);
     assert!(after.0 <= before.0 + 1536, "{} KiB became {} KiB", before.0, after.0);
