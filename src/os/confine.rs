@@ -325,6 +325,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_protected_is_known_by_its_real_name_or_nothing_is_granted() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        std::os::unix::fs::symlink(&root, root.join("link")).unwrap();
+        assert_eq!(all_real(&[root.join("link"), root.join("absent")]).unwrap(), [root]);
+        // Whether it is there cannot be told.
+        let unknown = PathBuf::from(format!("/{}", "x".repeat(5000)));
+        assert!(all_real(&[unknown]).is_err());
+    }
+
+    #[test]
     fn what_is_told_to_the_process_is_what_was_meant() {
         let confinement = Confinement {
             protected: vec!["/shared".into()],
