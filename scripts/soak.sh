@@ -3,7 +3,7 @@
 # pace, at every tenth of the way, always at rest. Fails when the last third grew beyond the bound.
 #
 #   scripts/soak.sh [--tasks N] [--backlog N] [--concurrency N]     default: 100000, 500, 5
-#   scripts/soak.sh --faults [--tasks N] [--minutes N] [--seed S]   default: 100000 and 60, at least both
+#   scripts/soak.sh --faults [--tasks N] [--minutes N] [--seed S]   default: 100000, evenly over 60 minutes
 #
 # With --faults a supervisor and three workers do them on a disk of their own, while every few seconds one of them or an agent
 # is killed, stopped, or told to read its settings again, the disk is full, or a folder cannot be opened; what is done with

@@ -9,8 +9,8 @@
 //! | `sample` | memory, descriptors and threads of those who are never killed |
 //! | `kept` | what the retention leaves |
 //!
-//! With the tests some dozen tasks go through. `SOAK_TASKS` and `SOAK_MINUTES` ask for more (at least both; `scripts/soak.sh
-//! --faults`), `SOAK_SEED` throws the same dice again.
+//! With the tests some dozen tasks go through, as fast as they can. `SOAK_TASKS` and `SOAK_MINUTES` ask for more, evenly over
+//! that time, or longer where the machine is slower (`scripts/soak.sh --faults`); `SOAK_SEED` throws the same dice again.
 
 #![cfg(feature = "test-support")]
 #![allow(
@@ -93,6 +93,25 @@ impl Form {
             // A watcher's threads for errands go after ten seconds without one.
             rest: Duration::from_secs(if is_long { 11 } else { 0 }),
         }
+    }
+
+    /// How many may have been handed in by now: where no time is given, as many as there is room for.
+    fn due(&self, elapsed: Duration) -> usize {
+        if self.lasts.is_zero() {
+            return usize::MAX;
+        }
+        if elapsed >= self.lasts {
+            return self.tasks;
+        }
+        let part = elapsed.as_secs_f64() / self.lasts.as_secs_f64();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a part of a number of tasks is one"
+        )]
+        let due = (self.tasks as f64 * part) as usize;
+        due
     }
 }
 
@@ -233,7 +252,8 @@ fn whatever_breaks_every_task_is_filed_once_and_nothing_grows() {
         // Who leads is measured too, once it is left alone.
         faults.next(&mut soak, due * 2 <= form.samples);
         let under_way = soak.dropped.saturating_sub(ledger.look(&soak.world));
-        soak.hand_in(AT_A_TIME.min(UNDER_WAY.saturating_sub(under_way)));
+        let due_now = form.due(began.elapsed()).saturating_sub(soak.dropped);
+        soak.hand_in(AT_A_TIME.min(due_now).min(UNDER_WAY.saturating_sub(under_way)));
         until(Duration::from_millis(20), || None::<()>);
     }
     let mut broken = ledger.broken(soak.dropped);

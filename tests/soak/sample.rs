@@ -52,14 +52,11 @@ impl Samples {
     /// Everything has ended: after a rest they are looked at.
     pub(crate) fn take(&mut self, soak: &Soak, faults: &Faults, rest: Duration) {
         until(rest, || None::<()>);
-        // What is at its end closes soon.
-        let first = self.marie[0].fds + SLACK;
-        until(Duration::from_secs(20), || (Sample::of(soak.pid("marie")).fds <= first).then_some(()));
         self.look(soak, faults.count());
     }
 
     fn look(&mut self, soak: &Soak, faults: u64) {
-        let marie = Sample::of(soak.pid("marie"));
+        let marie = self.between_two_rounds(soak.pid("marie"));
         let supervisor = Sample::of(soak.supervisor.as_ref().unwrap().pid());
         println!(
             "{:>7} {:>8} {faults:>7}  {:>12} {:>3} {:>3}  {:>12} {:>3} {:>3}",
@@ -74,6 +71,13 @@ impl Samples {
         );
         self.marie.push(marie);
         self.supervisor.push(supervisor);
+    }
+
+    /// The retention goes round all the time and holds some folders meanwhile: it is looked at when it does not.
+    fn between_two_rounds(&self, pid: i32) -> Sample {
+        let most = self.marie.first().map_or(u64::MAX, |first| first.fds + SLACK);
+        let rests = || Some(Sample::of(pid)).filter(|it| it.fds <= most);
+        until(Duration::from_secs(20), rests).unwrap_or_else(|| Sample::of(pid))
     }
 
     /// What grew.
