@@ -22,34 +22,67 @@ pub struct Head {
     pub place: Place,
     /// Its file.
     pub file: FileName,
-    /// Its name.
-    pub name: TaskName,
     /// The version that was read.
     pub identity: Identity,
     /// Higher first.
     pub priority: i32,
     /// When it was dropped.
     pub dropped_at: Timestamp,
+    /// Whether it is not to be taken until somebody releases it.
+    pub is_held: bool,
+    /// Whether its pack cannot be used now, as whoever keeps the queue says.
+    pub is_barred: bool,
+    /// See [`Self::special`].
+    special: Option<Box<Special>>,
+}
+
+/// What few tasks say. A hundred thousand that do not take no room for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Special {
+    /// Its name, where that is not its file's.
+    pub name: Option<TaskName>,
     /// Not claimed before this moment.
     pub not_before: Option<Timestamp>,
     /// The one worker that may take it.
     pub pinned: Option<WorkerName>,
-    /// Whether it is not to be taken until somebody releases it.
-    pub is_held: bool,
     /// The pack that it names.
     pub pack: Option<String>,
-    /// Whether that pack cannot be used now, as whoever keeps the queue says.
-    pub is_barred: bool,
     /// The directory that it names, and how it works there.
     pub workdir: (Option<String>, Option<WorkdirMode>),
     /// The run that it belongs to, if the run knows it.
     pub run: Option<RunId>,
 }
 
+static NOTHING_SPECIAL: Special =
+    Special { name: None, not_before: None, pinned: None, pack: None, workdir: (None, None), run: None };
+
 impl Head {
+    /// A task of which only this is known.
+    pub fn new((place, file): (Place, &FileName), identity: Identity, dropped_at: Timestamp) -> Self {
+        let (is_held, is_barred, special) = (false, false, None);
+        Self { place, file: file.clone(), identity, priority: 0, dropped_at, is_held, is_barred, special }
+    }
+
     /// Whether it waits for a person: it is neither next nor late.
     pub const fn is_set_back(&self) -> bool {
         self.is_held || self.is_barred
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.special().name.as_ref().map_or(self.file.stem(), TaskName::as_str)
+    }
+
+    /// What only few say.
+    pub fn special(&self) -> &Special {
+        self.special.as_deref().unwrap_or(&NOTHING_SPECIAL)
+    }
+
+    /// The same task, saying this beside.
+    #[must_use]
+    pub fn saying(self, special: Special) -> Self {
+        let special = (special != NOTHING_SPECIAL).then(|| Box::new(special));
+        Self { special, ..self }
     }
 }
 
@@ -148,21 +181,17 @@ fn whose<S: Store>(
 
 fn head(place: Place, file: &FileName, task: &TaskFile, (identity, now): (Identity, Timestamp)) -> Head {
     let mtime = Timestamp::from_nanosecond(i128::from(identity.mtime_ns)).unwrap_or_default();
-    Head {
-        place,
-        file: file.clone(),
-        name: task.name(file),
-        identity,
-        priority: task.spec.priority.unwrap_or(0),
-        dropped_at: mtime,
+    let special = Special {
+        name: Some(task.name(file)).filter(|name| name.as_str() != file.stem()),
         not_before: task.spec.not_before.max(not_tried_before(task.record.retry_at, now)),
         pinned: task.spec.worker.clone(),
-        is_held: task.is_held(),
         pack: task.spec.kind.clone(),
-        is_barred: false,
         workdir: (task.spec.workdir.clone(), task.spec.workdir_mode),
         run: task.record.run_id,
-    }
+    };
+    let priority = task.spec.priority.unwrap_or(0);
+    let head = Head { priority, is_held: task.is_held(), ..Head::new((place, file), identity, mtime) };
+    head.saying(special)
 }
 
 fn plain(error: &io::Error) -> String {

@@ -49,7 +49,7 @@ pub mod waiting;
 pub use belief::Belief;
 pub use claim::{ClaimError, Claimed};
 pub use disk::Disk;
-pub use found::{Examined, Head};
+pub use found::{Examined, Head, Special};
 pub use lease::Lease;
 pub use order::Queue;
 pub use queue::Spool;

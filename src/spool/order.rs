@@ -57,7 +57,7 @@ impl Queue {
         *self.depths.entry(head.place).or_default() += 1;
         // It is counted all the same.
         if !head.is_set_back() {
-            match head.not_before.filter(|at| *at > now) {
+            match head.special().not_before.filter(|at| *at > now) {
                 Some(at) => {
                     self.later.insert((at, slot.clone()));
                 }
@@ -75,7 +75,7 @@ impl Queue {
         let slot = (place, file.clone());
         let Some(head) = self.heads.remove(&slot) else { return false };
         self.ready.remove(&rank(&head));
-        if let Some(at) = head.not_before {
+        if let Some(at) = head.special().not_before {
             self.later.remove(&(at, slot));
         }
         take_one(&mut self.depths, &head.place);
@@ -189,24 +189,18 @@ fn rank(head: &Head) -> Rank {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spool::found::Special;
     use crate::spool::store::Identity;
 
     fn head(place: Place, file: &str, second: i64, priority: i32) -> Head {
-        Head {
-            place,
-            file: file.parse().unwrap(),
-            name: file.trim_end_matches(".json").parse().unwrap(),
-            identity: Identity { dev: 1, inode: 1, size: 1, mtime_ns: 0 },
-            priority,
-            dropped_at: at(second),
-            not_before: None,
-            pinned: None,
-            is_held: false,
-            pack: None,
-            is_barred: false,
-            workdir: (None, None),
-            run: None,
-        }
+        let identity = Identity { dev: 1, inode: 1, size: 1, mtime_ns: 0 };
+        let mut head = Head::new((place, &file.parse().unwrap()), identity, at(second));
+        head.priority = priority;
+        head
+    }
+
+    fn not_before(second: i64) -> Special {
+        Special { not_before: Some(at(second)), ..Special::default() }
     }
 
     fn put(queue: &mut Queue, head: Head, now: Timestamp) {
@@ -230,10 +224,11 @@ mod tests {
     fn a_task_whose_pack_is_barred_lets_the_others_by_and_keeps_its_place() {
         let mut queue = Queue::default();
         let review = Some("review".to_owned());
-        put(&mut queue, Head { pack: review.clone(), ..head(Place::Pending, "first.json", 1, 9) }, at(10));
+        let special = Special { pack: review.clone(), ..Special::default() };
+        put(&mut queue, head(Place::Pending, "first.json", 1, 9).saying(special), at(10));
         put(&mut queue, head(Place::Pending, "second.json", 2, 0), at(10));
         let next = |queue: &mut Queue| queue.next(at(10), |_| true).map(|it| it.file.to_string());
-        queue.bar(|it| it.pack == review, at(10));
+        queue.bar(|it| it.special().pack == review, at(10));
         assert_eq!(next(&mut queue).as_deref(), Some("second.json"));
         assert_eq!((queue.len(), queue.oldest()), (2, Some(at(2))));
         queue.bar(|_| false, at(10));
@@ -265,9 +260,7 @@ mod tests {
     #[test]
     fn a_task_for_later_waits_for_its_moment() {
         let mut queue = Queue::default();
-        let mut later = head(Place::Pending, "later.json", 0, 9);
-        later.not_before = Some(at(50));
-        put(&mut queue, later, at(0));
+        put(&mut queue, head(Place::Pending, "later.json", 0, 9).saying(not_before(50)), at(0));
         assert!(queue.next(at(49), |_| true).is_none());
         assert_eq!(queue.next_due(), Some(at(50)));
         assert!(queue.next(at(50), |_| true).is_some());
@@ -277,8 +270,9 @@ mod tests {
     #[test]
     fn a_held_task_is_counted_and_never_next() {
         let mut queue = Queue::default();
-        let held = Head { is_held: true, ..head(Place::Staged, "held.json", 1, 9) };
-        let later = Head { not_before: Some(at(50)), ..held.clone() };
+        let mut held = head(Place::Staged, "held.json", 1, 9);
+        held.is_held = true;
+        let later = held.clone().saying(not_before(50));
         put(&mut queue, held, at(10));
         put(&mut queue, head(Place::Pending, "free.json", 5, 0), at(10));
         assert_eq!((queue.len(), queue.depth(Place::Staged), queue.oldest()), (2, 1, Some(at(5))));
@@ -294,9 +288,7 @@ mod tests {
     #[test]
     fn a_namesake_waits_for_the_first() {
         let mut queue = Queue::default();
-        let mut first = head(Place::Pending, "x.json", 5, 0);
-        first.not_before = Some(at(1000));
-        put(&mut queue, first, at(10));
+        put(&mut queue, head(Place::Pending, "x.json", 5, 0).saying(not_before(1000)), at(10));
         put(&mut queue, head(Place::Pending, "x~2.json", 6, 0), at(10));
         assert!(queue.next(at(10), |_| true).is_none());
         queue.remove(Place::Pending, &"x.json".parse().unwrap());
@@ -368,7 +360,7 @@ mod tests {
     #[test]
     fn a_moment_that_has_come_is_none_to_wait_for() {
         let mut queue = Queue::default();
-        let due = Head { not_before: Some(at(10)), ..head(Place::Pending, "x.json", 5, 0) };
+        let due = head(Place::Pending, "x.json", 5, 0).saying(not_before(10));
         put(&mut queue, due, at(10));
         assert_eq!(queue.next_due(), None);
         assert!(queue.next(at(10), |_| true).is_some());

@@ -345,7 +345,7 @@ mod tests {
             assert!(text.contains(r#""mine": [1.50]"#) && text.contains("held"), "{text}");
             let found = spool.examine(place, &x());
             let Examined::Task(head) = found else { panic!("{found:?}") };
-            assert!(head.is_held && head.run.is_none());
+            assert!(head.is_held && head.special().run.is_none());
         }
     }
 

@@ -371,7 +371,7 @@ impl Looping {
     fn warn_of_a_wrong_pin(&self, place: Place, found: &Examined) {
         let (Examined::Task(head), false) = (found, place == Place::Inbox) else { return };
         let ours = &self.ctx.config.worker;
-        if let Some(pinned) = head.pinned.as_ref().filter(|it| *it != ours) {
+        if let Some(pinned) = head.special().pinned.as_ref().filter(|it| *it != ours) {
             let message =
                 format!("waits in the wrong folder, {place}/: it is pinned to another worker, {pinned}");
             let remedy = Some("move it to tasks/ or to that worker's pending/");

@@ -36,7 +36,7 @@ impl Shelf {
         for with_deferred in [false, true] {
             while taken.len() < count {
                 let fits = |head: &Head| {
-                    head.pinned.as_ref().is_none_or(|pinned| pinned == spool.worker())
+                    head.special().pinned.as_ref().is_none_or(|pinned| pinned == spool.worker())
                         && !record.set_back.contains(&head.file)
                         && (with_deferred || !record.deferred.contains(&head.file))
                         && !busy.contains(head.file.base())

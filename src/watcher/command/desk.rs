@@ -166,7 +166,7 @@ impl Looping {
     fn on_waiting(&mut self, place: Place, file: FileName, errand: Errand) {
         let head = self.core.queue().get(place, &file);
         let is_held = head.map(|it| it.is_held);
-        let waits = head.map(|it| it.not_before.is_some());
+        let waits = head.map(|it| it.special().not_before.is_some());
         match act_on_waiting(errand.request.op, (place, file), is_held, waits) {
             Ok(act) => self.begin(act, errand),
             Err(reply) => errand.asker.answer(*reply),

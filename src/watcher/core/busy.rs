@@ -35,8 +35,8 @@ impl Busy {
         if self.0.is_empty() {
             return false;
         }
-        let (workdir, mode) = head.workdir.clone();
-        self.0.contains_key(&(head.pack.clone(), workdir, mode))
+        let (workdir, mode) = head.special().workdir.clone();
+        self.0.contains_key(&(head.special().pack.clone(), workdir, mode))
     }
 
     /// When the first is asked for again.

@@ -243,8 +243,8 @@ impl Core {
     }
 
     fn found(&mut self, mut head: Box<Head>, now: Now) -> Vec<Effect> {
-        head.is_barred = self.bars.of(head.pack.as_deref()).is_some();
-        if head.pinned.as_ref().is_some_and(|pinned| *pinned != self.worker) {
+        head.is_barred = self.bars.of(head.special().pack.as_deref()).is_some();
+        if head.special().pinned.as_ref().is_some_and(|pinned| *pinned != self.worker) {
             self.queue.remove(head.place, &head.file);
             return Vec::new();
         }
@@ -253,7 +253,7 @@ impl Core {
             self.met.insert(head.file);
             return Vec::new();
         }
-        if head.run.is_some_and(|run| self.running.values().any(|live| live.run == run)) {
+        if head.special().run.is_some_and(|run| self.running.values().any(|live| live.run == run)) {
             return vec![Effect::TakeBack { place: head.place, file: head.file }];
         }
         if self.running.contains_key(&head.file) {
@@ -265,7 +265,7 @@ impl Core {
 
     fn bar(&mut self, bars: Bars, now: Now) {
         if self.bars != bars {
-            self.queue.bar(|head| bars.of(head.pack.as_deref()).is_some(), now.wall);
+            self.queue.bar(|head| bars.of(head.special().pack.as_deref()).is_some(), now.wall);
             self.bars = bars;
         }
     }
@@ -378,7 +378,7 @@ impl Core {
                         .values()
                         .map(|live| &live.name)
                         .chain(claiming.values().flatten())
-                        .any(|name| *name == head.name)
+                        .any(|name| name.as_str() == head.name())
                     && !has_live_namesake(&head.file, running, claiming)
             };
             // What looks like a fault of the API may be one task's own: another one tries first, or all would wait
@@ -389,7 +389,7 @@ impl Core {
             let Some(head) = head else { return };
             self.queue.remove(head.place, &head.file);
             self.holds.started(&head.file);
-            self.claiming.insert(head.file.clone(), Some(head.name));
+            self.claiming.insert(head.file.clone(), head.name().parse().ok());
             effects.push(Effect::Claim { place: head.place, file: head.file });
         }
     }

@@ -43,7 +43,7 @@ impl Core {
         let file = format!("{name}.json").parse::<FileName>().ok();
         let by_file =
             file.and_then(|file| Place::QUEUES.into_iter().find_map(|it| self.queue.get(it, &file)));
-        match by_file.or_else(|| self.queue.find(|head| head.name.as_str() == name)) {
+        match by_file.or_else(|| self.queue.find(|head| head.name() == name)) {
             Some(head) => Whereabouts::Waiting(head.place, head.file.clone()),
             None => Whereabouts::Elsewhere,
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::pack::{Bar, What};
+use crate::spool::Special;
 use crate::task::WorkdirMode;
 
 mod wanted;
@@ -20,21 +21,7 @@ fn identity(inode: u64) -> Identity {
 }
 
 fn head(place: Place, name: &str) -> Head {
-    Head {
-        place,
-        file: file(name),
-        name: name.parse().unwrap(),
-        identity: identity(1),
-        priority: 0,
-        dropped_at: now(0).wall,
-        not_before: None,
-        pinned: None,
-        is_held: false,
-        pack: None,
-        is_barred: false,
-        workdir: (None, None),
-        run: None,
-    }
+    Head::new((place, &file(name)), identity(1), now(0).wall)
 }
 
 fn seen(place: Place, name: &str) -> Event {
@@ -75,7 +62,8 @@ fn auth() -> Holding {
 fn what_names_a_barred_pack_waits_and_goes_on_when_that_is_over() {
     let mut core = core(2);
     let of = |name: &str, pack: &str| {
-        let head = Head { pack: Some(pack.to_owned()), ..head(Place::Pending, name) };
+        let head =
+            head(Place::Pending, name).saying(Special { pack: Some(pack.to_owned()), ..Special::default() });
         Event::Looked(vec![((Place::Pending, file(name)), Examined::Task(Box::new(head)))])
     };
     let bar = Bar { what: What::Broken, why: String::new(), remedy: String::new(), end_running: false };
@@ -93,7 +81,8 @@ fn what_names_a_directory_that_another_run_has_lets_the_others_by_and_is_asked_a
     let mut core = core(1);
     let site = (None, Some("/srv/repo".to_owned()), None);
     let of = |name: &str, dir: &str, mode| {
-        let head = Head { workdir: (Some(dir.to_owned()), mode), ..head(Place::Pending, name) };
+        let head = head(Place::Pending, name)
+            .saying(Special { workdir: (Some(dir.to_owned()), mode), ..Special::default() });
         ((Place::Pending, file(name)), Examined::Task(Box::new(head)))
     };
     let seen = vec![of("a", "/srv/repo", None), of("b", "/srv/repo", None)];
@@ -151,8 +140,8 @@ fn a_task_is_claimed_as_soon_as_it_is_seen_and_there_is_a_slot() {
 #[test]
 fn a_task_pinned_to_another_is_left_alone() {
     let mut core = core(5);
-    let mut pinned = head(Place::Inbox, "a");
-    pinned.pinned = Some("anga".parse().unwrap());
+    let pinned = head(Place::Inbox, "a")
+        .saying(Special { pinned: Some("anga".parse().unwrap()), ..Special::default() });
     let event = Event::Looked(vec![((Place::Inbox, file("a")), Examined::Task(Box::new(pinned)))]);
     assert_eq!(core.handle(event, now(1)), []);
     assert!(core.queue().is_empty());
@@ -203,8 +192,8 @@ fn a_hold_is_tried_by_another_task_when_the_first_was_taken_by_another_worker() 
 fn one_name_is_never_worked_on_twice_at_once() {
     let mut core = core(5);
     core.handle(seen(Place::Pending, "a"), now(1));
-    let mut same_id = head(Place::Pending, "b");
-    same_id.name = "a".parse().unwrap();
+    let same_id =
+        head(Place::Pending, "b").saying(Special { name: Some("a".parse().unwrap()), ..Special::default() });
     let event = Event::Looked(vec![((Place::Pending, file("b")), Examined::Task(Box::new(same_id)))]);
     assert_eq!(core.handle(event, now(1)), []);
 }
@@ -291,8 +280,8 @@ fn the_file_of_a_living_run_is_taken_back_from_whoever_queued_it() {
     let mut core = core(2);
     core.handle(seen(Place::Pending, "a"), now(1));
     run(&mut core, "a", 1);
-    let mut queued = head(Place::Pending, "renamed");
-    queued.run = Some(run_of("a"));
+    let queued =
+        head(Place::Pending, "renamed").saying(Special { run: Some(run_of("a")), ..Special::default() });
     let event = Event::Looked(vec![((Place::Pending, file("renamed")), Examined::Task(Box::new(queued)))]);
     assert_eq!(
         core.handle(event, now(2)),
@@ -324,8 +313,8 @@ fn what_is_due_and_cannot_start_does_not_wake_the_worker_over_and_over() {
     let mut core = core(1);
     core.handle(seen(Place::Pending, "a"), now(1));
     run(&mut core, "a", 1);
-    let mut later = head(Place::Pending, "later");
-    later.not_before = Some(now(5).wall);
+    let later =
+        head(Place::Pending, "later").saying(Special { not_before: Some(now(5).wall), ..Special::default() });
     let event = Event::Looked(vec![((Place::Pending, file("later")), Examined::Task(Box::new(later)))]);
     core.handle(event, now(2));
     assert_eq!(core.next_moment(now(2)), Some(Ticks(Duration::from_secs(5))));
@@ -336,8 +325,8 @@ fn what_is_due_and_cannot_start_does_not_wake_the_worker_over_and_over() {
 #[test]
 fn what_waits_for_a_moment_is_read_anew_when_the_clock_was_set_back_and_only_then() {
     let mut core = core(1);
-    let mut later = head(Place::Pending, "later");
-    later.not_before = Some(now(50).wall);
+    let later = head(Place::Pending, "later")
+        .saying(Special { not_before: Some(now(50).wall), ..Special::default() });
     core.handle(
         Event::Looked(vec![((Place::Pending, file("later")), Examined::Task(Box::new(later)))]),
         now(1),

@@ -53,8 +53,8 @@ fn a_task_is_found_by_its_name_and_by_its_file_s() {
     let mut core = core(1);
     core.handle(seen(Place::Pending, "works"), now(1));
     core.handle(seen(Place::Inbox, "waits"), now(1));
-    let mut other = head(Place::Staged, "file");
-    other.name = "name".parse().unwrap();
+    let name = Some("name".parse().unwrap());
+    let other = head(Place::Staged, "file").saying(Special { name, ..Special::default() });
     let looked = vec![((Place::Staged, file("file")), Examined::Task(Box::new(other)))];
     core.handle(Event::Looked(looked), now(1));
     assert_eq!(core.whereabouts("works"), Whereabouts::OnItsWay(file("works")));
