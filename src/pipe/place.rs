@@ -149,24 +149,38 @@ impl Place {
     }
 
     /// Under another name first: whoever opens the pipe finds it as it should be.
-    fn make(&self, folder: &Folder, notices: &mut Vec<Notice>) -> Result<(), PlaceError> {
+    fn make(&mut self, folder: &Folder, notices: &mut Vec<Notice>) -> Result<(), PlaceError> {
+        let made = self.made(folder, notices)?;
+        self.known = made.or(self.known.take());
+        Ok(())
+    }
+
+    /// A new pipe in its place; `None` where what stands there by now is to be looked at.
+    fn made(&self, folder: &Folder, notices: &mut Vec<Notice>) -> Result<Option<Held>, PlaceError> {
         let fail = |source| self.failed("could not make the pipe", source);
         let mut temp = OsString::from(".");
         temp.push(&self.name);
         temp.push(".new");
-        folder.remove(&temp).map_err(fail)?;
-        folder.make_fifo(&temp).map_err(fail)?;
+        match folder.make_fifo(&temp) {
+            // What a killed one has left.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                folder.remove(&temp).and_then(|()| folder.make_fifo(&temp))
+            }
+            other => other,
+        }
+        .map_err(fail)?;
         let made = self.hold(folder, &temp)?;
-        let done = self.allow(folder, &made, notices).and_then(|()| {
+        let moved = self.allow(folder, &made, notices).and_then(|()| {
             match folder.move_noreplace(&temp, folder, &self.name) {
-                // Somebody was faster; what they made is looked at next.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-                other => other.map_err(fail),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+                other => other.map(|()| true).map_err(fail),
             }
         });
-        // It is gone if it was renamed, and of no use if it was not.
-        folder.remove(&temp).ok();
-        done
+        if !matches!(moved, Ok(true)) {
+            folder.remove(&temp).ok();
+        }
+        // Whoever may write in the folder may have put another one there before it was held.
+        Ok(moved?.then_some(made).filter(|it| is_ours(&it.look)))
     }
 
     /// Lets those in who should be. A group that cannot be given gets nothing: another one would stand in its place.

@@ -34,7 +34,8 @@ impl Run {
             tracing::debug!(path = %dir.display(), error = %error, "could not make the folder of the CLI");
         }
         // A run may go on in the workspace of another one.
-        confinement.inner.extend(workspace_of(&layout.workspaces(), &cwd.path));
+        let other = workspace_of(&layout.workspaces(), &cwd.path);
+        confinement.inner.extend(other.filter(|it| !own.contains(it)));
         confinement.trees.extend(own);
         confinement.trees.push(".".into());
         if let Ok(Some(checkout)) = Checkout::read(&paths, number) {
