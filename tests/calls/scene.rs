@@ -69,9 +69,11 @@ impl Scene {
         let (calls, struck) = (traced.calls(), traced.struck());
         drop(traced);
         // Who is at work beside it moves tasks while they are looked for.
-        let look = || Some(()).filter(|()| judge::at_any_moment(&world, self.accepted).is_empty());
-        until(Duration::from_secs(2), look);
-        let mut broken = judge::at_any_moment(&world, self.accepted);
+        let mut broken = Vec::new();
+        until(Duration::from_secs(2), || {
+            broken = judge::at_any_moment(&world, self.accepted);
+            broken.is_empty().then_some(())
+        });
         if exit.is_none() {
             broken.push("it does not end".to_owned());
         }
