@@ -5,12 +5,14 @@
 //!   was granted;
 //! - a tree that holds something protected is granted entry by entry, down to it and without it, so that nothing new can be
 //!   made in the folders on the way; a tree that lies in something protected is granted only where that was named;
-//! - it is judged by the folder that was opened, and not by a path: a link that leads into what is protected grants nothing;
+//! - it is judged by the folder that was opened, and not by a path: a link that leads into what is protected grants nothing,
+//!   and a link by which something protected is reached is protected too;
 //! - nobody outside is signalled (from Linux 6.12 on) or traced, and no right is gained by executing a file.
 //!
 //! What the kernel cannot refuse this way: modes, owners and times of what belongs to the same user; before Linux 6.2 that a
 //! file is cut short by its path.
 
+use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
@@ -29,6 +31,8 @@ const NEEDED: u32 = 2;
 const TRUNCATES: u32 = 3;
 /// The first that keeps signals in (Linux 6.12).
 const SIGNALS: u32 = 6;
+/// More links than that lead nowhere (`path_resolution(7)`).
+const LINKS_MAX: u32 = 40;
 /// So many entries of one folder are granted one by one.
 const ENTRIES_MAX: usize = 4096;
 
@@ -153,7 +157,7 @@ impl Confinement {
     /// Confines the calling thread and what it starts from now on, for good; no other thread. `here` is where that will
     /// stand. What is granted and is not there is passed over.
     pub fn enter(&self, here: &Path) -> io::Result<()> {
-        let bounds = Bounds { protected: all_real(&self.protected)?, inner: all_real(&self.inner)? };
+        let bounds = Bounds { protected: ways(&self.protected)?, inner: all_real(&self.inner)? };
         let trees = || self.trees.iter().map(|tree| if tree == Path::new(".") { here } else { tree });
         let mut rules = ruleset()?;
         for (n, tree) in trees().enumerate() {
@@ -207,7 +211,56 @@ impl Bounds {
     }
 }
 
-/// Those of them that are there, without links. An error is one that may be there: what is protected must not be missed.
+/// Where they are, without links, and the links by which they are reached: who may put another one there has another root.
+/// An error is one that may be there: what is protected must not be missed.
+fn ways(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+    let mut ways = Vec::new();
+    for path in paths {
+        way(path, &mut ways)?;
+    }
+    Ok(ways)
+}
+
+/// Goes from folder to folder, as the kernel does (`path_resolution(7)`).
+fn way(path: &Path, met: &mut Vec<PathBuf>) -> io::Result<()> {
+    let mut left: VecDeque<_> = std::path::absolute(path)?.iter().map(OsStr::to_owned).collect();
+    let (mut here, mut links) = (PathBuf::from("/"), 0);
+    while let Some(name) = left.pop_front() {
+        if name == ".." {
+            here.pop();
+            continue;
+        }
+        // What is absolute begins with `/`, which takes the place of all before it.
+        here.push(name);
+        if here.parent().is_none() {
+            continue;
+        }
+        let to = match fs::read_link(&here) {
+            Ok(to) => to,
+            // No link.
+            Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => continue,
+            Err(error) if is_out_of_reach(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        links += 1;
+        if links > LINKS_MAX {
+            return Ok(());
+        }
+        met.push(here.clone());
+        here.pop();
+        to.iter().rev().for_each(|part| left.push_front(part.to_owned()));
+    }
+    met.push(here);
+    Ok(())
+}
+
+/// Nobody gets there: it is not there, or not for us, and so for no agent of ours.
+fn is_out_of_reach(error: &io::Error) -> bool {
+    use nix::libc::{EACCES, ENOENT, ENOTDIR};
+    matches!(error.raw_os_error(), Some(EACCES | ENOENT | ENOTDIR))
+}
+
+/// Those of them that are there, without links.
 fn all_real(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     paths.iter().filter_map(|path| open(path, 0).transpose()).map(|opened| real(&opened?)).collect()
 }
@@ -325,14 +378,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_protected_is_known_by_its_real_name_or_nothing_is_granted() {
+    fn what_is_protected_is_known_by_its_real_name_and_by_the_links_to_it_or_nothing_is_granted() {
+        use std::os::unix::fs::symlink;
         let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().canonicalize().unwrap();
-        std::os::unix::fs::symlink(&root, root.join("link")).unwrap();
-        assert_eq!(all_real(&[root.join("link"), root.join("absent")]).unwrap(), [root]);
+        let home = dir.path().canonicalize().unwrap();
+        for name in ["data", "data/root", "etc"] {
+            fs::create_dir(home.join(name)).unwrap();
+        }
+        // home/agents -> etc/current -> ../data, and what is asked for is a folder in there.
+        symlink("etc/current", home.join("agents")).unwrap();
+        symlink("../data", home.join("etc/current")).unwrap();
+        let [link, next] = ["agents", "etc/current"].map(|it| home.join(it));
+        let asked = [link.join("root"), home.join("absent")];
+        assert_eq!(ways(&asked).unwrap()[..3], [link, next, home.join("data/root")]);
+        symlink(home.join("data"), home.join("absolute")).unwrap();
+        let by = home.join("absolute");
+        assert_eq!(ways(std::slice::from_ref(&by)).unwrap(), [by, home.join("data")]);
         // Whether it is there cannot be told.
         let unknown = PathBuf::from(format!("/{}", "x".repeat(5000)));
-        assert!(all_real(&[unknown]).is_err());
+        assert!(ways(&[unknown]).is_err());
     }
 
     #[test]

@@ -69,11 +69,15 @@ impl Scanner {
         finds
     }
 
-    /// What was seen of these names does not count: they are looked at anew.
-    pub(super) fn forget(&mut self, slots: impl IntoIterator<Item = Slot>) {
-        for (place, file) in slots {
+    /// What others have seen of these names: the version that they read; what they found nothing of does not count as seen.
+    pub(super) fn learn(&mut self, slots: impl IntoIterator<Item = (Slot, Option<Identity>)>) {
+        let scan = self.scans;
+        for ((place, file), identity) in slots {
             for (_, seen) in Place::QUEUES.into_iter().zip(&mut self.seen).filter(|(it, _)| *it == place) {
-                seen.remove(&file);
+                match identity {
+                    Some(identity) => drop(seen.insert(file.clone(), Seen { identity, scan })),
+                    None => drop(seen.remove(&file)),
+                }
             }
         }
     }
@@ -124,6 +128,14 @@ pub(super) fn look_unless(
     }
     let found = spool.examine(slot.0, &slot.1);
     Some((slot, found))
+}
+
+/// The tasks among what looks have found: a look at everything need not read them again, and misses them when they go.
+pub(super) fn read(looked: &[(Slot, Examined)]) -> impl Iterator<Item = (Slot, Option<Identity>)> {
+    looked.iter().filter_map(|(slot, found)| match found {
+        Examined::Task(head) => Some((slot.clone(), Some(head.identity))),
+        _ => None,
+    })
 }
 
 /// Looks at some names.
@@ -227,7 +239,29 @@ mod tests {
         let mut scanner = Scanner::default();
         let mut found = || scanner.scan(&spool).looked.len();
         assert_eq!((found(), found()), (1, 0), "what did not change is not read again");
-        scanner.forget([slot]);
+        scanner.learn([(slot, None)]);
         assert_eq!(scanner.scan(&spool).looked.len(), 1);
+    }
+
+    #[test]
+    fn what_a_hint_found_is_not_read_again_and_is_missed_when_it_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, marie): (_, WorkerName) = (Layout::new(dir.path()), "marie".parse().unwrap());
+        let disk = Disk::new(dir.path(), Durability::None);
+        let spool = Arc::new(Spool::new(layout, marie, disk, Arc::new(SystemClock)));
+        let mut scanner = Scanner::default();
+        let found = |name: &str| {
+            let slot: Slot = (Place::Pending, name.parse().unwrap());
+            let path = spool.path(slot.0, &slot.1);
+            make_dir(path.parent().unwrap(), DIR_MODE).unwrap();
+            write_new(&path, br#"{"prompt":"x"}"#, None).unwrap();
+            let Some((_, Examined::Task(head))) = look_unless(&spool, slot.clone(), None) else { panic!() };
+            (slot, path, Some(head.identity))
+        };
+        let ((stays, _, seen), (goes, path, also)) = (found("stays.json"), found("goes.json"));
+        std::fs::remove_file(path).unwrap();
+        scanner.learn([(stays, seen), (goes.clone(), also)]);
+        assert_eq!(scanner.scan(&spool).looked, [(goes, Examined::Gone)]);
+        assert_eq!(scanner.scan(&spool).looked, []);
     }
 }

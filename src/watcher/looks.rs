@@ -23,6 +23,11 @@ impl Looks {
         }
     }
 
+    /// Whether some are under way: what they saw is not told yet.
+    pub(super) const fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
     /// The last round is over.
     pub(super) fn done(&mut self, errands: &Errands) {
         self.is_busy = false;

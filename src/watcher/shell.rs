@@ -13,7 +13,7 @@ use super::command::{Desk, Hearing};
 use super::core::{Core, Effect, Event, Now, REFUSED, Wanted};
 use super::ctx::Ctx;
 use super::effects::{Errands, Left, Told};
-use super::look::{Finds, Scanner, Slot, Watched};
+use super::look::{self, Finds, Scanner, Slot, Watched};
 use super::looks::Looks;
 use super::outside::{Word, watch, word};
 use super::packs::Packs;
@@ -25,7 +25,7 @@ use crate::os::signals::Signal;
 use crate::os::watch::{Hint, Hints};
 use crate::pipe::outlet::Listener;
 use crate::spool::found::FILE_LIMIT;
-use crate::spool::{Examined, Lease, Store};
+use crate::spool::{Examined, Identity, Lease, Store};
 use crate::task::{FileName, Place, RunId, TaskFile};
 use crate::telemetry::log::LogHandle;
 use crate::telemetry::traces::TracesGuard;
@@ -79,7 +79,8 @@ pub(super) struct Looping {
     own: Option<Ticks>,
     kill_at: Option<Ticks>,
     faulty: bool,
-    unsure: HashSet<Slot>,
+    /// What looks have found since the last look at everything, which goes on from there.
+    looked: HashMap<Slot, Option<Identity>>,
     /// Files in `active/` for which we started no agent.
     unstarted: HashSet<FileName>,
     leaving: Option<Parting>,
@@ -118,7 +119,7 @@ impl Shell {
             own: None,
             kill_at: None,
             faulty: false,
-            unsure: HashSet::new(),
+            looked: HashMap::new(),
             unstarted: HashSet::new(),
             leaving: None,
             ctx: Rc::clone(&self.ctx),
@@ -203,7 +204,7 @@ impl Looping {
             && let Some(scanner) = self.scanner.take()
         {
             let mut scanner = scanner;
-            scanner.forget(self.unsure.drain());
+            scanner.learn(self.looked.drain());
             self.next_scan = now.ticks.plus(self.until_next_scan(&mut shell.hints));
             self.errands.scan(scanner);
         }
@@ -340,14 +341,19 @@ impl Looping {
             Told::Watch(path) => {
                 watch(hints, &path);
                 // What was printed before it was watched gave no hint.
-                self.wake_run(&path);
+                if let Some(file) = self.run_of(&path) {
+                    self.tell_run(&file, Order::Look);
+                }
             }
             Told::Unwatch(path) => {
                 if let Some(hints) = hints {
                     hints.remove(&path);
                 }
             }
-            Told::Looked(looked) => self.on_looked(looked),
+            Told::Looked(looked) => {
+                self.looked.extend(look::read(&looked));
+                self.on_looked(looked);
+            }
             Told::Scanned(scanner, finds) => self.on_scanned(scanner, finds),
             Told::LookedThrough => self.looks.done(&self.errands),
             Told::Judged => self.verdicts.done(&self.errands),
@@ -361,7 +367,7 @@ impl Looping {
             self.warn_of_a_wrong_pin(slot.0, found);
             if *found == Examined::Gone {
                 // It may only be out of reach: the next look at everything must not take it for known.
-                self.unsure.insert(slot.clone());
+                self.looked.insert(slot.clone(), None);
             }
         }
         self.on_event(Event::Looked(looked));
@@ -384,7 +390,14 @@ impl Looping {
         if let Some(fault) = &finds.fault {
             tracing::warn!("{fault}");
         }
-        self.on_looked(finds.looked);
+        // What was seen again meanwhile may be there again.
+        let awaited = |(slot, found): &(Slot, Examined)| *found == Examined::Gone && self.core.awaits(slot);
+        let (gone, looked): (Vec<_>, Vec<_>) = finds.looked.into_iter().partition(awaited);
+        for (slot, _) in gone {
+            self.looks.add(slot, None);
+        }
+        self.looks.go(&self.errands);
+        self.on_looked(looked);
         for (path, misfit) in finds.misfits {
             self.verdicts.add(Verdict::NoName(path, misfit), &self.ctx.spool);
         }
@@ -404,6 +417,8 @@ impl Looping {
     }
 
     fn on_hints(&mut self, hints: Vec<Hint>) {
+        // Once each: two streams that are written to in turn are a thousand hints, and a run has other orders too.
+        let mut woken = HashSet::new();
         for hint in hints {
             match hint {
                 Hint::Lost => self.next_scan = Ticks::default(),
@@ -414,26 +429,28 @@ impl Looping {
                 }
                 Hint::Changed(path) => match self.watched.slot(&path) {
                     Some(slot) => self.looks.add(slot, None),
-                    None => self.wake_run(&path),
+                    None => woken.extend(self.run_of(&path)),
                 },
-                // Most of what leaves a folder was moved by us.
+                // Most of what leaves a folder was moved by us. A look that is under way may have seen it before it left.
                 Hint::Gone(path) => match self.watched.slot(&path) {
-                    Some((Place::Active, file)) => self.tell_run(&file, Order::Look),
-                    Some(slot) if self.core.awaits(&slot) => self.looks.add(slot, None),
+                    Some((Place::Active, file)) => drop(woken.insert(file)),
+                    Some(slot) if self.looks.is_busy() || self.core.awaits(&slot) => {
+                        self.looks.add(slot, None)
+                    }
                     Some(_) | None => {}
                 },
             }
         }
+        for file in woken {
+            self.tell_run(&file, Order::Look);
+        }
         self.looks.go(&self.errands);
     }
 
-    /// A hint about a run's stream goes to the run.
-    fn wake_run(&self, path: &Path) {
-        for following in self.runs.values() {
-            if path.starts_with(&following.dir) {
-                following.orders.send(Order::Look).ok();
-            }
-        }
+    /// The run in whose folder it lies.
+    fn run_of(&self, path: &Path) -> Option<FileName> {
+        let run = self.runs.iter().find(|(_, following)| path.starts_with(&following.dir));
+        run.map(|(file, _)| file.clone())
     }
 
     fn follow(&mut self, lease: Lease, begin: Begin) {

@@ -259,6 +259,37 @@ fn a_link_that_an_agent_left_opens_nothing_to_the_next_one() {
 }
 
 #[test]
+fn a_link_by_which_a_worker_is_set_up_cannot_be_turned_elsewhere() {
+    let world = World::new();
+    let (config, link) = (world.path().join("config.toml"), world.home().join("agents.toml"));
+    fs::write(&config, "").unwrap();
+    // Nothing can be made beside the link; what is there may be written.
+    fs::write(world.home().join("fake-claude.log"), "").unwrap();
+    std::os::unix::fs::symlink(&config, &link).unwrap();
+    let watcher = world.start(world.watcher("marie").arg("--config").arg(&link), "marie");
+    world.at_work("marie", &watcher);
+    if held(&world).is_none() {
+        return;
+    }
+    let tries = [
+        ("removes it", "rm $HOME/agents.toml"),
+        ("puts another there", "echo > mine.toml; ln -sf $PWD/mine.toml $HOME/agents.toml"),
+        ("moves it", "mv $HOME/agents.toml $HOME/.claude/x"),
+        ("moves one over it", "echo > mine.toml; mv mine.toml $HOME/agents.toml"),
+        ("does its work", "touch $HOME/.claude/x; echo >> $HOME/fake-claude.log"),
+    ];
+    let script = script(&world, &tries.map(|(name, what)| (name, what.to_owned())));
+    let prompt = format!("fake: run text=sh {}", script.display());
+    world.submit("marie/pending", "t", &json!({"prompt": prompt}));
+    let said = said(&workspace(&world, &world.filed("marie/completed", "t")));
+    for (name, _) in tries {
+        assert_eq!(said[name], name == "does its work", "{name}");
+    }
+    assert_eq!(fs::read_link(&link).unwrap(), config);
+    assert_eq!(watcher.stop(), 0);
+}
+
+#[test]
 fn a_kernel_that_cannot_is_said_and_where_it_was_asked_for_nothing_begins() {
     // A filter as container engines had it: the calls are refused.
     let world = World::new();

@@ -115,9 +115,10 @@ impl Core {
             }
             Event::Running { file, name, run } => {
                 self.claiming.remove(&file);
-                // A drop of this name that was seen while it was being claimed is seen as one now: left under its
+                // Another drop of this name, seen before or while it was claimed, is seen as one now: left under its
                 // name, the next drop would replace it.
-                if self.met.remove(&file) {
+                let waits = |place: &Place| self.queue.get(*place, &file).is_some();
+                if self.met.remove(&file) || Place::QUEUES.iter().any(waits) {
                     effects.extend(looks(&file));
                 }
                 self.running.insert(file, Live { name, run, since: now.ticks });

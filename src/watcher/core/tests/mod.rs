@@ -176,6 +176,21 @@ fn a_drop_seen_during_the_claim_of_its_name_is_seen_again() {
 }
 
 #[test]
+fn a_drop_that_waits_when_its_namesake_is_taken_is_seen_again_and_steps_aside() {
+    let mut core = core(1);
+    core.handle(seen(Place::Pending, "first"), now(1));
+    core.handle(seen(Place::Pending, "x"), now(1));
+    core.handle(seen(Place::Inbox, "x"), now(1));
+    run(&mut core, "first", 1);
+    core.handle(ended("first", None), now(2));
+    let looks = run(&mut core, "x", 3);
+    let look = |place| Effect::Look { place, file: file("x"), unless: None };
+    assert!(looks.contains(&look(Place::Inbox)) && looks.contains(&look(Place::Pending)), "{looks:?}");
+    let aside = Effect::Aside { place: Place::Inbox, file: file("x") };
+    assert_eq!(core.handle(seen(Place::Inbox, "x"), now(3)), [aside]);
+}
+
+#[test]
 fn a_hold_is_tried_by_another_task_when_the_first_was_taken_by_another_worker() {
     let mut core = core(3);
     core.handle(seen(Place::Inbox, "a"), now(1));
