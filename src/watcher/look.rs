@@ -132,9 +132,9 @@ pub(super) fn look_unless(
 
 /// The tasks among what looks have found: a look at everything need not read them again, and misses them when they go.
 pub(super) fn read(looked: &[(Slot, Examined)]) -> impl Iterator<Item = (Slot, Option<Identity>)> {
-    looked.iter().filter_map(|(slot, found)| match found {
-        Examined::Task(head) => Some((slot.clone(), Some(head.identity))),
-        _ => None,
+    looked.iter().filter_map(|(slot, found)| {
+        let Examined::Task(head) = found else { return None };
+        Some((slot.clone(), Some(head.identity)))
     })
 }
 

@@ -435,7 +435,7 @@ impl Looping {
                 Hint::Gone(path) => match self.watched.slot(&path) {
                     Some((Place::Active, file)) => drop(woken.insert(file)),
                     Some(slot) if self.looks.is_busy() || self.core.awaits(&slot) => {
-                        self.looks.add(slot, None)
+                        self.looks.add(slot, None);
                     }
                     Some(_) | None => {}
                 },
