@@ -72,7 +72,9 @@ pub(crate) fn a_number_of_elsewhere_judges_nobody(stage: &Stage) {
     ));
     says(stage, "bystanders", "all there");
     let bystanders = || stage.typed_in("bystanders", "ps -C sleep -o pid=").1;
-    let before = bystanders();
+    // One that was just forked has its shell's name still.
+    let asleep = || Some(bystanders()).filter(|it| it.lines().count() == BYSTANDERS);
+    let before = stage.world.until("all of them sleep", asleep);
     assert!(
         before.lines().any(|it| it.trim() == agent.to_string()),
         "nobody has the number {agent}: {before}"

@@ -222,7 +222,8 @@ impl Run {
             tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, "the agent cut its own output short; reading it from its start again");
         }
         if looked.as_ref().is_ok_and(|it| it.bytes > 0) {
-            live.course.heard(now);
+            // Not a moment earlier: since `now` we may have been stopped ourselves, for longer than anybody may be silent.
+            live.course.heard(self.ctx.clock.ticks());
             self.sign_of_life();
         }
         acts.extend(live.course.measured(live.printed(), now));
