@@ -183,6 +183,23 @@ fn a_folder_that_was_away_is_looked_into_when_it_is_back() {
 }
 
 #[test]
+fn what_waited_in_a_folder_that_another_has_taken_the_place_of_keeps_nobody_waiting() {
+    let world = World::new();
+    let watcher = world.up("marie");
+    let (here, other) = (folder(&world, "tasks/marie/pending"), world.path().join("other"));
+    fs::create_dir(&other).unwrap();
+    let later = json!({"prompt": "fake: succeed", "not_before": "2999-01-01T00:00:00Z"});
+    world.submit("marie/pending", "x", &later);
+    state(&world, "marie", |it| it["queues"]["pending"] == 1);
+    // No event tells that it is gone.
+    swap(&here, &other);
+    world.submit("marie/pending", "x~2", &json!({"prompt": "fake: succeed"}));
+    world.filed("marie/completed", "x~2");
+    state(&world, "marie", |it| it["queues"]["pending"] == 0);
+    assert_eq!(watcher.stop(), 0);
+}
+
+#[test]
 fn a_run_whose_folders_are_removed_under_it_is_filed_all_the_same() {
     let world = World::new();
     let watcher = world.up("marie");

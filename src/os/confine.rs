@@ -390,7 +390,7 @@ mod tests {
         symlink("../data", home.join("etc/current")).unwrap();
         let [link, next] = ["agents", "etc/current"].map(|it| home.join(it));
         let asked = [link.join("root"), home.join("absent")];
-        assert_eq!(ways(&asked).unwrap()[..3], [link, next, home.join("data/root")]);
+        assert_eq!(ways(&asked).unwrap(), [link, next, home.join("data/root")]);
         symlink(home.join("data"), home.join("absolute")).unwrap();
         let by = home.join("absolute");
         assert_eq!(ways(std::slice::from_ref(&by)).unwrap(), [by, home.join("data")]);

@@ -150,8 +150,9 @@ impl Place {
 
     /// Under another name first: whoever opens the pipe finds it as it should be.
     fn make(&mut self, folder: &Folder, notices: &mut Vec<Notice>) -> Result<(), PlaceError> {
-        let made = self.made(folder, notices)?;
-        self.known = made.or(self.known.take());
+        if let Some(made) = self.made(folder, notices)? {
+            self.known = Some(made);
+        }
         Ok(())
     }
 

@@ -69,15 +69,15 @@ impl Scanner {
         finds
     }
 
-    /// What others have seen of these names: the version that they read; what they found nothing of does not count as seen.
+    /// What is known of names that others have looked at: the version that waits, or nothing, and then they are read anew.
     pub(super) fn learn(&mut self, slots: impl IntoIterator<Item = (Slot, Option<Identity>)>) {
         let scan = self.scans;
         for ((place, file), identity) in slots {
             for (_, seen) in Place::QUEUES.into_iter().zip(&mut self.seen).filter(|(it, _)| *it == place) {
                 match identity {
-                    Some(identity) => drop(seen.insert(file.clone(), Seen { identity, scan })),
-                    None => drop(seen.remove(&file)),
-                }
+                    Some(identity) => seen.insert(file.clone(), Seen { identity, scan }),
+                    None => seen.remove(&file),
+                };
             }
         }
     }
@@ -128,14 +128,6 @@ pub(super) fn look_unless(
     }
     let found = spool.examine(slot.0, &slot.1);
     Some((slot, found))
-}
-
-/// The tasks among what looks have found: a look at everything need not read them again, and misses them when they go.
-pub(super) fn read(looked: &[(Slot, Examined)]) -> impl Iterator<Item = (Slot, Option<Identity>)> {
-    looked.iter().filter_map(|(slot, found)| {
-        let Examined::Task(head) = found else { return None };
-        Some((slot.clone(), Some(head.identity)))
-    })
 }
 
 /// Looks at some names.

@@ -13,7 +13,7 @@ use super::command::{Desk, Hearing};
 use super::core::{Core, Effect, Event, Now, REFUSED, Wanted};
 use super::ctx::Ctx;
 use super::effects::{Errands, Left, Told};
-use super::look::{self, Finds, Scanner, Slot, Watched};
+use super::look::{Finds, Scanner, Slot, Watched};
 use super::looks::Looks;
 use super::outside::{Word, watch, word};
 use super::packs::Packs;
@@ -25,7 +25,7 @@ use crate::os::signals::Signal;
 use crate::os::watch::{Hint, Hints};
 use crate::pipe::outlet::Listener;
 use crate::spool::found::FILE_LIMIT;
-use crate::spool::{Examined, Identity, Lease, Store};
+use crate::spool::{Examined, Lease, Store};
 use crate::task::{FileName, Place, RunId, TaskFile};
 use crate::telemetry::log::LogHandle;
 use crate::telemetry::traces::TracesGuard;
@@ -79,8 +79,8 @@ pub(super) struct Looping {
     own: Option<Ticks>,
     kill_at: Option<Ticks>,
     faulty: bool,
-    /// What looks have found since the last look at everything, which goes on from there.
-    looked: HashMap<Slot, Option<Identity>>,
+    /// What was looked at by name since the last look at everything.
+    looked: HashSet<Slot>,
     /// Files in `active/` for which we started no agent.
     unstarted: HashSet<FileName>,
     leaving: Option<Parting>,
@@ -119,7 +119,7 @@ impl Shell {
             own: None,
             kill_at: None,
             faulty: false,
-            looked: HashMap::new(),
+            looked: HashSet::new(),
             unstarted: HashSet::new(),
             leaving: None,
             ctx: Rc::clone(&self.ctx),
@@ -204,7 +204,11 @@ impl Looping {
             && let Some(scanner) = self.scanner.take()
         {
             let mut scanner = scanner;
-            scanner.learn(self.looked.drain());
+            // It goes on from what is known: what waits and is gone is missed, all else is read again.
+            scanner.learn(self.looked.drain().map(|slot| {
+                let known = self.core.queue().get(slot.0, &slot.1).map(|head| head.identity);
+                (slot, known)
+            }));
             self.next_scan = now.ticks.plus(self.until_next_scan(&mut shell.hints));
             self.errands.scan(scanner);
         }
@@ -351,7 +355,7 @@ impl Looping {
                 }
             }
             Told::Looked(looked) => {
-                self.looked.extend(look::read(&looked));
+                self.looked.extend(looked.iter().map(|(slot, _)| slot.clone()));
                 self.on_looked(looked);
             }
             Told::Scanned(scanner, finds) => self.on_scanned(scanner, finds),
@@ -365,10 +369,6 @@ impl Looping {
     fn on_looked(&mut self, looked: Vec<(Slot, Examined)>) {
         for (slot, found) in &looked {
             self.warn_of_a_wrong_pin(slot.0, found);
-            if *found == Examined::Gone {
-                // It may only be out of reach: the next look at everything must not take it for known.
-                self.looked.insert(slot.clone(), None);
-            }
         }
         self.on_event(Event::Looked(looked));
     }

@@ -100,18 +100,8 @@ impl Form {
         if self.lasts.is_zero() {
             return usize::MAX;
         }
-        if elapsed >= self.lasts {
-            return self.tasks;
-        }
-        let part = elapsed.as_secs_f64() / self.lasts.as_secs_f64();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "a part of a number of tasks is one"
-        )]
-        let due = (self.tasks as f64 * part) as usize;
-        due
+        let due = self.tasks as u128 * elapsed.min(self.lasts).as_millis() / self.lasts.as_millis();
+        usize::try_from(due).unwrap()
     }
 }
 
