@@ -18,6 +18,7 @@ use crate::os::confine::Confinement;
 use crate::os::durable::FILE_MODE;
 use crate::os::process::Reaper;
 use crate::os::process::start::{self, Started};
+use crate::os::process::starter::Apart;
 
 /// Where a program is looked for when the environment does not say.
 const USUAL: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
@@ -51,39 +52,37 @@ pub fn look_up(program: &str, path: &[PathBuf], cwd: &Path) -> Whereabouts {
 
 /// Everything that is needed to start one.
 #[derive(Debug)]
-pub struct Start<'a> {
+pub struct Start {
     /// The program.
-    pub program: &'a Path,
+    pub program: PathBuf,
     /// Its arguments.
-    pub arguments: &'a [String],
+    pub arguments: Vec<String>,
     /// Its whole environment.
     pub environment: Vec<(OsString, OsString)>,
     /// Where it works.
-    pub cwd: &'a Path,
+    pub cwd: PathBuf,
     /// What it prints goes here, in place of what an earlier one printed.
-    pub log: &'a Path,
+    pub log: PathBuf,
     /// The control group that it is to be in: that of the run.
-    pub group: Option<&'a Group>,
+    pub group: Option<Group>,
     /// What it may write to: what the agent could.
-    pub confined: Option<&'a Confinement>,
+    pub confined: Option<Confinement>,
 }
 
-/// Starts one.
-pub fn start(reaper: &Reaper, start: Start<'_>) -> io::Result<Started> {
-    start::start(
-        reaper,
-        start::Start {
-            program: start.program,
-            arguments: start.arguments,
-            environment: start.environment,
-            cwd: start.cwd,
-            stdin: Stdio::null(),
-            stdout: log(start.log)?,
-            stderr: start.log,
-            group: start.group,
-            confined: start.confined,
-        },
-    )
+/// Starts one, from a thread that does nothing else.
+pub fn start(apart: Apart, reaper: &Reaper, start: Start) -> io::Result<Started> {
+    let how = start::Start {
+        program: &start.program,
+        arguments: start.arguments,
+        environment: start.environment,
+        cwd: &start.cwd,
+        stdin: Stdio::null(),
+        stdout: log(&start.log)?,
+        stderr: &start.log,
+        group: start.group.as_ref(),
+        confined: start.confined.as_ref(),
+    };
+    start::start(apart, reaper, how)
 }
 
 fn log(path: &Path) -> io::Result<File> {

@@ -21,29 +21,30 @@ use crate::os::durable::{DIR_MODE, make_dir};
 use crate::os::fifo::{self, Ends};
 use crate::os::lock::Lock;
 use crate::os::process::start::{Start, Started, append_to, start};
+use crate::os::process::starter::Apart;
 use crate::os::process::{Child, Reaper};
 
 /// Everything that is needed to start an agent.
 #[derive(Debug)]
-pub struct Launch<'a> {
+pub struct Launch {
     /// The program.
-    pub program: &'a Path,
+    pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
     /// Its whole environment.
     pub environment: Vec<(OsString, OsString)>,
     /// Where it works.
-    pub cwd: &'a Path,
+    pub cwd: PathBuf,
     /// The run's folder.
-    pub paths: &'a RunPaths,
+    pub paths: RunPaths,
     /// The attempt, from 1.
     pub number: u32,
     /// What it is told first.
-    pub first: &'a [u8],
+    pub first: Vec<u8>,
     /// The control group that it and all that it starts are to be in.
-    pub group: Option<&'a Group>,
+    pub group: Option<Group>,
     /// What they may write to; everything that their user may, where nothing is said.
-    pub confined: Option<&'a Confinement>,
+    pub confined: Option<Confinement>,
 }
 
 /// A started agent.
@@ -56,8 +57,8 @@ pub struct Agent {
     /// Its stdout, to be read; opened before the spawn, since an agent that lives and cannot be heard would have to
     /// be taken for one that was never started.
     pub stream: File,
-    /// How much of the first message is in the pipe.
-    pub sent: usize,
+    /// What of the first message is not in the pipe yet.
+    pub unsent: Vec<u8>,
     /// Why it is not in its control group.
     pub outside: Option<io::Error>,
 }
@@ -90,37 +91,41 @@ pub enum LaunchError {
     },
 }
 
-/// Starts an agent.
-pub fn launch(reaper: &Reaper, launch: &Launch<'_>) -> Result<Agent, LaunchError> {
-    let (paths, number) = (launch.paths, launch.number);
+/// Starts an agent, from a thread that does nothing else.
+pub fn launch(apart: Apart, reaper: &Reaper, launch: Launch) -> Result<Agent, LaunchError> {
+    let (paths, number) = (&launch.paths, launch.number);
     prepare(&paths.attempt(number), |dir| make_dir(dir, DIR_MODE))?;
     prepare(&paths.stdin(), |path| fifo::make(path, 0o600))?;
     let Ends { read, write } = prepare(&paths.stdin(), fifo::open_ends)?;
-    let sent = prepare(&paths.stdin(), |_| fifo::write_some(&write, launch.first))?;
+    let sent = prepare(&paths.stdin(), |_| fifo::write_some(&write, &launch.first))?;
     let stream = lock_stream(&paths.stream(number))?;
     let heard = prepare(&paths.stream(number), |path| File::open(path))?;
     let stderr = paths.stderr(number);
     prepare(&stderr, append_to)?;
     let started = start(
+        apart,
         reaper,
         Start {
-            program: launch.program,
-            arguments: &launch.arguments,
-            environment: launch.environment.clone(),
-            cwd: launch.cwd,
+            program: &launch.program,
+            arguments: launch.arguments,
+            environment: launch.environment,
+            cwd: &launch.cwd,
             stdin: Stdio::from(read),
             stdout: stream,
             stderr: &stderr,
-            group: launch.group,
-            confined: launch.confined,
+            group: launch.group.as_ref(),
+            confined: launch.confined.as_ref(),
         },
     );
-    let Started { child, outside } = started.map_err(|source| LaunchError::Spawn {
-        program: launch.program.to_owned(),
-        trouble: trouble::explain(&source, launch.program, launch.cwd),
-        source,
-    })?;
-    Ok(Agent { child, stdin: write, stream: heard, sent, outside })
+    let Started { child, outside } =
+        started.map_err(|source| not_spawned(source, &launch.program, &launch.cwd))?;
+    Ok(Agent { child, stdin: write, stream: heard, unsent: launch.first[sent..].to_vec(), outside })
+}
+
+/// What the kernel said, in words.
+pub fn not_spawned(source: io::Error, program: &Path, cwd: &Path) -> LaunchError {
+    let trouble = trouble::explain(&source, program, cwd);
+    LaunchError::Spawn { program: program.to_owned(), trouble, source }
 }
 
 /// The stream, locked, as a file that takes the lock along wherever it is handed.

@@ -154,32 +154,72 @@ impl Confinement {
         confinement
     }
 
-    /// Confines the calling thread and what it starts from now on, for good; no other thread. `here` is where that will
-    /// stand. What is granted and is not there is passed over.
-    pub fn enter(&self, here: &Path) -> io::Result<()> {
+    /// All of it that can be seen to before the rest is known: what stands there now is granted. None of its trees is `.`.
+    pub fn foresee(self) -> io::Result<Foreseen> {
         let bounds = Bounds { protected: ways(&self.protected)?, inner: all_real(&self.inner)? };
-        let trees = || self.trees.iter().map(|tree| if tree == Path::new(".") { here } else { tree });
-        let mut rules = ruleset()?;
-        for (n, tree) in trees().enumerate() {
-            // Often it stands in its workspace.
-            if !trees().take(n).any(|before| before == tree) {
-                rules = grant_tree(rules, &bounds, tree)?;
-            }
-        }
-        for file in &self.files {
-            if let Some(opened) = open(file, 0)? {
-                rules = grant(rules, opened, Kind::File.rights())?;
-            }
-        }
+        let rules = grant_all(ruleset()?, &bounds, &self.trees, &self.files)?;
+        Ok(Foreseen { confinement: self, bounds, rules })
+    }
+
+    /// Confines the calling thread and what it starts from now on, for good; no other thread. `here` is where that will
+    /// stand. What is granted and is not there is passed over. What was foreseen of it a moment ago is not seen to again.
+    pub fn enter(&self, here: &Path, foreseen: Option<Foreseen>) -> io::Result<()> {
+        let Foreseen { confinement: seen, mut bounds, rules } =
+            match foreseen.filter(|it| it.confinement.begins(self)) {
+                Some(foreseen) => foreseen,
+                None => Self { protected: self.protected.clone(), ..Self::default() }.foresee()?,
+            };
+        bounds.inner.extend(all_real(&self.inner[seen.inner.len()..])?);
+        let there = |tree: &PathBuf| if tree == Path::new(".") { here.to_owned() } else { tree.clone() };
+        let trees: Vec<_> = self.trees[seen.trees.len()..].iter().map(there).collect();
+        let rules = grant_all(rules, &bounds, &trees, &self.files[seen.files.len()..])?;
         let status = rules.restrict_self().map_err(io::Error::other)?;
         if status.ruleset == RulesetStatus::NotEnforced {
             return Err(io::Error::other("the kernel did not confine it"));
         }
         Ok(())
     }
+
+    /// Whether `whole` is this and more. Then what was foreseen of this is foreseen of that: a tree is granted without what is
+    /// protected in it, whatever else is named in there, and one that lies there itself by what names it here.
+    fn begins(&self, whole: &Self) -> bool {
+        self.protected == whole.protected
+            && whole.inner.starts_with(&self.inner)
+            && whole.trees.starts_with(&self.trees)
+            && whole.files.starts_with(&self.files)
+    }
+}
+
+/// What was granted before all was known.
+#[derive(Debug)]
+pub struct Foreseen {
+    confinement: Confinement,
+    bounds: Bounds,
+    rules: RulesetCreated,
+}
+
+fn grant_all(
+    mut rules: RulesetCreated,
+    bounds: &Bounds,
+    trees: &[PathBuf],
+    files: &[PathBuf],
+) -> io::Result<RulesetCreated> {
+    for (n, tree) in trees.iter().enumerate() {
+        // Often it stands in its workspace.
+        if !trees[..n].contains(tree) {
+            rules = grant_tree(rules, bounds, tree)?;
+        }
+    }
+    for file in files {
+        if let Some(opened) = open(file, 0)? {
+            rules = grant(rules, opened, Kind::File.rights())?;
+        }
+    }
+    Ok(rules)
 }
 
 /// What is protected and what may be granted in it, without links.
+#[derive(Debug)]
 struct Bounds {
     protected: Vec<PathBuf>,
     inner: Vec<PathBuf>,

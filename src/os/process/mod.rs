@@ -15,7 +15,9 @@ pub mod identity;
 pub mod priority;
 pub mod reaper;
 pub mod start;
+pub mod starter;
 pub mod tree;
 
 pub use identity::{ProcessId, signal};
 pub use reaper::{Child, Exit, Reaper};
+pub use starter::Starter;

@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, TryLockError};
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use tokio::sync::oneshot;
@@ -48,12 +49,21 @@ pub struct Child {
 #[derive(Debug, Default)]
 pub struct Reaper {
     waiting: Mutex<HashMap<i32, oneshot::Sender<Exit>>>,
+    /// Somebody has ended since all were collected.
+    is_due: AtomicBool,
 }
 
 impl Reaper {
-    /// Starts `command`. The lock is held over the spawn, so that a child that ends at once is not reaped as a
-    /// stranger.
+    /// Starts `command`.
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        let child = self.start(command);
+        // Whoever ended meanwhile was left to us.
+        self.catch_up();
+        child
+    }
+
+    /// The lock is held over the spawn, so that a child that ends at once is not reaped as a stranger.
+    fn start(&self, command: &mut Command) -> io::Result<Child> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut started = command.spawn()?;
         let pid = started.id().cast_signed();
@@ -68,26 +78,44 @@ impl Reaper {
         Ok(Child { id, exit })
     }
 
-    /// Collects everybody who has ended. To be called on every `SIGCHLD`; signals merge, so it takes all.
+    /// Collects everybody who has ended. To be called on every `SIGCHLD`; signals merge, so it takes all. It waits for
+    /// nobody: where a child is being started, whoever starts it does it right after that.
     pub fn reap(&self) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let (pid, exit) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) => (pid, Exit::Code(code)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Exit::Signal(signal as i32)),
-                Err(nix::errno::Errno::EINTR) => continue,
-                Ok(_) | Err(_) => return,
+        self.is_due.store(true, Ordering::SeqCst);
+        self.catch_up();
+    }
+
+    fn catch_up(&self) {
+        while self.is_due.load(Ordering::SeqCst) {
+            let mut waiting = match self.waiting.try_lock() {
+                Ok(waiting) => waiting,
+                Err(TryLockError::Poisoned(error)) => error.into_inner(),
+                // Who holds it looks again when he has let go.
+                Err(TryLockError::WouldBlock) => return,
             };
-            if let Some(tell) = waiting.remove(&pid.as_raw()) {
-                // Whoever asked may have gone; the child is reaped all the same.
-                tell.send(exit).ok();
-            }
+            self.is_due.store(false, Ordering::SeqCst);
+            collect(&mut waiting);
         }
     }
 
     /// The pids of the children that have not been reaped.
     pub fn children(&self) -> Vec<i32> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+}
+
+fn collect(waiting: &mut HashMap<i32, oneshot::Sender<Exit>>) {
+    loop {
+        let (pid, exit) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) => (pid, Exit::Code(code)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Exit::Signal(signal as i32)),
+            Err(nix::errno::Errno::EINTR) => continue,
+            Ok(_) | Err(_) => return,
+        };
+        if let Some(tell) = waiting.remove(&pid.as_raw()) {
+            // Whoever asked may have gone; the child is reaped all the same.
+            tell.send(exit).ok();
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! - it is in its control group and confined before it executes anything, and so is everything that it ever starts;
 //! - nothing of ours runs between fork and exec, so that `posix_spawn(3)` serves: who enters a group is this program once
 //!   more, as a small process that then becomes the other one, under the same number; who is only confined is started by a
-//!   thread that is;
+//!   thread that is ([`super::starter`]);
 //! - nothing but 0, 1 and 2 is handed on: what became of the entrance is told on 2, which the program gets anew;
 //! - one that cannot be started is told as if there were no group; one that cannot enter its group is started outside; one
 //!   that cannot be confined is not started.
@@ -29,6 +29,7 @@ use rustix::process::Signal;
 use super::identity::signal;
 use super::priority::goes_first;
 use super::reaper::{Child, Reaper};
+use super::starter::Apart;
 use crate::os::cgroup::group::Group;
 use crate::os::confine::Confinement;
 use crate::os::durable::FILE_MODE;
@@ -53,7 +54,7 @@ pub struct Start<'a> {
     /// The program.
     pub program: &'a Path,
     /// Its arguments.
-    pub arguments: &'a [String],
+    pub arguments: Vec<String>,
     /// Its whole environment.
     pub environment: Vec<(OsString, OsString)>,
     /// Where it works.
@@ -79,9 +80,9 @@ pub struct Started {
     pub outside: Option<io::Error>,
 }
 
-/// Starts it.
-pub fn start(reaper: &Reaper, start: Start<'_>) -> io::Result<Started> {
-    let started = if start.group.is_some() { through(reaper, start)? } else { alone(reaper, start)? };
+/// Starts it, from a thread that does nothing else.
+pub fn start(apart: Apart, reaper: &Reaper, start: Start<'_>) -> io::Result<Started> {
+    let started = if start.group.is_some() { through(reaper, start)? } else { alone(apart, reaper, start)? };
     let pid = started.child.id.pid;
     if let Err(error) = goes_first(pid) {
         tracing::debug!(pid, error = %error, "it is as likely as we are to go when memory runs out");
@@ -101,24 +102,16 @@ fn command(program: &OsStr, environment: Vec<(OsString, OsString)>, cwd: &Path) 
     command
 }
 
-/// Without a group nobody has to enter one: a thread of ours confines itself, which holds for it alone and for what it
-/// starts, and ends (`landlock(7)`: a thread hands its domain on to its children).
-fn alone(reaper: &Reaper, start: Start<'_>) -> io::Result<Started> {
+/// Without a group nobody has to enter one: this thread confines itself, which holds for it alone and for what it starts
+/// (`landlock(7)`: a thread hands its domain on to its children).
+fn alone(apart: Apart, reaper: &Reaper, start: Start<'_>) -> io::Result<Started> {
     let stderr = append_to(start.stderr)?;
+    if let Some(confined) = start.confined {
+        confined.enter(start.cwd, apart.foreseen()).map_err(|error| unconfined(&error))?;
+    }
     let mut command = command(start.program.as_os_str(), start.environment, start.cwd);
     command.args(start.arguments).stdin(start.stdin).stdout(start.stdout).stderr(stderr);
-    let Some(confined) = start.confined else {
-        return Ok(Started { child: reaper.spawn(&mut command)?, outside: None });
-    };
-    let apart = || {
-        confined.enter(start.cwd).map_err(|error| unconfined(&error))?;
-        reaper.spawn(&mut command)
-    };
-    let child = std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("starter".to_owned()).spawn_scoped(scope, apart)?;
-        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts it has failed")))
-    })?;
-    Ok(Started { child, outside: None })
+    Ok(Started { child: reaper.spawn(&mut command)?, outside: None })
 }
 
 /// Whose number it is would be taken for one of the program's.
@@ -230,7 +223,7 @@ pub fn enter(args: &[OsString]) {
         }
     }
     if !confined.is_empty()
-        && let Err(error) = Confinement::from_args(confined).enter(Path::new("."))
+        && let Err(error) = Confinement::from_args(confined).enter(Path::new("."), None)
     {
         return say(UNCONFINED, &error);
     }

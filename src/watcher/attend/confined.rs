@@ -9,6 +9,7 @@
 //! | the home and the CLI's configuration | the CLI's sessions, caches |
 //! | `/tmp`, `/var/tmp`, `/dev/shm`, terminals, `/dev/null` and its like | what programs take for granted |
 
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use super::Run;
@@ -16,44 +17,64 @@ use super::prepare::make_private;
 use super::workdir::Workdir;
 use crate::checkout::Checkout;
 use crate::os::confine::Confinement;
+use crate::os::process::Starter;
 
 impl Run {
-    /// All of it; nothing where it may write whatever its user may.
-    pub(super) fn confined(&self, cwd: &Workdir, scratch: &Path) -> Option<Confinement> {
-        let (layout, number) = (self.ctx.layout(), self.lease.number());
-        let home = self.ctx.environment.get("HOME").map(PathBuf::from);
-        let homes = home.clone().into_iter().chain(self.ctx.config_dir());
+    /// A thread to start something from, which sees to the bounds of all runs of this worker; and those. Who enters a group
+    /// confines himself.
+    pub(super) fn starter(&self) -> io::Result<(Starter, Option<Confinement>)> {
+        let usual = self.usual();
+        let starter = Starter::begin(usual.clone().filter(|_| self.group.is_none()))?;
+        Ok((starter, usual))
+    }
+
+    /// What all of this worker's may write to; nothing where they may write whatever their user may.
+    fn usual(&self) -> Option<Confinement> {
+        let (home, config_dir) = (self.ctx.environment.get("HOME").map(PathBuf::from), self.ctx.config_dir());
+        let homes = home.clone().into_iter().chain(config_dir.clone());
         let mut confinement = self.ctx.fence.common(&self.ctx.config, homes)?;
-        let paths = layout.run(&self.lease.run);
-        let own = [layout.workspace(&self.lease.run), scratch.to_owned(), paths.pipes()];
-        confinement.inner.extend(own.iter().cloned().chain(home));
+        confinement.inner.extend(home);
+        confinement.inner.retain(|it| self.is_below_the_root(it));
         // Where the home holds the root nothing can be made in it, and without its folder the CLI forgets every session.
-        if let Some(dir) = self.ctx.config_dir()
+        if let Some(dir) = config_dir
             && let Err(error) = make_private(&dir)
         {
             tracing::debug!(path = %dir.display(), error = %error, "could not make the folder of the CLI");
         }
+        Some(confinement)
+    }
+
+    /// That, and what is the run's own.
+    pub(super) fn confined(&self, usual: Confinement, cwd: &Workdir, scratch: &Path) -> Confinement {
+        let (layout, number) = (self.ctx.layout(), self.lease.number());
+        let paths = layout.run(&self.lease.run);
+        let own = [layout.workspace(&self.lease.run), scratch.to_owned(), paths.pipes()];
         // A run may go on in the workspace of another one.
-        let other = workspace_of(&layout.workspaces(), &cwd.path);
-        confinement.inner.extend(other.filter(|it| !own.contains(it)));
+        let other = workspace_of(&layout.workspaces(), &cwd.path).filter(|it| !own.contains(it));
+        let inner = own.iter().cloned().chain(other).filter(|it| self.is_below_the_root(it));
+        let mut confinement = usual;
+        confinement.inner.extend(inner);
         confinement.trees.extend(own);
         confinement.trees.push(".".into());
         if let Ok(Some(checkout)) = Checkout::read(&paths, number) {
             confinement.trees.extend(checkout.objects.parent().map(Path::to_owned));
             confinement.trees.push(checkout.tree);
         }
-        // Elsewhere a link could stand in the place of what was named.
-        confinement.inner.retain(|it| it.starts_with(layout.root()));
         confinement.files.extend([paths.stream(number), paths.stderr(number), paths.verify_log(number)]);
-        Some(confinement)
+        confinement
+    }
+
+    /// Elsewhere a link could stand in the place of what was named.
+    fn is_below_the_root(&self, path: &Path) -> bool {
+        path.starts_with(self.ctx.layout().root())
     }
 }
 
 /// The workspace that `cwd` lies in.
 fn workspace_of(workspaces: &Path, cwd: &Path) -> Option<PathBuf> {
-    let real = workspaces.canonicalize().unwrap_or_else(|_| workspaces.to_owned());
-    let below = cwd.strip_prefix(&real).or_else(|_| cwd.strip_prefix(workspaces)).ok()?;
-    match below.components().next()? {
+    // As git calls it, whatever leads to the root.
+    let really = || cwd.strip_prefix(workspaces.canonicalize().ok()?).ok();
+    match cwd.strip_prefix(workspaces).ok().or_else(really)?.components().next()? {
         Component::Normal(name) => Some(workspaces.join(name)),
         Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::ParentDir => None,
     }

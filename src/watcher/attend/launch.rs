@@ -1,6 +1,7 @@
 //! Starting the agent, or taking up one that lives.
 
 use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::unix::pipe;
@@ -12,7 +13,7 @@ use super::listen::Live;
 use super::memory::Weighing;
 use super::prepare::{Prepared, deferred, no_room};
 use crate::agent::SessionStart;
-use crate::agent::child::{self, Launch, LaunchError};
+use crate::agent::child::{self, Launch, LaunchError, not_spawned};
 use crate::agent::course::Course;
 use crate::agent::disposition::{Disposition, Holding};
 use crate::agent::tail::Tail;
@@ -34,25 +35,27 @@ impl Run {
     pub(super) async fn launch(&mut self, prepared: Prepared) -> Result<Live, Box<Disposition>> {
         let paths = self.lease.paths(self.ctx.layout());
         let number = self.lease.number();
-        // Held open until the agent is in it.
+        let (starter, usual) = prepared.starter;
+        // What it leads to is held open until the agent is in it.
         let entrance = prepared.cwd.entrance();
-        self.group = self.ctx.groups.make(self.lease.run, self.limits().memory);
-        let confined = self.confined(&prepared.cwd, &prepared.scratch);
         let launch = Launch {
-            program: &prepared.program,
+            program: prepared.program,
             arguments: prepared.arguments,
             environment: prepared.environment,
-            cwd: &entrance,
-            paths: &paths,
+            confined: usual.map(|usual| self.confined(usual, &prepared.cwd, &prepared.scratch)),
+            cwd: entrance.clone(),
+            paths: paths.clone(),
             number,
-            first: &prepared.first,
-            group: self.group.as_ref(),
-            confined: confined.as_ref(),
+            first: prepared.first,
+            group: self.group.clone(),
         };
         make_dir(&paths.pipes(), DIR_MODE).map_err(|error| no_room(&paths.pipes(), &error))?;
         let mut ears = Ears::of(self);
         ears.open_own(self.ctx.clock.ticks());
-        let agent = child::launch(&self.ctx.reaper, &launch).map_err(|error| {
+        let (reaper, program) = (Arc::clone(&self.ctx.reaper), launch.program.clone());
+        let launched = starter.run(move |apart| child::launch(apart, &reaper, launch)).await;
+        let agent = launched.unwrap_or_else(|error| Err(not_spawned(error, &program, &entrance)));
+        let agent = agent.map_err(|error| {
             ears.close();
             self.not_started(&error)
         })?;
@@ -65,7 +68,7 @@ impl Run {
             tail: Tail::of(agent.stream),
             stderr: paths.stderr(number),
             stdin: sender(agent.stdin),
-            outbox: prepared.first[agent.sent..].to_vec(),
+            outbox: agent.unsent,
             course: Course::new(self.limits(), self.ctx.clock.ticks()),
             ears,
             is_replay: false,
@@ -161,7 +164,7 @@ impl Run {
     /// Writes the start down and tells everybody. The agent works meanwhile: if the disk refuses, its lock still
     /// says that it lives.
     async fn announce(&mut self, event: Noted, live: &mut Live) {
-        let (spool, lease) = (std::sync::Arc::clone(&self.ctx.spool), self.lease.clone());
+        let (spool, lease) = (Arc::clone(&self.ctx.spool), self.lease.clone());
         let written = tokio::task::spawn_blocking(move || spool.update(&lease)).await;
         if let Ok(Err(error)) = written {
             tracing::warn!(task = %self.lease.name, error = %error, "could not record the agent's process");
@@ -204,7 +207,7 @@ impl Run {
     }
 
     /// What becomes of a task whose agent could not be started: nothing was spent, and it is not its fault.
-    fn not_started(&self, error: &LaunchError) -> Box<Disposition> {
+    pub(super) fn not_started(&self, error: &LaunchError) -> Box<Disposition> {
         let source = std::error::Error::source(error).map(|it| format!(" ({it})")).unwrap_or_default();
         tracing::error!(task = %self.lease.name, error = %error, cause = %source, "the agent could not be started");
         let configuration = || Holding::of(HoldCause::Configuration, format!("{error}{source}"));

@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use super::choose::Chosen;
 use super::workdir::Workdir;
 use super::{Order, Run};
+use crate::agent::child::not_spawned;
 use crate::agent::disposition::{Disposition, Holding};
 use crate::agent::{Invocation, RunEnv, SessionStart, argv, env};
 use crate::config::AgentKind;
+use crate::os::confine::Confinement;
 use crate::os::durable::make_dir;
+use crate::os::process::Starter;
 use crate::pack;
 use crate::task::prompt::{self, PromptError};
 use crate::task::{AttemptOutcome, ErrorCode, Outcome, Requeue, Usage};
@@ -19,6 +22,8 @@ use crate::watcher::trace::Tracer;
 /// What an agent is started with.
 #[derive(Debug)]
 pub(super) struct Prepared {
+    /// From where, and what all may write to.
+    pub(super) starter: (Starter, Option<Confinement>),
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<String>,
     pub(super) environment: Vec<(std::ffi::OsString, std::ffi::OsString)>,
@@ -69,8 +74,13 @@ impl Run {
         if let Some(why) = self.lacks_verifier(&cwd.path) {
             return Err(self.not_now(why));
         }
+        self.group = self.ctx.groups.make(self.lease.run, self.limits().memory);
+        // It begins while the rest is made ready.
+        let starter =
+            self.starter().map_err(|error| self.not_started(&not_spawned(error, &program, &cwd.path)))?;
         self.stamp()?;
         Ok(Prepared {
+            starter,
             program,
             arguments: self.arguments(begins),
             environment: self.environment(scratch.clone()),

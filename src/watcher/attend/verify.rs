@@ -7,7 +7,9 @@
 //!   taken back has said nothing, and is run again;
 //! - one whose program is not there says nothing about the work: its pack waits, and the answer with it.
 
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::after::Duty;
@@ -134,7 +136,7 @@ impl Run {
                 // Taken up by us after its agent was gone, which may be long ago.
                 self.group = self.ctx.groups.make(self.lease.run, self.limits().memory);
             }
-            match self.start_verifier(&found, &command[1..], &cwd) {
+            match self.start_verifier(&found, &command[1..], &cwd).await {
                 Ok(child) => match self.attend_verifier(command, child, room).await {
                     Some(duty) => return duty,
                     None => room = Room::Lacked,
@@ -180,17 +182,23 @@ impl Run {
         }
     }
 
-    fn start_verifier(&self, program: &Path, arguments: &[String], cwd: &Workdir) -> std::io::Result<Child> {
+    async fn start_verifier(&self, program: &Path, arguments: &[String], cwd: &Workdir) -> io::Result<Child> {
         let scratch = self.ctx.scratch.join(self.lease.run.to_string());
         let log = self.lease.paths(self.ctx.layout()).verify_log(self.lease.number());
         make_private(&scratch)?;
         make_dir(parent(&log), DIR_MODE)?;
-        let confined = self.confined(cwd, &scratch);
-        let environment = env::without_credentials(self.environment(scratch), self.let_through());
-        let (group, confined) = (self.group.as_ref(), confined.as_ref());
-        let cwd = cwd.entrance();
-        let start = Start { program, arguments, environment, cwd: &cwd, log: &log, group, confined };
-        let started = acceptance::start(&self.ctx.reaper, start)?;
+        let (starter, usual) = self.starter()?;
+        let start = Start {
+            program: program.to_owned(),
+            arguments: arguments.to_vec(),
+            cwd: cwd.entrance(),
+            log,
+            group: self.group.clone(),
+            confined: usual.map(|usual| self.confined(usual, cwd, &scratch)),
+            environment: env::without_credentials(self.environment(scratch), self.let_through()),
+        };
+        let reaper = Arc::clone(&self.ctx.reaper);
+        let started = starter.run(move |apart| acceptance::start(apart, &reaper, start)).await??;
         if let Some((group, error)) = self.group.as_ref().zip(started.outside) {
             self.ctx.groups.refused(group, &error);
         }
@@ -307,7 +315,7 @@ impl Run {
 
     async fn show_verifying(&mut self, command: &[String], child: &Child) {
         self.lease.task.record.state = Some(TaskState::Completing);
-        let (spool, lease) = (std::sync::Arc::clone(&self.ctx.spool), self.lease.clone());
+        let (spool, lease) = (Arc::clone(&self.ctx.spool), self.lease.clone());
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || spool.update(&lease)).await {
             tracing::warn!(task = %self.lease.name, error = %error, "could not record that its answer is verified");
         }
@@ -336,7 +344,7 @@ impl Run {
             let error = match tokio::task::spawn_blocking(write).await {
                 Ok(Ok(())) => break,
                 Ok(Err(error)) => error,
-                Err(error) => std::io::Error::other(error),
+                Err(error) => io::Error::other(error),
             };
             let what = "could not write down what the acceptance command came to";
             if !self.waits_a_moment(Holding::of_disk(what, &error)).await {

@@ -1,0 +1,97 @@
+//! A thread for one start. What confines a program confines the thread that starts it, and for good (`landlock(7)`); and
+//! whoever is started is waited for until it executes, which is no wait for a loop.
+//!
+//! Invariants:
+//! - nothing is confined but such a thread: whoever starts a program shows an [`Apart`], and there is none elsewhere;
+//! - what is known before all is known is done meanwhile ([`Confinement::foresee`]);
+//! - nothing is started for somebody who does not wait for it any more.
+
+use std::io;
+use std::marker::PhantomData;
+use std::sync::mpsc;
+use std::thread::Builder;
+
+use tokio::sync::oneshot;
+
+use crate::os::confine::{Confinement, Foreseen};
+
+type Work = Box<dyn FnOnce(Apart) + Send>;
+
+/// That this thread does one thing, and ends.
+#[derive(Debug)]
+pub struct Apart {
+    foreseen: Option<Foreseen>,
+    /// It stays on its thread.
+    _here: PhantomData<*const ()>,
+}
+
+impl Apart {
+    /// What was foreseen of the bounds of whatever is started.
+    pub(super) fn foreseen(self) -> Option<Foreseen> {
+        self.foreseen
+    }
+}
+
+/// The thread, as whoever has it knows it. One that is let go ends.
+#[derive(Debug)]
+pub struct Starter {
+    work: mpsc::Sender<Work>,
+}
+
+impl Starter {
+    /// Begins: sees to all of `usual` that can be seen to before it is known what is started. An error is one of a machine
+    /// that has no thread left.
+    pub fn begin(usual: Option<Confinement>) -> io::Result<Self> {
+        let (work, told) = mpsc::channel::<Work>();
+        Builder::new().name("starter".to_owned()).spawn(move || {
+            // Where it cannot be foreseen it is told when it is needed.
+            let foreseen = usual.and_then(|usual| usual.foresee().ok());
+            if let Ok(work) = told.recv() {
+                work(Apart { foreseen, _here: PhantomData });
+            }
+        })?;
+        Ok(Self { work })
+    }
+
+    /// What came of `work`, which is done there. An error is a bug in it.
+    pub async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce(Apart) -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let (tell, done) = oneshot::channel();
+        self.work.send(unless_gone(work, tell)).ok();
+        done.await.map_err(|_| io::Error::other("the thread that starts it has failed"))
+    }
+}
+
+fn unless_gone<T: Send + 'static>(
+    work: impl FnOnce(Apart) -> T + Send + 'static,
+    tell: oneshot::Sender<T>,
+) -> Work {
+    Box::new(move |apart| {
+        if !tell.is_closed() {
+            tell.send(work(apart)).ok();
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_done_is_told_and_what_fails_is_an_error() {
+        let thread = |_: Apart| std::thread::current().name().map(str::to_owned);
+        let told = Starter::begin(None).unwrap().run(thread).await.unwrap();
+        assert_eq!(told.as_deref(), Some("starter"));
+        let failed = Starter::begin(None).unwrap().run(|_| panic!("as it should")).await;
+        assert!(failed.unwrap_err().to_string().contains("thread"));
+    }
+
+    #[test]
+    fn nothing_is_started_for_somebody_who_has_gone() {
+        let (tell, done) = oneshot::channel();
+        drop(done);
+        unless_gone(|_| panic!("for whom?"), tell)(Apart { foreseen: None, _here: PhantomData });
+    }
+}
