@@ -25,7 +25,7 @@ use crate::layout::Layout;
 use crate::limits::Limiter;
 use crate::os::durable::Durability;
 use crate::os::lock::Lock;
-use crate::os::process::Reaper;
+use crate::os::process::{Reaper, Starters};
 use crate::os::trouble::Trouble;
 use crate::pack::Shelf;
 use crate::pipe::event::Kind;
@@ -53,6 +53,7 @@ pub(super) struct Ctx {
     pub(super) clock: SharedClock,
     pub(super) spool: Arc<Spool<Disk>>,
     pub(super) reaper: Arc<Reaper>,
+    pub(super) starters: Starters,
     pub(super) journal: Journal,
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Arc<Board>,

@@ -29,7 +29,7 @@ use crate::limits::{Account, Limiter, Store};
 use crate::os::inherited;
 use crate::os::limits::room_for_a_thread;
 use crate::os::manager::Manager;
-use crate::os::process::{Reaper, reaper};
+use crate::os::process::{Reaper, Starters, reaper};
 use crate::os::signals;
 use crate::os::space::Reserve;
 use crate::os::watch::Hints;
@@ -154,6 +154,7 @@ fn prepare(config: Live, environment: &Environment, clock: SharedClock) -> Resul
         clock,
         spool,
         reaper,
+        starters: Starters::default(),
         metrics,
         board: Arc::new(Board::new()),
         disks: Disks::new(config.root.clone(), reserve),

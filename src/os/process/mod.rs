@@ -20,4 +20,4 @@ pub mod tree;
 
 pub use identity::{ProcessId, signal};
 pub use reaper::{Child, Exit, Reaper};
-pub use starter::Starter;
+pub use starter::{Starter, Starters};

@@ -6,6 +6,7 @@
 //! - what is known before all is known is done meanwhile ([`Confinement::foresee`]);
 //! - nothing is started for somebody who does not wait for it any more.
 
+use std::cell::RefCell;
 use std::io;
 use std::marker::PhantomData;
 use std::sync::mpsc;
@@ -17,7 +18,7 @@ use crate::os::confine::{Confinement, Foreseen};
 
 type Work = Box<dyn FnOnce(Apart) + Send>;
 
-/// That this thread does one thing, and ends.
+/// That this thread does one thing more, and ends.
 #[derive(Debug)]
 pub struct Apart {
     foreseen: Option<Foreseen>,
@@ -32,25 +33,49 @@ impl Apart {
     }
 }
 
-/// The thread, as whoever has it knows it. One that is let go ends.
+/// One that waits. The kernel wakes a thread on a processor that has nothing to do, and lets a new one wait for the thread that
+/// made it.
+#[derive(Debug, Default)]
+pub struct Starters {
+    waiting: RefCell<Option<Starter>>,
+}
+
+impl Starters {
+    /// One. An error is that of a machine which has no thread left.
+    pub fn take(&self) -> io::Result<Starter> {
+        self.waiting.take().map_or_else(Starter::begin, Ok)
+    }
+
+    /// Sees that one waits; the next who takes one tries again.
+    pub fn refill(&self) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.is_none() {
+            *waiting = Starter::begin().ok();
+        }
+    }
+}
+
+enum Told {
+    Foresee(Confinement),
+    Do(Work),
+}
+
+/// Such a thread, as whoever has it knows it. One that is let go ends.
 #[derive(Debug)]
 pub struct Starter {
-    work: mpsc::Sender<Work>,
+    tell: mpsc::Sender<Told>,
 }
 
 impl Starter {
-    /// Begins: sees to all of `usual` that can be seen to before it is known what is started. An error is one of a machine
-    /// that has no thread left.
-    pub fn begin(usual: Option<Confinement>) -> io::Result<Self> {
-        let (work, told) = mpsc::channel::<Work>();
-        Builder::new().name("starter".to_owned()).spawn(move || {
-            // Where it cannot be foreseen it is told when it is needed.
-            let foreseen = usual.and_then(|usual| usual.foresee().ok());
-            if let Ok(work) = told.recv() {
-                work(Apart { foreseen, _here: PhantomData });
-            }
-        })?;
-        Ok(Self { work })
+    fn begin() -> io::Result<Self> {
+        let (tell, told) = mpsc::channel();
+        Builder::new().name("starter".to_owned()).spawn(move || listen(&told))?;
+        Ok(Self { tell })
+    }
+
+    /// Sees to all of `usual` that can be seen to before it is known what is started.
+    pub fn foresee(&self, usual: Confinement) {
+        self.tell.send(Told::Foresee(usual)).ok();
     }
 
     /// What came of `work`, which is done there. An error is a bug in it.
@@ -59,8 +84,19 @@ impl Starter {
         work: impl FnOnce(Apart) -> T + Send + 'static,
     ) -> io::Result<T> {
         let (tell, done) = oneshot::channel();
-        self.work.send(unless_gone(work, tell)).ok();
+        self.tell.send(Told::Do(unless_gone(work, tell))).ok();
         done.await.map_err(|_| io::Error::other("the thread that starts it has failed"))
+    }
+}
+
+fn listen(told: &mpsc::Receiver<Told>) {
+    let mut foreseen = None;
+    while let Ok(told) = told.recv() {
+        match told {
+            // Where it cannot be foreseen it is told when it is needed.
+            Told::Foresee(usual) => foreseen = usual.foresee().ok(),
+            Told::Do(work) => return work(Apart { foreseen, _here: PhantomData }),
+        }
     }
 }
 
@@ -82,9 +118,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_done_is_told_and_what_fails_is_an_error() {
         let thread = |_: Apart| std::thread::current().name().map(str::to_owned);
-        let told = Starter::begin(None).unwrap().run(thread).await.unwrap();
+        let told = Starter::begin().unwrap().run(thread).await.unwrap();
         assert_eq!(told.as_deref(), Some("starter"));
-        let failed = Starter::begin(None).unwrap().run(|_| panic!("as it should")).await;
+        let failed = Starter::begin().unwrap().run(|_| panic!("as it should")).await;
         assert!(failed.unwrap_err().to_string().contains("thread"));
     }
 

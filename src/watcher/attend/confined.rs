@@ -20,11 +20,14 @@ use crate::os::confine::Confinement;
 use crate::os::process::Starter;
 
 impl Run {
-    /// A thread to start something from, which sees to the bounds of all runs of this worker; and those. Who enters a group
-    /// confines himself.
+    /// A thread to start something from, which begins to see to the bounds of all runs of this worker; and those. Who enters
+    /// a group confines himself.
     pub(super) fn starter(&self) -> io::Result<(Starter, Option<Confinement>)> {
+        let starter = self.ctx.starters.take()?;
         let usual = self.usual();
-        let starter = Starter::begin(usual.clone().filter(|_| self.group.is_none()))?;
+        if let (Some(usual), None) = (&usual, &self.group) {
+            starter.foresee(usual.clone());
+        }
         Ok((starter, usual))
     }
 

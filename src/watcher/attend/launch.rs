@@ -54,6 +54,7 @@ impl Run {
         ears.open_own(self.ctx.clock.ticks());
         let (reaper, program) = (Arc::clone(&self.ctx.reaper), launch.program.clone());
         let launched = starter.run(move |apart| child::launch(apart, &reaper, launch)).await;
+        self.ctx.starters.refill();
         let agent = launched.unwrap_or_else(|error| Err(not_spawned(error, &program, &entrance)));
         let agent = agent.map_err(|error| {
             ears.close();

@@ -66,6 +66,8 @@ impl Run {
     pub(super) async fn prepare(&mut self, chosen: &Chosen) -> Result<Prepared, Refused> {
         let wanted = self.wanted_directory()?;
         let program = self.ctx.program().map_err(deferred)?;
+        // Where git has nothing to do it begins while the rest is made ready.
+        let early = wanted.is_none().then(|| self.starter_of(&program)).transpose()?;
         let scratch = self.ctx.scratch.join(self.lease.run.to_string());
         make_private(&scratch).map_err(|error| no_room(&scratch, &error))?;
         let begins = self.lease.attempt().map_or(SessionStart::New, SessionStart::of);
@@ -74,13 +76,9 @@ impl Run {
         if let Some(why) = self.lacks_verifier(&cwd.path) {
             return Err(self.not_now(why));
         }
-        self.group = self.ctx.groups.make(self.lease.run, self.limits().memory);
-        // It begins while the rest is made ready.
-        let starter =
-            self.starter().map_err(|error| self.not_started(&not_spawned(error, &program, &cwd.path)))?;
         self.stamp()?;
         Ok(Prepared {
-            starter,
+            starter: early.map_or_else(|| self.starter_of(&program), Ok)?,
             program,
             arguments: self.arguments(begins),
             environment: self.environment(scratch.clone()),
@@ -89,6 +87,11 @@ impl Run {
             first: first.into_bytes(),
             begins,
         })
+    }
+
+    fn starter_of(&mut self, program: &Path) -> Result<(Starter, Option<Confinement>), Refused> {
+        self.group = self.ctx.groups.make(self.lease.run, self.limits().memory);
+        self.starter().map_err(|error| self.not_started(&not_spawned(error, program, Path::new("/"))))
     }
 
     /// What is asked, in the words of the pack where it has some.
