@@ -65,10 +65,13 @@ impl Folder {
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.fd)? {
-            names.push(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned());
+            let entry = entry?;
+            names.push((entry.ino(), OsStr::from_bytes(entry.file_name().to_bytes()).to_owned()));
         }
-        names.retain(|name| name != "." && name != "..");
-        Ok(names)
+        names.retain(|(_, name)| name != "." && name != "..");
+        // Whoever looks at them one by one goes through the disk from end to end.
+        names.sort_unstable_by_key(|(inode, _)| *inode);
+        Ok(names.into_iter().map(|(_, name)| name).collect())
     }
 
     /// Waits until its names are on the disk; it has to be opened to be read.
@@ -76,10 +79,17 @@ impl Folder {
         rustix::fs::fsync(&self.fd).map_err(io::Error::from)
     }
 
-    /// Opens a file in it for reading: without blocking, since a pipe may lie there, and never through a link.
+    /// Opens a file in it for reading: without blocking, since a pipe may lie there, and never through a link. That it was
+    /// read is not written down where it is ours: a backlog that is read would be one that is written.
     pub fn file(&self, name: &OsStr) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        Ok(File::from(rustix::fs::openat(&self.fd, name, flags, Mode::empty())?))
+        let open = |flags| rustix::fs::openat(&self.fd, name, flags, Mode::empty());
+        let opened = match open(flags | OFlags::NOATIME) {
+            // Somebody else's (`open(2)`, O_NOATIME).
+            Err(Errno::PERM) => open(flags),
+            other => other,
+        };
+        Ok(File::from(opened?))
     }
 
     /// Makes a new file in it, to be written.

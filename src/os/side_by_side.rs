@@ -1,5 +1,5 @@
-//! Many short waits for a disk at once: disks and journals take many syncs for the price of a few; and a great many small
-//! files, read by every processor.
+//! Many short waits for a disk at once: disks and journals take many syncs for the price of a few, and a great many small
+//! files.
 //!
 //! It deliberately does not know what is done.
 
@@ -38,9 +38,10 @@ pub fn failures<T: Sync>(items: &[T], work: impl Fn(&T) -> io::Result<()> + Sync
     failed
 }
 
-/// What `some` makes of `items`, in their order; where there are many, every processor takes a share.
+/// What `some` makes of `items`, in their order; where there are many, several threads take a share each: more than there are
+/// processors, since what is not in memory yet is waited for.
 pub fn each<T: Sync, R: Send>(items: &[T], some: impl Fn(&[T]) -> Vec<R> + Sync) -> Vec<R> {
-    let shares = std::thread::available_parallelism().map_or(1, usize::from).min(items.len() / WORTH_IT);
+    let shares = AT_ONCE.min(items.len() / WORTH_IT);
     if shares < 2 {
         return some(items);
     }

@@ -166,13 +166,13 @@ fn ghosts<S: Store>(spool: &Spool<S>, active: &[FileName]) -> io::Result<Vec<Pat
     Ok(ghosts)
 }
 
-/// The names in queues that stand in `staged/` or among what is filed too. The folders are read for it: of a backlog of a
+/// The names in `staged/` and among what is filed, where anything waits. The folders are read for it: of a backlog of a
 /// hundred thousand each name would be asked for in each of them before the first task is claimed.
 fn elsewhere<S: Store>(spool: &Spool<S>, queues: &[(Place, Vec<FileName>)]) -> io::Result<HashSet<FileName>> {
-    let waiting: HashSet<&FileName> = queues.iter().flat_map(|(_, files)| files).collect();
     let mut elsewhere = HashSet::new();
-    for place in [Place::Staged].iter().chain(&Place::TERMINAL).filter(|_| !waiting.is_empty()) {
-        elsewhere.extend(spool.list(*place)?.into_iter().filter(|file| waiting.contains(file)));
+    let is_asked = queues.iter().any(|(_, files)| !files.is_empty());
+    for place in [Place::Staged].iter().chain(&Place::TERMINAL).filter(|_| is_asked) {
+        elsewhere.extend(spool.list(*place)?);
     }
     Ok(elsewhere)
 }

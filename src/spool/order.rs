@@ -52,8 +52,10 @@ pub struct Queue {
 impl Queue {
     /// Takes in what was seen, or its new version.
     pub fn put(&mut self, head: Box<Head>, now: Timestamp) {
-        self.remove(head.place, &head.file);
         let slot = (head.place, head.file.clone());
+        if let Some(before) = self.heads.remove(&slot) {
+            self.uncount(&slot, &before);
+        }
         *self.depths.entry(head.place).or_default() += 1;
         // It is counted all the same.
         if !head.is_set_back() {
@@ -74,19 +76,23 @@ impl Queue {
     pub fn remove(&mut self, place: Place, file: &FileName) -> bool {
         let slot = (place, file.clone());
         let Some(head) = self.heads.remove(&slot) else { return false };
-        self.ready.remove(&rank(&head));
-        if let Some(at) = head.special().not_before {
-            self.later.remove(&(at, slot));
-        }
-        take_one(&mut self.depths, &head.place);
-        if !head.is_set_back() {
-            take_one(&mut self.ages, &head.dropped_at);
-        }
+        self.uncount(&slot, &head);
         // A backlog of a hundred thousand that is worked off gives its memory back.
         if self.heads.len() < self.heads.capacity() / 8 {
             self.heads.shrink_to(SPARE);
         }
         true
+    }
+
+    fn uncount(&mut self, slot: &Slot, head: &Head) {
+        self.ready.remove(&rank(head));
+        if let Some(at) = head.special().not_before {
+            self.later.remove(&(at, slot.clone()));
+        }
+        take_one(&mut self.depths, &head.place);
+        if !head.is_set_back() {
+            take_one(&mut self.ages, &head.dropped_at);
+        }
     }
 
     /// Says of every task anew whether its pack is barred. It costs the backlog, so it is done when that changed.
