@@ -9,6 +9,8 @@ use std::thread::Builder;
 
 /// How many are waited for at once.
 const AT_ONCE: usize = 16;
+/// How many read at once: each keeps some memory, and what many read is put together again.
+const READERS: usize = 8;
 /// A share of so many is worth a thread.
 const WORTH_IT: usize = 500;
 
@@ -41,7 +43,7 @@ pub fn failures<T: Sync>(items: &[T], work: impl Fn(&T) -> io::Result<()> + Sync
 /// What `some` makes of `items`, in their order; where there are many, several threads take a share each: more than there are
 /// processors, since what is not in memory yet is waited for.
 pub fn each<T: Sync, R: Send>(items: &[T], some: impl Fn(&[T]) -> Vec<R> + Sync) -> Vec<R> {
-    let shares = AT_ONCE.min(items.len() / WORTH_IT);
+    let shares = READERS.min(items.len() / WORTH_IT);
     if shares < 2 {
         return some(items);
     }

@@ -49,27 +49,60 @@ pub struct Queue {
     ages: BTreeMap<Timestamp, usize>,
 }
 
+/// What is not in the indexes yet.
+#[derive(Default)]
+struct New {
+    ready: Vec<Rank>,
+    ages: Vec<Timestamp>,
+}
+
 impl Queue {
     /// Takes in what was seen, or its new version.
     pub fn put(&mut self, head: Box<Head>, now: Timestamp) {
-        let slot = (head.place, head.file.clone());
-        if let Some(before) = self.heads.remove(&slot) {
-            self.uncount(&slot, &before);
-        }
-        *self.depths.entry(head.place).or_default() += 1;
-        // It is counted all the same.
-        if !head.is_set_back() {
-            match head.special().not_before.filter(|at| *at > now) {
-                Some(at) => {
-                    self.later.insert((at, slot.clone()));
-                }
-                None => {
-                    self.ready.insert(rank(&head));
-                }
+        self.put_all([head], now);
+    }
+
+    /// The same of many: a backlog is put in order at once, which takes a part of the time and of the room.
+    pub fn put_all(&mut self, heads: impl IntoIterator<Item = Box<Head>>, now: Timestamp) {
+        let mut new = New::default();
+        for head in heads {
+            let slot = (head.place, head.file.clone());
+            if let Some(before) = self.heads.remove(&slot) {
+                // It may be one of these.
+                self.enter(std::mem::take(&mut new));
+                self.uncount(&slot, &before);
             }
-            *self.ages.entry(head.dropped_at).or_default() += 1;
+            *self.depths.entry(head.place).or_default() += 1;
+            // It is counted all the same.
+            if !head.is_set_back() {
+                match head.special().not_before.filter(|at| *at > now) {
+                    Some(at) => {
+                        self.later.insert((at, slot.clone()));
+                    }
+                    None => new.ready.push(rank(&head)),
+                }
+                new.ages.push(head.dropped_at);
+            }
+            self.heads.insert(slot, head);
         }
-        self.heads.insert(slot, head);
+        self.enter(new);
+    }
+
+    fn enter(&mut self, New { ready, mut ages }: New) {
+        if ready.len() > self.ready.len() {
+            self.ready.append(&mut ready.into_iter().collect());
+        } else {
+            self.ready.extend(ready);
+        }
+        ages.sort_unstable();
+        let alike = ages.chunk_by(|one, next| one == next).map(|alike| (alike[0], alike.len()));
+        if ages.len() > self.ages.len() {
+            let mut counted: BTreeMap<_, _> = alike.collect();
+            self.ages.iter().for_each(|(at, count)| *counted.entry(*at).or_default() += count);
+            self.ages = counted;
+        } else {
+            alike.for_each(|(at, count)| *self.ages.entry(at).or_default() += count);
+        }
     }
 
     /// Forgets a name; whether it was known.
@@ -240,6 +273,22 @@ mod tests {
         queue.bar(|_| false, at(10));
         assert_eq!(next(&mut queue).as_deref(), Some("first.json"));
         assert_eq!(queue.oldest(), Some(at(1)));
+    }
+
+    #[test]
+    fn many_that_are_put_at_once_are_as_they_would_be_one_by_one() {
+        let name = |n: i64| format!("t{}.json", n % 40);
+        let all = |from: i64| {
+            (from..from + 50).map(move |n| head(Place::Pending, &name(n), n % 7, n.try_into().unwrap()))
+        };
+        let (mut one, mut many) = (Queue::default(), Queue::default());
+        for from in [0, 30, 60] {
+            all(from).for_each(|it| put(&mut one, it, at(10)));
+            many.put_all(all(from).map(Box::new), at(10));
+            assert_eq!((one.len(), one.oldest(), &one.ages), (many.len(), many.oldest(), &many.ages));
+        }
+        let (one, many) = (drain(one, 10), drain(many, 10));
+        assert_eq!((many.len(), one), (40, many));
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub const YOUNG: Duration = Duration::from_secs(10);
 /// How long nothing is claimed after the disk refused a write.
 pub const REFUSED: Duration = Duration::from_secs(2);
 
+type Slot = (Place, FileName);
+
 #[derive(Clone, Debug)]
 struct Unsettled {
     identity: Option<Identity>,
@@ -110,9 +112,7 @@ impl Core {
         let mut effects = Vec::new();
         match event {
             // All of it is known before anything is taken, or what is seen first would go first.
-            Event::Looked(looked) => {
-                effects.extend(looked.into_iter().flat_map(|(slot, found)| self.looked(slot, found, now)));
-            }
+            Event::Looked(looked) => self.looked_all(looked, now, &mut effects),
             Event::Running { file, name, run } => {
                 self.claiming.remove(&file);
                 // Another drop of this name, seen before or while it was claimed, is seen as one now: left under its
@@ -211,13 +211,31 @@ impl Core {
         [settles, due].into_iter().chain(held).flatten().filter(|at| *at > now.ticks).min()
     }
 
-    fn looked(&mut self, slot: (Place, FileName), found: Examined, now: Now) -> Vec<Effect> {
+    fn looked_all(&mut self, looked: Vec<(Slot, Examined)>, now: Now, effects: &mut Vec<Effect>) {
+        let mut waiting = Vec::new();
+        for (slot, found) in looked {
+            match found {
+                Examined::Task(head) if self.may_wait(&head) => {
+                    self.unsettled.remove(&slot);
+                    waiting.push(self.barred_or_not(head));
+                }
+                found => {
+                    // It may be about one of these.
+                    self.queue.put_all(waiting.drain(..), now.wall);
+                    effects.extend(self.looked(slot, found, now));
+                }
+            }
+        }
+        self.queue.put_all(waiting, now.wall);
+    }
+
+    fn looked(&mut self, slot: Slot, found: Examined, now: Now) -> Option<Effect> {
         let (place, file) = (slot.0, slot.1.clone());
         if !matches!(found, Examined::Unsettled { .. }) {
             self.unsettled.remove(&slot);
         }
         match found {
-            Examined::Task(head) => return self.found(head, now),
+            Examined::Task(head) => return self.found(&head),
             Examined::Unsettled { identity, by_content, why } => {
                 self.queue.remove(place, &file);
                 let fresh = Unsettled { identity, by_content, since: now.ticks, why };
@@ -229,7 +247,7 @@ impl Core {
             // In the inbox it is nobody's: the first worker that looks files it with its own.
             Examined::Invalid { code, why } => {
                 self.queue.remove(place, &file);
-                return vec![Effect::Reject(Sentence { place, file, code, why, settled: None })];
+                return Some(Effect::Reject(Sentence { place, file, code, why, settled: None }));
             }
             // Its owner puts its own back or has it; the next look at everything asks again.
             Examined::Elsewhere { .. } | Examined::Gone => {
@@ -237,31 +255,45 @@ impl Core {
             }
             Examined::Copy { worker, .. } => {
                 self.queue.remove(place, &file);
-                return vec![Effect::DropCopy { place, file, worker }];
+                return Some(Effect::DropCopy { place, file, worker });
             }
         }
-        Vec::new()
+        None
     }
 
-    fn found(&mut self, mut head: Box<Head>, now: Now) -> Vec<Effect> {
+    /// Whether it is this worker's, and nothing of its name or run is worked on.
+    fn may_wait(&self, head: &Head) -> bool {
+        let is_worked_on = self.claiming.contains_key(&head.file) || self.running.contains_key(&head.file);
+        !self.is_anothers(head) && !is_worked_on && !self.is_running(head)
+    }
+
+    fn is_anothers(&self, head: &Head) -> bool {
+        head.special().pinned.as_ref().is_some_and(|pinned| *pinned != self.worker)
+    }
+
+    fn is_running(&self, head: &Head) -> bool {
+        head.special().run.is_some_and(|run| self.running.values().any(|live| live.run == run))
+    }
+
+    fn barred_or_not(&self, mut head: Box<Head>) -> Box<Head> {
         head.is_barred = self.bars.of(head.special().pack.as_deref()).is_some();
-        if head.special().pinned.as_ref().is_some_and(|pinned| *pinned != self.worker) {
-            self.queue.remove(head.place, &head.file);
-            return Vec::new();
-        }
-        if self.claiming.contains_key(&head.file) {
+        head
+    }
+
+    /// One that may not wait.
+    fn found(&mut self, head: &Head) -> Option<Effect> {
+        let (place, file) = (head.place, head.file.clone());
+        if self.is_anothers(head) {
+            self.queue.remove(place, &file);
+        } else if self.claiming.contains_key(&file) {
             // Seen before it was taken, or another file: it is looked at again when that is known.
-            self.met.insert(head.file);
-            return Vec::new();
+            self.met.insert(file);
+        } else if self.is_running(head) {
+            return Some(Effect::TakeBack { place, file });
+        } else {
+            return Some(Effect::Aside { place, file });
         }
-        if head.special().run.is_some_and(|run| self.running.values().any(|live| live.run == run)) {
-            return vec![Effect::TakeBack { place: head.place, file: head.file }];
-        }
-        if self.running.contains_key(&head.file) {
-            return vec![Effect::Aside { place: head.place, file: head.file }];
-        }
-        self.queue.put(head, now.wall);
-        Vec::new()
+        None
     }
 
     fn bar(&mut self, bars: Bars, now: Now) {
