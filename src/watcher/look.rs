@@ -66,11 +66,6 @@ impl Scanner {
             }
         }
         finds.active = spool.list(Place::Active).unwrap_or_default();
-        // A queue that is filled in its order is filled in a fraction of the time.
-        finds.looked.sort_by_key(|(_, found)| match found {
-            Examined::Task(head) => Some(head.dropped_at),
-            _ => None,
-        });
         finds
     }
 
@@ -111,7 +106,8 @@ fn look_at_new(
     finds: &mut Finds,
 ) {
     let found = side_by_side::each(&new, |share| spool.examine_all(place, share));
-    (seen.reserve(new.len()), finds.looked.reserve(new.len()));
+    seen.reserve(new.len());
+    finds.looked.reserve(new.len());
     for (file, found) in new.into_iter().zip(found) {
         if let Examined::Task(head) = &found {
             // The version that was read: one that takes its place meanwhile is read by the next look.

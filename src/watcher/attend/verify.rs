@@ -25,6 +25,7 @@ use crate::agent::trouble::{self, is_scarcity};
 use crate::agent::{env, message};
 use crate::os::durable::{self, DIR_MODE, make_dir, parent};
 use crate::os::oom::Counter;
+use crate::os::process::start::Started;
 use crate::os::process::{Child, Exit};
 use crate::pack::{Found, PackName};
 use crate::pipe::reply::Reply;
@@ -198,11 +199,12 @@ impl Run {
             environment: env::without_credentials(self.environment(scratch), self.let_through()),
         };
         let reaper = Arc::clone(&self.ctx.reaper);
-        let started = starter.run(move |apart| acceptance::start(apart, &reaper, start)).await??;
-        if let Some((group, error)) = self.group.as_ref().zip(started.outside) {
+        let Started { child, outside } =
+            starter.run(move |apart| acceptance::start(apart, &reaper, start)).await??;
+        if let Some((group, error)) = self.group.as_ref().zip(outside) {
             self.ctx.groups.refused(group, &error);
         }
-        Ok(started.child)
+        Ok(child)
     }
 
     /// Sees to it until it has ended, and all that it started. `None`: a disk was full under it or memory ran out, which

@@ -214,27 +214,34 @@ impl Core {
     fn looked_all(&mut self, looked: Vec<(Slot, Examined)>, now: Now, effects: &mut Vec<Effect>) {
         let mut waiting = Vec::new();
         for (slot, found) in looked {
-            match found {
-                Examined::Task(head) if self.may_wait(&head) => {
-                    self.unsettled.remove(&slot);
-                    waiting.push(self.barred_or_not(head));
-                }
-                found => {
-                    // It may be about one of these.
-                    self.queue.put_all(waiting.drain(..), now.wall);
-                    effects.extend(self.looked(slot, found, now));
-                }
-            }
+            effects.extend(self.looked(slot, found, now, &mut waiting));
         }
         self.queue.put_all(waiting, now.wall);
     }
 
-    fn looked(&mut self, slot: Slot, found: Examined, now: Now) -> Option<Effect> {
+    /// What follows from one look; a task that waits goes to those that are put into the queue together.
+    #[expect(clippy::vec_box, reason = "they come in boxes, and stay in them")]
+    fn looked(
+        &mut self,
+        slot: Slot,
+        found: Examined,
+        now: Now,
+        waiting: &mut Vec<Box<Head>>,
+    ) -> Option<Effect> {
         let (place, file) = (slot.0, slot.1.clone());
         if !matches!(found, Examined::Unsettled { .. }) {
             self.unsettled.remove(&slot);
         }
+        let waits = matches!(&found, Examined::Task(head) if self.may_wait(head));
+        if !waits {
+            // It may be about one of these.
+            self.queue.put_all(waiting.drain(..), now.wall);
+        }
         match found {
+            Examined::Task(mut head) if waits => {
+                head.is_barred = self.bars.of(head.special().pack.as_deref()).is_some();
+                waiting.push(head);
+            }
             Examined::Task(head) => return self.found(&head),
             Examined::Unsettled { identity, by_content, why } => {
                 self.queue.remove(place, &file);
@@ -273,11 +280,6 @@ impl Core {
 
     fn is_running(&self, head: &Head) -> bool {
         head.special().run.is_some_and(|run| self.running.values().any(|live| live.run == run))
-    }
-
-    fn barred_or_not(&self, mut head: Box<Head>) -> Box<Head> {
-        head.is_barred = self.bars.of(head.special().pack.as_deref()).is_some();
-        head
     }
 
     /// One that may not wait.
