@@ -452,6 +452,28 @@ mod tests {
     }
 
     #[test]
+    fn only_what_the_whole_begins_with_was_foreseen_of_it() {
+        let paths = |all: &[&str]| all.iter().map(PathBuf::from).collect();
+        let of = |protected: &[&str], inner: &[&str], trees: &[&str], files: &[&str]| Confinement {
+            protected: paths(protected),
+            inner: paths(inner),
+            trees: paths(trees),
+            files: paths(files),
+        };
+        let usual = of(&["/shared"], &["/shared/repos"], &["/home"], &["/dev/null"]);
+        let whole = of(&["/shared"], &["/shared/repos", "/shared/1"], &["/home", "."], &["/dev/null", "/x"]);
+        assert!(usual.begins(&whole) && usual.begins(&usual) && !whole.begins(&usual));
+        for other in [
+            of(&["/shared", "/var/log"], &["/shared/repos"], &["/home"], &["/dev/null"]),
+            of(&["/shared"], &[], &["/home"], &["/dev/null"]),
+            of(&["/shared"], &["/shared/repos"], &["/tmp", "/home"], &["/dev/null"]),
+            of(&["/shared"], &["/shared/repos"], &["/home"], &[]),
+        ] {
+            assert!(!usual.begins(&other), "{other:?}");
+        }
+    }
+
+    #[test]
     fn each_kernel_is_told_what_it_lacks() {
         for (abi, word) in [(2, Some("cut short")), (5, Some("signals")), (6, None), (12, None)] {
             let gaps = Strength(abi).gaps();

@@ -15,6 +15,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -213,7 +214,9 @@ async fn answer(ctx: &Ctx, path: &Path) -> std::io::Result<Answer> {
         .stdin(Stdio::null())
         .stdout(printed.try_clone()?)
         .stderr(complained.try_clone()?);
-    let child = ctx.reaper.spawn(&mut command)?;
+    // Off the loop: a disk that hangs keeps whoever executes what lies on it.
+    let reaper = Arc::clone(&ctx.reaper);
+    let child = tokio::task::spawn_blocking(move || reaper.spawn(&mut command)).await??;
     let group = Group(Some(Pid::from_raw(child.id.pid)));
     let Ok(exit) = tokio::time::timeout(DEADLINE, child.exit).await else { return Ok(Answer::Silence) };
     group.spare();

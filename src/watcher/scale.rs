@@ -135,6 +135,9 @@ impl Drop for Footing {
     }
 }
 
+/// For agents that are being started: who has begun already is weighed with them.
+const STARTING: Duration = Duration::from_millis(500);
+
 /// Has everybody weighed off the loop, if it is time.
 pub(super) fn look(ctx: &Rc<Ctx>, now: Ticks) {
     let scale = Arc::clone(&ctx.scale);
@@ -151,7 +154,7 @@ pub(super) fn look(ctx: &Rc<Ctx>, now: Ticks) {
     let (metrics, board) = (Arc::clone(&ctx.metrics), Arc::clone(&ctx.board));
     tokio::task::spawn_blocking(move || {
         let began = clock.ticks();
-        let children: HashSet<i32> = reaper.children().into_iter().collect();
+        let children: HashSet<i32> = reaper.children(STARTING).0.into_iter().collect();
         let weights = weigh_all(&all, &children);
         let total = weights.iter().map(|(_, weight)| weight.bytes).sum();
         metrics.set_agents_memory(total);

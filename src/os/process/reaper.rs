@@ -4,13 +4,14 @@
 //! are waited for here too, or they would stay as zombies. Since one `waitpid(-1)` collects everybody, nobody
 //! else in the program may wait for a child.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 use tokio::sync::oneshot;
 
 use super::identity::ProcessId;
@@ -48,74 +49,113 @@ pub struct Child {
 /// Starts and reaps. One per program.
 #[derive(Debug, Default)]
 pub struct Reaper {
-    waiting: Mutex<HashMap<i32, oneshot::Sender<Exit>>>,
-    /// Somebody has ended since all were collected.
-    is_due: AtomicBool,
+    children: Mutex<Children>,
+    started: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Children {
+    waiting: HashMap<i32, oneshot::Sender<Exit>>,
+    /// Those that are being started, by number: whoever of them has ended already is nobody's yet, and not a stranger.
+    starting: BTreeSet<u64>,
+    /// The number of the last that was begun.
+    last: u64,
+    /// Somebody ended while one was being started.
+    is_owed: bool,
 }
 
 impl Reaper {
-    /// Starts `command`.
+    /// Starts `command`, which may take as long as the disk does that it lies on.
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
-        let child = self.start(command);
-        // Whoever ended meanwhile was left to us.
-        self.catch_up();
+        let number = self.lock().begin();
+        let started = start(command);
+        let mut children = self.lock();
+        children.starting.remove(&number);
+        let child = started.map(|id| {
+            let (tell, exit) = oneshot::channel();
+            children.waiting.insert(id.pid, tell);
+            Child { id, exit }
+        });
+        if std::mem::take(&mut children.is_owed) {
+            children.reap();
+        }
+        drop(children);
+        self.started.notify_all();
         child
     }
 
-    /// The lock is held over the spawn, so that a child that ends at once is not reaped as a stranger.
-    fn start(&self, command: &mut Command) -> io::Result<Child> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut started = command.spawn()?;
-        let pid = started.id().cast_signed();
-        let (tell, exit) = oneshot::channel();
-        waiting.insert(pid, tell);
-        // Not reaped yet, so the number cannot mean anybody else.
-        let Some(id) = ProcessId::of(pid) else {
-            // Whoever asked hears that nothing was started, so nothing may go on.
-            started.kill().ok();
-            return Err(io::Error::other("the child has no entry in /proc that can be read; is it mounted?"));
-        };
-        Ok(Child { id, exit })
-    }
-
-    /// Collects everybody who has ended. To be called on every `SIGCHLD`; signals merge, so it takes all. It waits for
-    /// nobody: where a child is being started, whoever starts it does it right after that.
+    /// Collects everybody who has ended. To be called on every `SIGCHLD`; signals merge, so it takes all.
     pub fn reap(&self) {
-        self.is_due.store(true, Ordering::SeqCst);
-        self.catch_up();
+        self.lock().reap();
     }
 
-    fn catch_up(&self) {
-        while self.is_due.load(Ordering::SeqCst) {
-            let mut waiting = match self.waiting.try_lock() {
-                Ok(waiting) => waiting,
-                Err(TryLockError::Poisoned(error)) => error.into_inner(),
-                // Who holds it looks again when he has let go.
-                Err(TryLockError::WouldBlock) => return,
-            };
-            self.is_due.store(false, Ordering::SeqCst);
-            collect(&mut waiting);
-        }
+    /// The pids of the children that have not been reaped, and whether these are all: those that are being started now are
+    /// waited for as long as `patience` lasts, and no longer, since a disk may hang on which such a program lies.
+    pub fn children(&self, patience: Duration) -> (Vec<i32>, bool) {
+        let children = self.lock();
+        let now = children.last;
+        let waited = self.started.wait_timeout_while(children, patience, |it| it.is_starting_up_to(now));
+        let (children, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        (children.waiting.keys().copied().collect(), !children.is_starting_up_to(now))
     }
 
-    /// The pids of the children that have not been reaped.
-    pub fn children(&self) -> Vec<i32> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    /// For an instant.
+    fn lock(&self) -> MutexGuard<'_, Children> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn collect(waiting: &mut HashMap<i32, oneshot::Sender<Exit>>) {
-    loop {
-        let (pid, exit) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) => (pid, Exit::Code(code)),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Exit::Signal(signal as i32)),
-            Err(nix::errno::Errno::EINTR) => continue,
-            Ok(_) | Err(_) => return,
+fn start(command: &mut Command) -> io::Result<ProcessId> {
+    let mut started = command.spawn()?;
+    // Not reaped yet, so the number cannot mean anybody else.
+    ProcessId::of(started.id().cast_signed()).ok_or_else(|| {
+        // Whoever asked hears that nothing was started, so nothing may go on.
+        started.kill().ok();
+        io::Error::other("the child has no entry in /proc that can be read; is it mounted?")
+    })
+}
+
+impl Children {
+    fn begin(&mut self) -> u64 {
+        self.last += 1;
+        self.starting.insert(self.last);
+        self.last
+    }
+
+    /// Whether one is still being started that has this number or a lower one.
+    fn is_starting_up_to(&self, number: u64) -> bool {
+        self.starting.first().is_some_and(|first| *first <= number)
+    }
+
+    fn reap(&mut self) {
+        if self.starting.is_empty() {
+            while self.collect(None).is_some() {}
+            return;
+        }
+        // The others are left to whoever is starting one.
+        self.is_owed = true;
+        for pid in self.waiting.keys().copied().collect::<Vec<_>>() {
+            self.collect(Some(pid));
+        }
+    }
+
+    /// Collects one who has ended, of all or of one; who it was.
+    fn collect(&mut self, of: Option<i32>) -> Option<i32> {
+        let (pid, exit) = loop {
+            match waitpid(of.map(Pid::from_raw), Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => break (pid.as_raw(), Exit::Code(code)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => {
+                    break (pid.as_raw(), Exit::Signal(signal as i32));
+                }
+                Err(nix::errno::Errno::EINTR) => {}
+                Ok(_) | Err(_) => return None,
+            }
         };
-        if let Some(tell) = waiting.remove(&pid.as_raw()) {
+        if let Some(tell) = self.waiting.remove(&pid) {
             // Whoever asked may have gone; the child is reaped all the same.
             tell.send(exit).ok();
         }
+        Some(pid)
     }
 }
 

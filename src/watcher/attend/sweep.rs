@@ -15,6 +15,8 @@ use crate::os::process::tree::{self, Orphans, Signs};
 const NONE: Patience = Patience { grace: Duration::ZERO, total: PATIENCE.total };
 /// With the longest ending of the agent itself, the whole tree is gone within 15 s.
 const PATIENCE: Patience = Patience { grace: Duration::from_millis(1500), total: Duration::from_secs(7) };
+/// For agents that are being started, each time that is looked.
+const STARTING: Duration = Duration::from_millis(500);
 const _: () = assert!(crate::agent::course::LONGEST_ENDING.as_secs() + PATIENCE.total.as_secs() <= 15);
 
 impl Run {
@@ -27,21 +29,20 @@ impl Run {
         let group_too = group.clone();
         let looking = move || {
             // First, so that an agent that is being started right now, and carries no sign yet, is known as another's:
-            // to ask for the children waits for whoever starts one.
+            // to ask for the children waits for whoever starts one. Where that takes too long nobody is taken for an
+            // orphan.
             let since = agent.as_ref().map_or(0, |it| it.start_ticks);
             let seen = tree::snapshot(since);
-            let others: HashSet<i32> = reaper
-                .children()
-                .into_iter()
-                .filter(|pid| Some(*pid) != agent.as_ref().map(|it| it.pid))
-                .collect();
+            let (children, are_all) = reaper.children(STARTING);
+            let others: HashSet<i32> =
+                children.into_iter().filter(|pid| Some(*pid) != agent.as_ref().map(|it| it.pid)).collect();
             let signs = Signs {
                 run: &run,
                 agent: agent.as_ref(),
                 since,
                 own_pid: std::process::id().cast_signed(),
                 others: &others,
-                orphans: orphans(agent.as_ref(), &others),
+                orphans: if are_all { orphans(agent.as_ref(), &others) } else { Orphans::Unknown },
             };
             let mut left = tree::members(&seen, &signs);
             let in_group = group_too.as_ref().map(Group::members).unwrap_or_default();
