@@ -148,7 +148,7 @@ fn an_agent_dumps_no_core_and_dies_before_its_worker() {
     // When memory runs out, the kernel takes the agent and not the one who would notice.
     let score =
         |pid: i32| fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap().trim().parse::<i32>();
-    // It says so of an agent right after it started it, which may be heard of before.
+    // The worker says so of an agent when it has started it, and of that one may hear before.
     world.until("the agent goes first", || {
         (score(pid).unwrap() >= score(watcher.pid()).unwrap() + 500).then_some(())
     });

@@ -82,12 +82,15 @@ pub struct Started {
 
 /// Starts it, from a thread that does nothing else.
 pub fn start(apart: Apart, reaper: &Reaper, start: Start<'_>) -> io::Result<Started> {
-    let started = if start.group.is_some() { through(reaper, start)? } else { alone(apart, reaper, start)? };
-    let pid = started.child.id.pid;
+    if start.group.is_some() { through(reaper, start) } else { alone(apart, reaper, start) }
+}
+
+/// Has it go before us when memory runs out; to be called by whoever had it started, since who is confined may not.
+pub fn put_first(child: &Child) {
+    let pid = child.id.pid;
     if let Err(error) = goes_first(pid) {
         tracing::debug!(pid, error = %error, "it is as likely as we are to go when memory runs out");
     }
-    Ok(started)
 }
 
 /// A file that is written to at its end only.

@@ -23,6 +23,7 @@ use crate::clock::Ticks;
 use crate::os::durable::{DIR_MODE, make_dir};
 use crate::os::lock::{self, Lock};
 use crate::os::process::ProcessId;
+use crate::os::process::start::put_first;
 use crate::recovery::groups;
 use crate::recovery::witness::{find_agent, process_of};
 use crate::task::HoldCause;
@@ -60,6 +61,7 @@ impl Run {
             ears.close();
             self.not_started(&error)
         })?;
+        put_first(&agent.child);
         if let Some((group, error)) = self.group.take_if(|_| agent.outside.is_some()).zip(agent.outside) {
             self.ctx.groups.refused(&group, &error);
         }

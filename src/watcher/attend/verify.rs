@@ -25,7 +25,7 @@ use crate::agent::trouble::{self, is_scarcity};
 use crate::agent::{env, message};
 use crate::os::durable::{self, DIR_MODE, make_dir, parent};
 use crate::os::oom::Counter;
-use crate::os::process::start::Started;
+use crate::os::process::start::{Started, put_first};
 use crate::os::process::{Child, Exit};
 use crate::pack::{Found, PackName};
 use crate::pipe::reply::Reply;
@@ -201,6 +201,7 @@ impl Run {
         let reaper = Arc::clone(&self.ctx.reaper);
         let Started { child, outside } =
             starter.run(move |apart| acceptance::start(apart, &reaper, start)).await??;
+        put_first(&child);
         if let Some((group, error)) = self.group.as_ref().zip(outside) {
             self.ctx.groups.refused(group, &error);
         }
