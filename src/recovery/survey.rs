@@ -1,5 +1,6 @@
 //! Looking: what a dead watcher left behind. Changes nothing.
 
+use std::cell::LazyCell;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io;
@@ -166,13 +167,18 @@ fn ghosts<S: Store>(spool: &Spool<S>, active: &[FileName]) -> io::Result<Vec<Pat
     Ok(ghosts)
 }
 
-/// The names in `staged/` and among what is filed, where anything waits. The folders are read for it: of a backlog of a
+/// The names in queues that stand in `staged/` or among what is filed too. The folders are read for it: of a backlog of a
 /// hundred thousand each name would be asked for in each of them before the first task is claimed.
 fn elsewhere<S: Store>(spool: &Spool<S>, queues: &[(Place, Vec<FileName>)]) -> io::Result<HashSet<FileName>> {
     let mut elsewhere = HashSet::new();
-    let is_asked = queues.iter().any(|(_, files)| !files.is_empty());
-    for place in [Place::Staged].iter().chain(&Place::TERMINAL).filter(|_| is_asked) {
-        elsewhere.extend(spool.list(*place)?);
+    if queues.iter().all(|(_, files)| files.is_empty()) {
+        return Ok(elsewhere);
+    }
+    // Made when there is something to be held against it.
+    let waiting: LazyCell<HashSet<&FileName>, _> =
+        LazyCell::new(|| queues.iter().flat_map(|(_, files)| files).collect());
+    for place in [Place::Staged].iter().chain(&Place::TERMINAL) {
+        elsewhere.extend(spool.list(*place)?.into_iter().filter(|file| waiting.contains(file)));
     }
     Ok(elsewhere)
 }

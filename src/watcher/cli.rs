@@ -216,8 +216,11 @@ async fn answer(ctx: &Ctx, path: &Path) -> std::io::Result<Answer> {
         .stderr(complained.try_clone()?);
     // Off the loop: a disk that hangs keeps whoever executes what lies on it.
     let reaper = Arc::clone(&ctx.reaper);
-    let child = tokio::task::spawn_blocking(move || reaper.spawn(&mut command)).await??;
-    let group = Group(Some(Pid::from_raw(child.id.pid)));
+    let asked = tokio::task::spawn_blocking(move || {
+        let child = reaper.spawn(&mut command)?;
+        Ok::<_, std::io::Error>((Group(Some(Pid::from_raw(child.id.pid))), child))
+    });
+    let (group, child) = asked.await??;
     let Ok(exit) = tokio::time::timeout(DEADLINE, child.exit).await else { return Ok(Answer::Silence) };
     group.spare();
     let exit = exit.unwrap_or(Exit::Code(-1));

@@ -82,10 +82,16 @@ pub struct Started {
 
 /// Starts it, from a thread that does nothing else.
 pub fn start(apart: Apart, reaper: &Reaper, start: Start<'_>) -> io::Result<Started> {
-    if start.group.is_some() { through(reaper, start) } else { alone(apart, reaper, start) }
+    if start.group.is_none() && start.confined.is_some() {
+        // Whoever asked puts it first: this thread is confined then, and may not.
+        return alone(apart, reaper, start);
+    }
+    let started = if start.group.is_some() { through(reaper, start)? } else { alone(apart, reaper, start)? };
+    put_first(&started.child);
+    Ok(started)
 }
 
-/// Has it go before us when memory runs out; to be called by whoever had it started, since who is confined may not.
+/// Has it go before us when memory runs out, with all that it starts from then on.
 pub fn put_first(child: &Child) {
     let pid = child.id.pid;
     if let Err(error) = goes_first(pid) {

@@ -9,7 +9,6 @@
 //! | the home and the CLI's configuration | the CLI's sessions, caches |
 //! | `/tmp`, `/var/tmp`, `/dev/shm`, terminals, `/dev/null` and its like | what programs take for granted |
 
-use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use super::Run;
@@ -17,22 +16,10 @@ use super::prepare::make_private;
 use super::workdir::Workdir;
 use crate::checkout::Checkout;
 use crate::os::confine::Confinement;
-use crate::os::process::Starter;
 
 impl Run {
-    /// A thread to start something from, which begins to see to the bounds of all runs of this worker; and those. Who enters
-    /// a group confines himself.
-    pub(super) fn starter(&self) -> io::Result<(Starter, Option<Confinement>)> {
-        let starter = self.ctx.starters.take()?;
-        let usual = self.usual();
-        if let (Some(usual), None) = (&usual, &self.group) {
-            starter.foresee(usual.clone());
-        }
-        Ok((starter, usual))
-    }
-
     /// What all of this worker's may write to; nothing where they may write whatever their user may.
-    fn usual(&self) -> Option<Confinement> {
+    pub(super) fn usual(&self) -> Option<Confinement> {
         let (home, config_dir) = (self.ctx.environment.get("HOME").map(PathBuf::from), self.ctx.config_dir());
         let homes = home.clone().into_iter().chain(config_dir.clone());
         let mut confinement = self.ctx.fence.common(&self.ctx.config, homes)?;

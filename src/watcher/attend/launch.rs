@@ -23,7 +23,6 @@ use crate::clock::Ticks;
 use crate::os::durable::{DIR_MODE, make_dir};
 use crate::os::lock::{self, Lock};
 use crate::os::process::ProcessId;
-use crate::os::process::start::put_first;
 use crate::recovery::groups;
 use crate::recovery::witness::{find_agent, process_of};
 use crate::task::HoldCause;
@@ -32,18 +31,21 @@ use crate::telemetry::state_file::RunningTask;
 use crate::watcher::ctx::WORKING;
 
 impl Run {
-    /// Starts the agent and records its process.
-    pub(super) async fn launch(&mut self, prepared: Prepared) -> Result<Live, Box<Disposition>> {
+    /// Starts the agent and records its process; else what becomes of the task, or nothing where it is left to the next
+    /// watcher.
+    pub(super) async fn launch(&mut self, prepared: Prepared) -> Result<Live, Option<Box<Disposition>>> {
         let paths = self.lease.paths(self.ctx.layout());
         let number = self.lease.number();
         let (starter, usual) = prepared.starter;
-        // What it leads to is held open until the agent is in it.
-        let entrance = prepared.cwd.entrance();
+        let confined = usual.map(|usual| self.confined(usual, &prepared.cwd, &prepared.scratch));
+        // What its entrance leads to is held open until the agent is in it, and goes with whoever starts it.
+        let (cwd, entrance) = (prepared.cwd.path.clone(), prepared.cwd.entrance());
+        let (program, held) = (prepared.program.clone(), prepared.cwd);
         let launch = Launch {
             program: prepared.program,
             arguments: prepared.arguments,
             environment: prepared.environment,
-            confined: usual.map(|usual| self.confined(usual, &prepared.cwd, &prepared.scratch)),
+            confined,
             cwd: entrance.clone(),
             paths: paths.clone(),
             number,
@@ -53,15 +55,19 @@ impl Run {
         make_dir(&paths.pipes(), DIR_MODE).map_err(|error| no_room(&paths.pipes(), &error))?;
         let mut ears = Ears::of(self);
         ears.open_own(self.ctx.clock.ticks());
-        let (reaper, program) = (Arc::clone(&self.ctx.reaper), launch.program.clone());
-        let launched = starter.run(move |apart| child::launch(apart, &reaper, launch)).await;
-        self.ctx.starters.refill();
+        let reaper = Arc::clone(&self.ctx.reaper);
+        let start = starter.run(move |apart| {
+            let launched = child::launch(apart, &reaper, launch);
+            drop(held);
+            launched
+        });
+        let Some(launched) = self.while_it_starts(&program, start).await else { return Err(None) };
         let agent = launched.unwrap_or_else(|error| Err(not_spawned(error, &program, &entrance)));
         let agent = agent.map_err(|error| {
             ears.close();
             self.not_started(&error)
         })?;
-        put_first(&agent.child);
+        self.put_first(&agent.child);
         if let Some((group, error)) = self.group.take_if(|_| agent.outside.is_some()).zip(agent.outside) {
             self.ctx.groups.refused(&group, &error);
         }
@@ -77,7 +83,7 @@ impl Run {
             is_replay: false,
             weighing: Weighing::of(self, Some(&agent.child.id)),
         };
-        self.record_start(&agent.child.id, &prepared.cwd.path);
+        self.record_start(&agent.child.id, &cwd);
         let event = match prepared.begins {
             SessionStart::New => Noted::Started,
             SessionStart::Resume | SessionStart::Fork(_) => Noted::Resumed,

@@ -20,6 +20,7 @@ mod said;
 mod settle;
 mod share;
 mod spent;
+mod starting;
 mod steer;
 mod sweep;
 mod verify;
@@ -174,7 +175,7 @@ impl Run {
         };
         let live = match self.launch(prepared).await {
             Ok(live) => live,
-            Err(disposition) => return Some(*disposition),
+            Err(disposition) => return disposition.map(|it| *it),
         };
         self.through(live).await
     }

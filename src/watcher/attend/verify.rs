@@ -25,7 +25,7 @@ use crate::agent::trouble::{self, is_scarcity};
 use crate::agent::{env, message};
 use crate::os::durable::{self, DIR_MODE, make_dir, parent};
 use crate::os::oom::Counter;
-use crate::os::process::start::{Started, put_first};
+use crate::os::process::start::Started;
 use crate::os::process::{Child, Exit};
 use crate::pack::{Found, PackName};
 use crate::pipe::reply::Reply;
@@ -138,7 +138,8 @@ impl Run {
                 self.group = self.ctx.groups.make(self.lease.run, self.limits().memory);
             }
             match self.start_verifier(&found, &command[1..], &cwd).await {
-                Ok(child) => match self.attend_verifier(command, child, room).await {
+                Ok(None) => return Duty::Left,
+                Ok(Some(child)) => match self.attend_verifier(command, child, room).await {
                     Some(duty) => return duty,
                     None => room = Room::Lacked,
                 },
@@ -183,7 +184,13 @@ impl Run {
         }
     }
 
-    async fn start_verifier(&self, program: &Path, arguments: &[String], cwd: &Workdir) -> io::Result<Child> {
+    /// Starts it; nothing where the worker leaves before it has begun.
+    async fn start_verifier(
+        &mut self,
+        program: &Path,
+        arguments: &[String],
+        cwd: &Workdir,
+    ) -> io::Result<Option<Child>> {
         let scratch = self.ctx.scratch.join(self.lease.run.to_string());
         let log = self.lease.paths(self.ctx.layout()).verify_log(self.lease.number());
         make_private(&scratch)?;
@@ -199,13 +206,14 @@ impl Run {
             environment: env::without_credentials(self.environment(scratch), self.let_through()),
         };
         let reaper = Arc::clone(&self.ctx.reaper);
-        let Started { child, outside } =
-            starter.run(move |apart| acceptance::start(apart, &reaper, start)).await??;
-        put_first(&child);
+        let begun = starter.run(move |apart| acceptance::start(apart, &reaper, start));
+        let Some(begun) = self.while_it_starts(program, begun).await else { return Ok(None) };
+        let Started { child, outside } = begun??;
+        self.put_first(&child);
         if let Some((group, error)) = self.group.as_ref().zip(outside) {
             self.ctx.groups.refused(group, &error);
         }
-        Ok(child)
+        Ok(Some(child))
     }
 
     /// Sees to it until it has ended, and all that it started. `None`: a disk was full under it or memory ran out, which
