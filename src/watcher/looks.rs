@@ -40,7 +40,9 @@ impl Looks {
             return;
         }
         self.is_busy = true;
-        let round = std::mem::take(&mut self.waiting);
+        // In their order: of what came together the first is taken while the others are looked at.
+        let mut round: Vec<_> = std::mem::take(&mut self.waiting).into_iter().collect();
+        round.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         errands.go_on(move |spool, tell| {
             for (slot, known) in round {
                 // Told one by one: a task does not wait for those behind it.
