@@ -33,8 +33,7 @@ impl Apart {
     }
 }
 
-/// One that waits. The kernel wakes a thread on a processor that has nothing to do, and lets a new one wait for the thread that
-/// made it.
+/// One that waits, so that none has to be made between a drop and its agent.
 #[derive(Debug, Default)]
 pub struct Starters {
     waiting: RefCell<Option<Starter>>,
