@@ -12,11 +12,14 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::record::Record;
 use crate::os::durable::{self, DIR_MODE, Durability, FILE_MODE};
 use crate::os::lock::{self, Lock};
 
+/// Many may wait for it, and where it cannot be had more is started than was agreed on; nobody waits for it on a loop.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest file that can be a record, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
 
@@ -79,7 +82,7 @@ impl Store {
         durable::make_dir(&self.folder, DIR_MODE)?;
         let flags = nix::libc::O_NOFOLLOW | nix::libc::O_DIRECTORY;
         let folder = File::options().read(true).custom_flags(flags).open(&self.folder)?;
-        Ok(Lock::patiently_exclusive_on(folder))
+        Ok(Lock::patiently_exclusive_on(folder, PATIENCE))
     }
 
     /// Removes what those left who were killed while they wrote; for the holder of the lock.

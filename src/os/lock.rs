@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use super::trouble::is_no_answer;
 
-/// The pauses between tries for a lock that is held for microseconds, in microseconds: a quarter of a second in all.
-const PATIENCE: [u64; 16] =
-    [0, 0, 50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 50_000, 50_000, 50_000, 50_000];
+/// The first and the longest of the pauses between tries for a lock that is held for microseconds.
+const PAUSES: [Duration; 2] = [Duration::from_micros(50), Duration::from_millis(50)];
 
 /// A held lock; dropping it lets go.
 #[derive(Debug)]
@@ -46,17 +45,20 @@ impl Lock {
     }
 
     /// Takes the lock of an open file alone, from those who hold it for some microseconds only. `None` when it does not
-    /// come free within [`PATIENCE`] or cannot be had on this file system: a holder that was stopped in between must not
-    /// stop the others.
-    pub fn patiently_exclusive_on(file: File) -> Option<Self> {
-        for step in PATIENCE {
+    /// come free within about `patience` or cannot be had on this file system: a holder that was stopped in between must
+    /// not stop the others.
+    pub fn patiently_exclusive_on(file: File, patience: Duration) -> Option<Self> {
+        let [mut step, longest] = PAUSES;
+        let mut waited = Duration::ZERO;
+        loop {
             match fs2::FileExt::try_lock_exclusive(&file) {
                 Ok(()) => return Some(Self { file: Some(file) }),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => pause(Duration::from_micros(step)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && waited < patience => pause(step),
                 Err(_) => return None,
             }
+            waited += step;
+            step = (step * 2).min(longest);
         }
-        None
     }
 
     /// Takes the lock together with other readers, or says `None` if somebody holds it alone.
@@ -199,9 +201,9 @@ mod tests {
     fn patience_has_an_end_and_is_rewarded() {
         let dir = tempfile::tempdir().unwrap();
         let held = Lock::try_exclusive(dir.path()).unwrap().unwrap();
-        assert!(Lock::patiently_exclusive_on(open(dir.path()).unwrap()).is_none());
+        assert!(Lock::patiently_exclusive_on(open(dir.path()).unwrap(), Duration::from_millis(1)).is_none());
         drop(held);
-        assert!(Lock::patiently_exclusive_on(open(dir.path()).unwrap()).is_some());
+        assert!(Lock::patiently_exclusive_on(open(dir.path()).unwrap(), Duration::from_millis(1)).is_some());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::attend;
 use super::command::{Errand, Found};
 use super::core::Event;
 use super::ctx::Ctx;
@@ -20,7 +21,6 @@ use crate::limits::Permit;
 use crate::recovery::{ApplyError, LivingAgents, Policy, SystemHands, SystemWitness, recover_one};
 use crate::spool::{ClaimError, Claimed, Disk, Examined, Lease, Spool, Store};
 use crate::task::{FileName, HoldCause, Place, TaskFile};
-use crate::telemetry::journal::Event as Noted;
 
 /// What the loop is told by its own errands.
 #[derive(Debug)]
@@ -117,6 +117,7 @@ impl Errands {
                 Err(error) => not_claimed(&file, &error),
             }
         });
+        attend::foresee(&self.ctx);
     }
 
     /// Brings home a file in `active/` that nobody works on: put there by hand, or by a claim that failed half-way.
@@ -186,19 +187,6 @@ impl Errands {
                 Vec::new()
             }
         });
-    }
-
-    /// Notes a claim.
-    pub(super) fn note_claim(&self, lease: &Lease) {
-        self.ctx.metrics.claimed();
-        self.ctx.note(Noted::Claimed, lease, |line| line.from = Some(crate::task::TaskState::Pending));
-        tracing::info!(
-            task = %lease.name,
-            run_id = %lease.run,
-            correlation_id = lease.task.spec.correlation_id.as_deref(),
-            attempt = lease.number(),
-            "claimed"
-        );
     }
 
     /// Does an errand, and tells at its end.

@@ -331,10 +331,7 @@ impl Looping {
     fn on_told(&mut self, told: Told, hints: &mut Option<Hints>) {
         match told {
             Told::Core(event) => self.on_event(event),
-            Told::Claimed(lease) => {
-                self.errands.note_claim(&lease);
-                self.follow(*lease, Begin::Start);
-            }
+            Told::Claimed(lease) => self.follow(*lease, Begin::Start),
             Told::Adopted(lease) => self.follow(*lease, Begin::Adopt),
             Told::Open(file) => self.recover(file),
             // It is brought home when everything is looked at next.

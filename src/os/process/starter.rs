@@ -11,10 +11,15 @@ use std::io;
 use std::marker::PhantomData;
 use std::sync::mpsc;
 use std::thread::Builder;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::clock::Ticks;
 use crate::os::confine::{Confinement, Foreseen};
+
+/// What was foreseen before is seen to again: a folder may have been made since.
+const FRESH: Duration = Duration::from_millis(100);
 
 type Work = Box<dyn FnOnce(Apart) + Send>;
 
@@ -45,6 +50,13 @@ impl Starters {
         self.waiting.take().map_or_else(Starter::begin, Ok)
     }
 
+    /// Has the one that waits, if one does, see to the bounds of what is likely to be started next.
+    pub fn foresee(&self, usual: Confinement, now: Ticks) {
+        if let Some(waiting) = self.waiting.borrow_mut().as_mut() {
+            waiting.foresee(usual, now);
+        }
+    }
+
     /// Sees that one waits; the next who takes one tries again.
     pub fn refill(&self) {
         let mut waiting = self.waiting.borrow_mut();
@@ -63,18 +75,25 @@ enum Told {
 #[derive(Debug)]
 pub struct Starter {
     tell: mpsc::Sender<Told>,
+    /// What it sees to, and since when.
+    asked: Option<(Confinement, Ticks)>,
 }
 
 impl Starter {
     fn begin() -> io::Result<Self> {
         let (tell, told) = mpsc::channel();
         Builder::new().name("starter".to_owned()).spawn(move || listen(&told))?;
-        Ok(Self { tell })
+        Ok(Self { tell, asked: None })
     }
 
-    /// Sees to all of `usual` that can be seen to before it is known what is started.
-    pub fn foresee(&self, usual: Confinement) {
-        self.tell.send(Told::Foresee(usual)).ok();
+    /// Sees to all of `usual` that can be seen to before it is known what is started, if it did not a moment ago.
+    pub fn foresee(&mut self, usual: Confinement, now: Ticks) {
+        let is_seen = |(seen, at): &(Confinement, Ticks)| *seen == usual && now.since(*at) < FRESH;
+        if self.asked.as_ref().is_some_and(is_seen) {
+            return;
+        }
+        self.tell.send(Told::Foresee(usual.clone())).ok();
+        self.asked = Some((usual, now));
     }
 
     /// What came of `work`, which is done there. An error is a bug in it.
@@ -121,6 +140,19 @@ mod tests {
         assert_eq!(told.as_deref(), Some("starter"));
         let failed = Starter::begin().unwrap().run(|_| panic!("as it should")).await;
         assert!(failed.unwrap_err().to_string().contains("thread"));
+    }
+
+    #[test]
+    fn what_was_seen_to_a_moment_ago_is_not_seen_to_again() {
+        let (tell, told) = mpsc::channel();
+        let mut starter = Starter { tell, asked: None };
+        let usual = |tree: &str| Confinement { trees: vec![tree.into()], ..Confinement::default() };
+        let at = |ms: u64| Ticks::default().plus(Duration::from_millis(ms));
+        for (tree, ms, asks) in [("/a", 0, 1), ("/a", 99, 0), ("/a", 100, 1), ("/b", 101, 1), ("/b", 102, 0)]
+        {
+            starter.foresee(usual(tree), at(ms));
+            assert_eq!(told.try_iter().count(), asks, "{tree} at {ms}");
+        }
     }
 
     #[test]

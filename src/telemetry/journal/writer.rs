@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::Line;
 use super::fold::fold;
@@ -25,6 +26,8 @@ use crate::os::trouble::Trouble;
 use crate::task::WorkerName;
 
 /// Readable by the operators' group.
+/// A line is written on a loop as well.
+const PATIENCE: Duration = Duration::from_millis(250);
 const MODE: u32 = 0o640;
 /// The file of a run's history, as [`crate::layout`] names it.
 const HISTORY: &str = "history.ndjson";
@@ -202,7 +205,7 @@ fn append(
 ) -> io::Result<()> {
     let (dir, name) = split(path)?;
     let mut file = folder(root, dir)?.appended(name, MODE)?;
-    let alone = Lock::patiently_exclusive_on(file.try_clone()?);
+    let alone = Lock::patiently_exclusive_on(file.try_clone()?, PATIENCE);
     let length = file.metadata()?.len();
     let written = if ends_torn(&mut file, length)? {
         // Prepended to the same write, so that nothing can come between.

@@ -16,24 +16,25 @@ use super::prepare::make_private;
 use super::workdir::Workdir;
 use crate::checkout::Checkout;
 use crate::os::confine::Confinement;
+use crate::watcher::ctx::Ctx;
+
+/// What all of this worker's may write to; nothing where they may write whatever their user may.
+pub(super) fn usual(ctx: &Ctx) -> Option<Confinement> {
+    let (home, config_dir) = (ctx.environment.get("HOME").map(PathBuf::from), ctx.config_dir());
+    let homes = home.clone().into_iter().chain(config_dir.clone());
+    let mut confinement = ctx.fence.common(&ctx.config, homes)?;
+    confinement.inner.extend(home);
+    confinement.inner.retain(|it| is_below_the_root(ctx, it));
+    // Where the home holds the root nothing can be made in it, and without its folder the CLI forgets every session.
+    if let Some(dir) = config_dir
+        && let Err(error) = make_private(&dir)
+    {
+        tracing::debug!(path = %dir.display(), error = %error, "could not make the folder of the CLI");
+    }
+    Some(confinement)
+}
 
 impl Run {
-    /// What all of this worker's may write to; nothing where they may write whatever their user may.
-    pub(super) fn usual(&self) -> Option<Confinement> {
-        let (home, config_dir) = (self.ctx.environment.get("HOME").map(PathBuf::from), self.ctx.config_dir());
-        let homes = home.clone().into_iter().chain(config_dir.clone());
-        let mut confinement = self.ctx.fence.common(&self.ctx.config, homes)?;
-        confinement.inner.extend(home);
-        confinement.inner.retain(|it| self.is_below_the_root(it));
-        // Where the home holds the root nothing can be made in it, and without its folder the CLI forgets every session.
-        if let Some(dir) = config_dir
-            && let Err(error) = make_private(&dir)
-        {
-            tracing::debug!(path = %dir.display(), error = %error, "could not make the folder of the CLI");
-        }
-        Some(confinement)
-    }
-
     /// That, and what is the run's own.
     pub(super) fn confined(&self, usual: Confinement, cwd: &Workdir, scratch: &Path) -> Confinement {
         let (layout, number) = (self.ctx.layout(), self.lease.number());
@@ -41,7 +42,7 @@ impl Run {
         let own = [layout.workspace(&self.lease.run), scratch.to_owned(), paths.pipes()];
         // A run may go on in the workspace of another one.
         let other = workspace_of(&layout.workspaces(), &cwd.path).filter(|it| !own.contains(it));
-        let inner = own.iter().cloned().chain(other).filter(|it| self.is_below_the_root(it));
+        let inner = own.iter().cloned().chain(other).filter(|it| is_below_the_root(&self.ctx, it));
         let mut confinement = usual;
         confinement.inner.extend(inner);
         confinement.trees.extend(own);
@@ -53,11 +54,11 @@ impl Run {
         confinement.files.extend([paths.stream(number), paths.stderr(number), paths.verify_log(number)]);
         confinement
     }
+}
 
-    /// Elsewhere a link could stand in the place of what was named.
-    fn is_below_the_root(&self, path: &Path) -> bool {
-        path.starts_with(self.ctx.layout().root())
-    }
+/// Elsewhere a link could stand in the place of what was named.
+fn is_below_the_root(ctx: &Ctx, path: &Path) -> bool {
+    path.starts_with(ctx.layout().root())
 }
 
 /// The workspace that `cwd` lies in.

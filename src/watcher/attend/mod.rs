@@ -43,10 +43,12 @@ use crate::os::cgroup::group::Group;
 use crate::os::process::ProcessId;
 use crate::pack::Stamp;
 use crate::spool::Lease;
-use crate::task::Attempt;
+use crate::task::{Attempt, TaskState};
+use crate::telemetry::journal::Event as Noted;
 
 pub(super) use ears::sweep as sweep_pipes;
 pub(super) use order::{Answer, Order};
+pub(super) use starting::foresee;
 
 /// How a run begins here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,9 +140,16 @@ impl Run {
     pub(super) async fn follow(mut self, begin: Begin) {
         self.begin = begin;
         let disposition = match begin {
-            Begin::Start => self.start().await,
+            Begin::Start => {
+                // While its start waits for the first time, and before anything is told of what came of it.
+                let (ctx, lease) = (Rc::clone(&self.ctx), self.lease.clone());
+                tokio::join!(biased; self.start(), async { note_claim(&ctx, &lease) }).0
+            }
             Begin::Adopt => self.adopt().await,
-            Begin::PutBack => Some(prepare::put_back()),
+            Begin::PutBack => {
+                note_claim(&self.ctx, &self.lease);
+                Some(prepare::put_back())
+            }
         };
         if self.is_gone() {
             self.is_taken_over();
@@ -284,4 +293,16 @@ impl Run {
             "the agent has ended"
         );
     }
+}
+
+fn note_claim(ctx: &Ctx, lease: &Lease) {
+    ctx.metrics.claimed();
+    ctx.note(Noted::Claimed, lease, |line| line.from = Some(TaskState::Pending));
+    tracing::info!(
+        task = %lease.name,
+        run_id = %lease.run,
+        correlation_id = lease.task.spec.correlation_id.as_deref(),
+        attempt = lease.number(),
+        "claimed"
+    );
 }

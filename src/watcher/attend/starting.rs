@@ -6,23 +6,32 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use super::confined::usual;
 use super::{Order, Run};
 use crate::os::confine::Confinement;
 use crate::os::process::start::put_first;
 use crate::os::process::{Child, Starter};
 use crate::watcher::core::Wanted;
+use crate::watcher::ctx::Ctx;
 
 /// A start that takes longer is told.
 const LONG: Duration = Duration::from_secs(15);
+
+/// Begins to see to the bounds of all runs of this worker, for one that is being claimed: that takes as long as the claim.
+pub(in crate::watcher) fn foresee(ctx: &Ctx) {
+    if let (None, Some(usual)) = (ctx.groups.place(), usual(ctx)) {
+        ctx.starters.foresee(usual, ctx.clock.ticks());
+    }
+}
 
 impl Run {
     /// A thread to start something from, which begins to see to the bounds of all runs of this worker; and those. Who enters
     /// a group confines himself.
     pub(super) fn starter(&self) -> io::Result<(Starter, Option<Confinement>)> {
-        let starter = self.ctx.starters.take()?;
-        let usual = self.usual();
+        let mut starter = self.ctx.starters.take()?;
+        let usual = usual(&self.ctx);
         if let (Some(usual), None) = (&usual, &self.group) {
-            starter.foresee(usual.clone());
+            starter.foresee(usual.clone(), self.ctx.clock.ticks());
         }
         Ok((starter, usual))
     }
