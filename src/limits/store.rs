@@ -3,7 +3,7 @@
 //! Invariants:
 //! - a reader sees the old file or the new one; whoever is killed in between leaves a hidden `.tmp`, which the next one
 //!   removes;
-//! - nobody waits for a holder of the lock that was stopped: after a quarter of a second there is no lock, and no change;
+//! - nobody waits for a holder of the lock that was stopped: after two seconds there is no lock, and no change;
 //! - only a plain file of a sensible size is read, and no link is followed.
 //!
 //! It deliberately does not know what a change means.
