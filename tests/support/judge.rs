@@ -7,10 +7,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::world::{World, json};
+use crate::world::{World, json, until};
 
 /// A field of every task that is handed in, which must survive as it was written.
 pub const MINE: &str = r#""mine":{"b":1,"a":[1.50]}"#;
@@ -81,15 +82,28 @@ pub fn at_rest(world: &World, accepted: &[Accepted]) -> Vec<String> {
     broken.extend(overlaps.map(|line| format!("two agents worked on one conversation: {line}")));
     broken.extend(lines(world));
     broken.extend(left(world));
-    broken.extend(world.processes().into_iter().map(|pid| {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        format!("a process was left behind: {pid} {}", String::from_utf8_lossy(&line).replace('\0', " "))
-    }));
+    broken.extend(left_behind(world));
     let fsck = world.agentctl(&["fsck", "--json"]);
     if !fsck.status.success() {
         broken.push(format!("fsck: {}", String::from_utf8_lossy(&fsck.stdout)));
     }
     broken
+}
+
+/// Processes that go on. Whoever was asked for the CLI's version was killed with the worker that asked, and dies when it gets
+/// its turn.
+fn left_behind(world: &World) -> Vec<String> {
+    let line = |pid: i32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&words).replace('\0', " ")
+    };
+    let asked = || world.processes().into_iter().any(|pid| line(pid).contains(" --version"));
+    until(Duration::from_secs(5), || (!asked()).then_some(()));
+    world
+        .processes()
+        .into_iter()
+        .map(|pid| format!("a process was left behind: {pid} {}", line(pid)))
+        .collect()
 }
 
 fn file_of(world: &World, home: &str, name: &str) -> PathBuf {
