@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::traces::{count, journal, state};
+use crate::traces::{count, gate, journal, open, state};
 use crate::world::World;
 use crate::{
     backlog, by_batch, laid_out, lines, names, numbered, one_at_a_time, record, recorded, resume, started,
@@ -135,10 +135,15 @@ fn an_outage_holds_it_and_counts_nothing() {
     let world = World::new();
     laid_out(&world);
     let down = std::iter::repeat_n("fake: api status=529 | succeed".to_owned(), 2);
-    backlog(&world, down.chain(succeed(4)));
+    // The first tells that it is over; the second lasts until the leader has heard so from the worker, who says it a moment
+    // after that one was filed.
+    let lasts = format!("fake: gate={}; succeed", gate(&world, "second").display());
+    backlog(&world, down.chain(succeed(1)).chain([lasts]).chain(succeed(2)));
     let leader = world.start(&mut resume(&world, &["--delay", "300ms", "--batch-size", "2"]), "resume");
     recorded(&world, |_| true);
     let watcher = world.up("marie");
+    world.until("it is over", || stderr(&world, "resume").contains("holds no more").then_some(()));
+    open(&gate(&world, "second"));
     assert_eq!(leader.ended(), 0, "{}", world.said());
     let told = stderr(&world, "resume");
     assert!(told.contains("marie holds (outage"), "{told}");
