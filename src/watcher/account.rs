@@ -3,6 +3,7 @@
 //! It deliberately does not know what follows from it: that is the core's.
 
 use super::core::Event;
+use super::effects::Told;
 use super::shell::Looping;
 use crate::clock::Ticks;
 
@@ -21,9 +22,11 @@ impl Looping {
 
     /// A person says that something was mended: all workers of the account may try.
     pub(super) fn try_now(&mut self) {
-        if let Some(limits) = &self.ctx.limits {
+        let Some(limits) = self.ctx.limits.clone() else { return self.on_event(Event::TryNow) };
+        // Off the loop: its lock may have to be waited for.
+        self.errands.go(move |_| {
             limits.try_now();
-        }
-        self.on_event(Event::TryNow);
+            vec![Told::Core(Event::TryNow)]
+        });
     }
 }

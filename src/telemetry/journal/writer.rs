@@ -26,9 +26,9 @@ use crate::os::trouble::Trouble;
 use crate::task::WorkerName;
 
 /// Readable by the operators' group.
-/// A line is written on a loop as well.
-const PATIENCE: Duration = Duration::from_millis(250);
 const MODE: u32 = 0o640;
+/// So long a line waits for whoever writes to the same file; lines are written on a loop as well.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// The file of a run's history, as [`crate::layout`] names it.
 const HISTORY: &str = "history.ndjson";
 /// The most lines that wait; each is a few hundred bytes.

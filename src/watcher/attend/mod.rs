@@ -295,6 +295,7 @@ impl Run {
     }
 }
 
+/// Says that a task was claimed: to the counters, the journal and the log.
 fn note_claim(ctx: &Ctx, lease: &Lease) {
     ctx.metrics.claimed();
     ctx.note(Noted::Claimed, lease, |line| line.from = Some(TaskState::Pending));
