@@ -42,6 +42,14 @@ fn a_retry_whose_reason_cannot_be_removed_leaves_that_to_the_next_start() {
 }
 
 #[test]
+fn a_folder_of_packs_that_cannot_be_looked_at_is_told_with_what_to_do() {
+    let enable = verbs::SCENES.iter().find(|it| it.program == "agentctl pack enable").unwrap();
+    let look: Among = Arc::new(|call: &Call| call.name == "fstat" && call.what.ends_with("/packs"));
+    let struck = enable.play(&look, Fate::Refuse(Errno::EIO, 1));
+    assert_eq!((struck.call, &struck.broken[..]), (Some("fstat"), &[][..]));
+}
+
+#[test]
 fn those_who_work_live_with_every_call_that_is_refused_once() {
     refuse_in(works::SCENES, 2);
 }

@@ -33,6 +33,9 @@ const STILL: Duration = Duration::from_secs(1);
 const BACK: Duration = Duration::from_secs(10);
 /// How long a pack that the CLI refused waits before it is tried again as it is.
 const REFUSED: Duration = Duration::from_mins(5);
+/// What is to be done about an error that no right explains.
+const LOOK_AT_THE_DISK: &str = "look at the disk";
+
 /// Why a pack cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
@@ -202,7 +205,7 @@ impl Shelf {
         let path = self.layout.packs();
         let folder = Folder::open_to_read(self.layout.root(), &path).map_err(|error| self.closed(&error))?;
         let rights = folder.look_at_itself().map(|it| Rights { owner: it.owner, mode: it.permissions() });
-        let rights = rights.map_err(|error| Closed::Unfit(error.to_string(), String::new()))?;
+        let rights = rights.map_err(|error| self.closed(&error))?;
         match distrust(&path, rights, &self.trusted) {
             // Where nobody ever put a pack there is nothing to be believed or not.
             Some(_) if self.seen().is_empty() && names(&folder).is_ok_and(|it| it.is_empty()) => {
@@ -230,10 +233,13 @@ impl Shelf {
 
     fn unread(&self, error: &io::Error) -> Fault {
         let path = self.layout.packs();
-        Fault::of_file(
-            format!("`{}` cannot be read: {error}", path.display()),
-            format!("`chmod u+rx {}`, or `chown` it to the worker's user", path.display()),
-        )
+        let remedy = match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                format!("`chmod u+rx {}`, or `chown` it to the worker's user", path.display())
+            }
+            _ => LOOK_AT_THE_DISK.to_owned(),
+        };
+        Fault::of_file(format!("`{}` cannot be read: {error}", path.display()), remedy)
     }
 
     /// In a folder that others can write, `default` is not what they make of it, and not less than its owner made of it.
@@ -420,7 +426,7 @@ fn unopened(error: &io::Error) -> Fault {
         Some(nix::libc::EACCES) => {
             Fault::of_file("the worker's user may not read it", "`chmod a+r` it, or `chown` it to that user")
         }
-        _ => Fault::of_file(format!("it cannot be read: {error}"), "look at the disk"),
+        _ => Fault::of_file(format!("it cannot be read: {error}"), LOOK_AT_THE_DISK),
     }
 }
 
