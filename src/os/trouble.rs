@@ -90,9 +90,11 @@ impl Trouble {
 }
 
 /// Whether the disk failed to answer, as opposed to saying what is there, or a folder on the way is none: nothing is
-/// decided on that, and it is asked again later.
+/// decided on that, and it is asked again later. A signal cuts the opening of a file where a server or a user's process
+/// stands behind it (`open(2)`), and `openat2(2)` gives up when a name on the way is changed all the time.
 pub fn is_no_answer(error: &io::Error) -> bool {
     matches!(Trouble::of(error), Some(Trouble::Failing | Trouble::Descriptors | Trouble::Memory))
+        || matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
         || is_no_folder(error)
 }
 
@@ -127,6 +129,8 @@ mod tests {
             (libc::EMFILE, Some(Trouble::Descriptors), true),
             (libc::ENFILE, Some(Trouble::Descriptors), true),
             (libc::ENOMEM, Some(Trouble::Memory), true),
+            (libc::EINTR, None, true),
+            (libc::EAGAIN, None, true),
             (libc::ENOENT, None, false),
             (libc::EACCES, None, false),
             (libc::EEXIST, None, false),

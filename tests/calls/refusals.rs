@@ -49,6 +49,20 @@ fn a_folder_of_packs_that_cannot_be_looked_at_is_told_with_what_to_do() {
     assert_eq!((struck.call, &struck.broken[..]), (Some("fstat"), &[][..]));
 }
 
+/// The answer that does not come says nothing of a task, and its paid work is gone on with.
+#[test]
+fn a_task_whose_reading_a_signal_cut_is_not_given_up_by_recovery() {
+    let recover = works::SCENES.iter().find(|it| it.program == "supervisor recover").unwrap();
+    let reading: Among =
+        Arc::new(|call: &Call| call.name == "openat" && call.what.ends_with("/active/t.json"));
+    let readings = quiet(recover, &reading).len();
+    for n in 1..=readings {
+        let struck = recover.play(&reading, Fate::Refuse(Errno::EINTR, n));
+        assert_eq!((struck.call, &struck.broken[..]), (Some("openat"), &[][..]));
+    }
+    assert!(readings > 0);
+}
+
 #[test]
 fn those_who_work_live_with_every_call_that_is_refused_once() {
     refuse_in(works::SCENES, 2);
