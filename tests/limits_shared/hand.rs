@@ -48,6 +48,8 @@ fn a_torn_foreign_or_future_file_stops_nobody_and_is_said_once() {
     let marie = up(&world, "marie", &[]);
     world.submit("marie/pending", "first", &json!({"prompt": "fake: api status=429 | succeed"}));
     let known = account(&world, "it is known", |it| it["rate_limit"].is_object());
+    // A run that still says what it was told would write the file anew, and that is a limit to wait for.
+    held(&world, "marie", "rate_limit");
     let file = fs::read_dir(limits(&world)).unwrap().flatten().map(|it| it.path());
     let file = file.filter(|it| it.extension().is_some_and(|it| it == "json")).last().unwrap();
     let mut future = known;
