@@ -41,10 +41,13 @@ soak() {
   if [ "$form" = long ]; then tasks=100000 minutes=60; fi
   SOAK_PROFILE=${SOAK_PROFILE:-dev} scripts/soak.sh --faults --tasks "$tasks" --minutes "$minutes" --seed "$seed"
 }
-model() {
-  if [ "$form" = long ]; then export MODEL_LONG=1; fi
+# Some hundred million states: optimised, and built beside the other tests, which would be built anew for it.
+model() (
+  if [ "$form" = long ]; then
+    export MODEL_LONG=1 CARGO_TARGET_DIR=$dir/optimised CARGO_PROFILE_DEV_OPT_LEVEL=3
+  fi
   in_tests model
-}
+)
 fuzz() {
   local seconds=5
   if [ "$form" = long ]; then seconds=600; fi

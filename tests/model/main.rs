@@ -113,9 +113,11 @@ struct Seen {
     shapes: BTreeMap<String, Vec<String>>,
 }
 
-/// How many kills and power cuts: one of the two in the gate, both in the long form.
+/// How many kills and power cuts: one of the two in the gate, both in the long form. Two watchers, with both, have more
+/// states than 24 GB hold.
 fn sizes(scenario: &Scenario) -> &'static [(u8, u8)] {
     match scenario.name {
+        _ if is_long() && scenario.watchers > 1 => &[(1, 0), (0, 1)],
         _ if is_long() => &[(1, 0), (0, 1), (1, 1)],
         "two of one name" | "looked after" => &[(1, 0)],
         // Two who act at once have many orders.

@@ -233,11 +233,10 @@ impl Shelf {
 
     fn unread(&self, error: &io::Error) -> Fault {
         let path = self.layout.packs();
-        let remedy = match error.kind() {
-            io::ErrorKind::PermissionDenied => {
-                format!("`chmod u+rx {}`, or `chown` it to the worker's user", path.display())
-            }
-            _ => LOOK_AT_THE_DISK.to_owned(),
+        let remedy = if error.kind() == io::ErrorKind::PermissionDenied {
+            format!("`chmod u+rx {}`, or `chown` it to the worker's user", path.display())
+        } else {
+            LOOK_AT_THE_DISK.to_owned()
         };
         Fault::of_file(format!("`{}` cannot be read: {error}", path.display()), remedy)
     }
