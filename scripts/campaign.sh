@@ -2,11 +2,11 @@
 # Tries to break the promises for longer than the gate can wait, part by part, and tells what came of it: a line for each
 # part, and a table of every point in target/campaign/points.tsv. The exit code is 1 if anything was broken.
 #
-#   scripts/campaign.sh [--short|--long] [--points N] [--seed S] [PART…]
+#   scripts/campaign.sh [--short|--long] [--points N] [--scene TEXT] [--seed S] [PART…]
 #
 # Without arguments: --short, a seed of this second, all parts. --short takes minutes and throws a sample; --long tries
-# every point and takes hours, with --points at most N of each scene and fault. The same seed throws the same
-# sample again. What each part proves is told in docs/campaign.md.
+# every point and takes hours, with --points at most N of each scene and fault, with --scene those of the scenes alone
+# whose names have that text. The same seed throws the same sample again. What each part proves is told in docs/campaign.md.
 #
 # A part is a function that ends with 0 if all held, and prints a line `PART: seed S, N points, M broken` for whatever it
 # counts. To add one: write it, and put its name into the list.
@@ -60,8 +60,9 @@ in_tests() { # file, filter
 }
 
 usage() {
-  printf 'usage: scripts/campaign.sh [--short|--long] [--points N] [--seed S] [PART…]\n'
+  printf 'usage: scripts/campaign.sh [--short|--long] [--points N] [--scene TEXT] [--seed S] [PART…]\n'
   printf '  --points N   with --long: at most N points of each scene and error (kills, refusals), N cuts (power)\n'
+  printf '  --scene TEXT the scenes alone that have it in their names (kills, refusals)\n'
   printf '  --seed S     the same sample again\n'
   printf 'parts: %s\n' "${parts[*]}"
 }
@@ -71,6 +72,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --short | --long) form=${1#--} && shift ;;
     --points) export CAMPAIGN_POINTS=${2:?a number is missing} && shift 2 ;;
+    --scene) export CAMPAIGN_SCENE=${2:?a text is missing} && shift 2 ;;
     --seed) seed=${2:?a number is missing} && shift 2 ;;
     --help) usage && exit 0 ;;
     -*) usage >&2 && exit 64 ;;
@@ -108,6 +110,7 @@ for part in "${chosen[@]}"; do
   "$part" </dev/null 2>&1 | tee "$dir/$part.log"
   code=${PIPESTATUS[0]} verdict=held
   if [ "$code" -ne 0 ]; then verdict="BROKEN (exit $code)" bad=1; fi
+  if [ -n "${CAMPAIGN_SCENE:-}" ] && ! grep -q ' points, ' "$dir/$part.log"; then verdict='no scene of that name' bad=1; fi
   read -r points broken < <(counted "$dir/$part.log")
   summary+=("$(printf '%-10s %12s %8s %8s %6ss  %s' "$part" "$seed" "$points" "$broken" $((SECONDS - began)) "$verdict")")
 done
