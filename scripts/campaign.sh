@@ -110,7 +110,12 @@ for part in "${chosen[@]}"; do
   "$part" </dev/null 2>&1 | tee "$dir/$part.log"
   code=${PIPESTATUS[0]} verdict=held
   if [ "$code" -ne 0 ]; then verdict="BROKEN (exit $code)" bad=1; fi
-  if [ -n "${CAMPAIGN_SCENE:-}" ] && ! grep -q ' points, ' "$dir/$part.log"; then verdict='no scene of that name' bad=1; fi
+  # Only the sweeps have scenes; the one that was named has to be among theirs.
+  case $part:${CAMPAIGN_SCENE:-} in
+    kills:?* | refusals:?*)
+      grep -q ' points, ' "$dir/$part.log" || { verdict='no scene of that name' && bad=1; }
+      ;;
+  esac
   read -r points broken < <(counted "$dir/$part.log")
   summary+=("$(printf '%-10s %12s %8s %8s %6ss  %s' "$part" "$seed" "$points" "$broken" $((SECONDS - began)) "$verdict")")
 done

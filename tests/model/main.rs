@@ -113,8 +113,8 @@ struct Seen {
     shapes: BTreeMap<String, Vec<String>>,
 }
 
-/// How many kills and power cuts: one of the two in the gate, both in the long form. Two watchers, with both, have more
-/// states than 24 GB hold.
+/// How many kills and power cuts: one of the two in the gate, both in the long form. Of two watchers with both, those
+/// of the inbox have more states than 24 GB hold.
 fn sizes(scenario: &Scenario) -> &'static [(u8, u8)] {
     match scenario.name {
         _ if is_long() && scenario.watchers > 1 => &[(1, 0), (0, 1)],
