@@ -102,7 +102,10 @@ pub(crate) fn sweep(part: &str, seed: u64, points: &[Point<'_>]) {
     std::thread::scope(|scope| {
         for _ in 0..together() {
             scope.spawn(|| {
-                while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some((n, point)) = taken(&next, points) {
+                    if n > 0 && n.is_multiple_of(500) {
+                        eprintln!("{part}: {n} of {}", points.len());
+                    }
                     let Struck { call, broken: found, .. } = (point.play)();
                     let mut rows = rows.lock().unwrap();
                     // A point that was not reached is the end of that scene, and no point.
@@ -129,6 +132,12 @@ pub(crate) fn sweep(part: &str, seed: u64, points: &[Point<'_>]) {
         broken.len(),
         first.unwrap()
     );
+}
+
+/// The next that nobody has taken, and how many were taken before it.
+fn taken<'a, 'b>(next: &AtomicUsize, points: &'a [Point<'b>]) -> Option<(usize, &'a Point<'b>)> {
+    let n = next.fetch_add(1, Ordering::Relaxed);
+    points.get(n).map(|point| (n, point))
 }
 
 /// A line for each program, kind and call: on standard output, and where `CAMPAIGN_REPORT` says.
