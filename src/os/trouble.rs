@@ -7,9 +7,10 @@
 //! | `EDQUOT` | quota | a larger quota, or room within it |
 //! | `EFBIG` | too large | a higher limit on the size of files |
 //! | `EROFS` | read-only | mounting it for writing again |
-//! | `EIO`, `EUCLEAN`, `EBADMSG`, `EREMOTEIO`, `ESTALE`, `ETIMEDOUT` | failing | another disk, or the network |
+//! | `EIO`, `EUCLEAN`, `EBADMSG`, `EREMOTEIO`, `ESTALE`, `ETIMEDOUT`, `ENOTCONN`, `EHOSTDOWN`, `ENOLINK` | failing | another disk, or the network |
 //! | `EMFILE`, `ENFILE` | descriptors | a higher limit, or whoever holds them |
 //! | `ENOMEM` | memory | memory |
+//! | `EINTR`, `EAGAIN` | passing | asking again |
 //!
 //! It deliberately does not know who asked, nor what was to be written.
 
@@ -36,6 +37,10 @@ pub enum Trouble {
     Descriptors,
     /// There is no memory left.
     Memory,
+    /// A signal cut the call, as it may the opening of a file where a server or a user's process stands behind it
+    /// (`open(2)`); or the kernel asks to be asked again, as `openat2(2)` does while a name on the way is changed all the
+    /// time, and whoever may have no more processes (`fork(2)`).
+    Passing,
 }
 
 impl Trouble {
@@ -46,11 +51,14 @@ impl Trouble {
             libc::EDQUOT => Self::Quota,
             libc::EFBIG => Self::TooLarge,
             libc::EROFS => Self::ReadOnly,
-            libc::EIO | libc::EUCLEAN | libc::EBADMSG | libc::EREMOTEIO | libc::ESTALE | libc::ETIMEDOUT => {
+            libc::EIO | libc::EUCLEAN | libc::EBADMSG | libc::EREMOTEIO => Self::Failing,
+            // A server, or a user's process, that is not there.
+            libc::ESTALE | libc::ETIMEDOUT | libc::ENOTCONN | libc::EHOSTDOWN | libc::ENOLINK => {
                 Self::Failing
             }
             libc::EMFILE | libc::ENFILE => Self::Descriptors,
             libc::ENOMEM => Self::Memory,
+            libc::EINTR | libc::EAGAIN => Self::Passing,
             _ => return None,
         })
     }
@@ -85,17 +93,19 @@ impl Trouble {
                  machine); the worker goes on by itself"
             }
             Self::Memory => "free memory, or raise the unit's MemoryMax=; the worker goes on by itself",
+            Self::Passing => {
+                "it is tried again; if it stays, raise the limit on processes (TasksMax= in the unit, `prlimit --nproc`), \
+                 or look at the server behind the disk; the worker goes on by itself"
+            }
         }
     }
 }
 
 /// Whether the disk failed to answer, as opposed to saying what is there, or a folder on the way is none: nothing is
-/// decided on that, and it is asked again later. A signal cuts the opening of a file where a server or a user's process
-/// stands behind it (`open(2)`), and `openat2(2)` gives up when a name on the way is changed all the time.
+/// decided on that, and it is asked again later.
 pub fn is_no_answer(error: &io::Error) -> bool {
-    matches!(Trouble::of(error), Some(Trouble::Failing | Trouble::Descriptors | Trouble::Memory))
-        || matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
-        || is_no_folder(error)
+    use Trouble::{Descriptors, Failing, Memory, Passing};
+    matches!(Trouble::of(error), Some(Failing | Descriptors | Memory | Passing)) || is_no_folder(error)
 }
 
 /// An answer about a name, with "it is not there" as one of the answers.
@@ -129,8 +139,9 @@ mod tests {
             (libc::EMFILE, Some(Trouble::Descriptors), true),
             (libc::ENFILE, Some(Trouble::Descriptors), true),
             (libc::ENOMEM, Some(Trouble::Memory), true),
-            (libc::EINTR, None, true),
-            (libc::EAGAIN, None, true),
+            (libc::EINTR, Some(Trouble::Passing), true),
+            (libc::EAGAIN, Some(Trouble::Passing), true),
+            (libc::ENOTCONN, Some(Trouble::Failing), true),
             (libc::ENOENT, None, false),
             (libc::EACCES, None, false),
             (libc::EEXIST, None, false),

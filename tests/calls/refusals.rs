@@ -63,6 +63,19 @@ fn a_task_whose_reading_a_signal_cut_is_not_given_up_by_recovery() {
     assert!(readings > 0);
 }
 
+/// The end of a run is told before the task moves; a signal that cuts the opening of the journal has it tried again.
+#[test]
+fn an_end_whose_journal_a_signal_cut_is_told_all_the_same() {
+    let adoption = works::SCENES.iter().find(|it| it.at.starts_with("the adoption")).unwrap();
+    let opening: Among = Arc::new(|call: &Call| call.name == "openat" && call.what.ends_with(".ndjson"));
+    let openings = quiet(adoption, &opening).len();
+    for n in 1..=openings {
+        let struck = adoption.play(&opening, Fate::Refuse(Errno::EINTR, n));
+        assert!(struck.broken.is_empty(), "{n} of {openings}: {:#?}", struck.broken);
+    }
+    assert!(openings > 0);
+}
+
 #[test]
 fn those_who_work_live_with_every_call_that_is_refused_once() {
     refuse_in(works::SCENES, 2);
