@@ -19,7 +19,7 @@ use agent_worker::recovery::plan::LivingAgents;
 use agent_worker::recovery::{
     Action, ApplyError, Change, Hands, Plan, Policy, SystemWitness, apply, locks, planned,
 };
-use agent_worker::spool::{Claimed, Disk, Lease, Spool};
+use agent_worker::spool::{Claimed, Disk, Lease, Spool, Store};
 use agent_worker::task::{
     Attempt, ErrorCode, FileName, Outcome, Place, SessionId, TaskFile, TaskState, Usage, WorkerName,
 };
@@ -303,6 +303,44 @@ fn a_task_that_an_operator_moves_back_begins_a_new_life() {
     assert_ne!(second.run, first.run);
     assert_eq!((second.number(), second.task.record.retry_count), (1, Some(0)));
     assert_eq!(second.task.record.failure_reason, None);
+}
+
+/// As a template that is copied with its time every night: the number of its inode may be the last one's again.
+#[test]
+fn a_drop_that_looks_like_one_that_was_filed_before_is_a_task_of_its_own() {
+    let root = root();
+    root.lay(Place::Pending, TASK);
+    let mut first = root.claim();
+    let end = (&Outcome::completed("yes", None), Usage::default());
+    root.spool.conclude(&mut first, end, Some(b"yes"), |_| Ok(())).unwrap();
+    let ended = first.task.record.attempts[0].ended_at.unwrap().as_nanosecond();
+    let pending = root.spool.path(Place::Pending, &x());
+    let changed = |path: &Path| root.spool.store().changed_ns(path).unwrap().unwrap();
+    // The kernel's clock for files goes in steps of some milliseconds.
+    root.lay(Place::Pending, TASK);
+    while i128::from(changed(&pending)) <= ended {
+        root.lay(Place::Pending, TASK);
+    }
+    let paper = first.paths(root.spool.layout()).input();
+    let mut input: serde_json::Value = serde_json::from_slice(&std::fs::read(&paper).unwrap()).unwrap();
+    input["dropped"] = serde_json::to_value(root.spool.store().identity(&pending).unwrap()).unwrap();
+    std::fs::write(&paper, input.to_string()).unwrap();
+    root.recover();
+    assert_eq!(root.homes(), [Place::Pending, Place::Completed]);
+}
+
+#[test]
+fn what_was_filed_is_found_behind_a_gap_in_the_numbers() {
+    let root = root();
+    root.lay(Place::Pending, TASK);
+    let mut lease = root.claim();
+    let end = Outcome::completed("yes", None);
+    let filed = root.spool.conclude(&mut lease, (&end, Usage::default()), Some(b"yes"), |_| Ok(())).unwrap();
+    let numbered = filed.with_file_name("x~130.json");
+    std::fs::rename(&filed, &numbered).unwrap();
+    // Again, as where only the wait for the disk after the move failed.
+    let again = root.spool.conclude(&mut lease, (&end, Usage::default()), Some(b"yes"), |_| Ok(()));
+    assert_eq!(again.unwrap(), numbered);
 }
 
 #[test]

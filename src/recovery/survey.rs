@@ -207,9 +207,17 @@ fn is_second_home<S: Store>(
     Ok(false)
 }
 
-/// Whether `queued` is the drop that rests as `filed`.
+/// Whether `queued` is the drop that rests as `filed`, and no later one: the numbers of inodes are used again, and a copy
+/// may have the size and the time of its template each night.
 fn is_filed<S: Store>(spool: &Spool<S>, queued: &Path, filed: &Path) -> io::Result<bool> {
-    Ok(is_one_inode(spool, queued, filed)? || is_dropped_again(spool, queued, spool.run_at(filed)?)?)
+    if is_one_inode(spool, queued, filed)? {
+        return Ok(true);
+    }
+    let Some(task) = spool.task_at(filed)? else { return Ok(false) };
+    let ended = task.record.attempts.last().and_then(|attempt| attempt.ended_at);
+    let is_later = |changed: i128| ended.is_some_and(|ended| changed > ended.as_nanosecond());
+    Ok(is_dropped_again(spool, queued, task.record.run_id)?
+        && !spool.store().changed_ns(queued)?.is_some_and(|ns| is_later(ns.into())))
 }
 
 /// The name that a file had before it was given the numbered one, if it still stands under both.

@@ -210,6 +210,11 @@ impl Store for Disk {
         Ok(identity(&std::fs::symlink_metadata(path)?))
     }
 
+    fn changed_ns(&self, path: &Path) -> io::Result<Option<i64>> {
+        let meta = std::fs::symlink_metadata(path)?;
+        Ok(Some(ns(meta.ctime(), meta.ctime_nsec())))
+    }
+
     fn perform_all(&self, steps: &[Step]) -> Result<(), StepError> {
         let (mut index, reach) = (0, Reach::new(&self.root));
         for alike in steps.chunk_by(|one, next| one.is_file_sync() && next.is_file_sync()) {
@@ -297,8 +302,12 @@ fn identity(meta: &Metadata) -> Identity {
         dev: meta.dev(),
         inode: meta.ino(),
         size: meta.len(),
-        mtime_ns: meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()),
+        mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
     }
+}
+
+const fn ns(seconds: i64, ns: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(ns)
 }
 
 #[cfg(test)]

@@ -284,18 +284,27 @@ impl<S: Store> Spool<S> {
         if is_renewal {
             self.forget_reason(&mark);
         }
-        let holds = |place| self.list(place).is_ok_and(|files| !files.is_empty());
-        let works = holds(Place::Active);
+        let holds = |place| {
+            let listed = self.list(place).map(|files| !files.is_empty());
+            listed.map_err(|source| StepError::unseen(&self.layout.place(&self.worker, place), source))
+        };
+        let works = holds(Place::Active)?;
         let dir = |place: &Place| self.layout.place(&self.worker, *place);
         let taken_back = [Place::Pending, Place::Inbox, Place::Staged];
-        let queues = if holds(Place::Staged) { Place::QUEUES } else { taken_back };
+        let queues = if holds(Place::Staged)? { Place::QUEUES } else { taken_back };
         let active = [Place::Active];
         let (first, then) = if works { (&active[..], &queues[..]) } else { (&queues[..], &active[..]) };
         if is_renewal {
             self.store.perform_all(&steps::settle(vec![dir(&Place::Pending)]))?;
         }
         let dirs = Place::TERMINAL.iter().chain(first).chain(then).map(dir);
-        let there = dirs.filter(|dir| self.store.identity(dir).is_ok()).collect();
+        let mut there = Vec::new();
+        for dir in dirs {
+            // One that does not answer is none that is not there.
+            if self.store.find(&dir)?.is_some() {
+                there.push(dir);
+            }
+        }
         self.store.perform_all(&steps::settle(there))?;
         if is_renewal { self.store.perform_all(&steps::drop_temp(&mark)) } else { Ok(()) }
     }
@@ -311,10 +320,13 @@ impl<S: Store> Spool<S> {
         }
     }
 
-    /// Does the steps of a move that cannot be repeated as a whole: once it is done, only its syncs are.
+    /// Does the steps of a move that cannot be repeated as a whole: once it is done, only its syncs are. Where the name was
+    /// taken, or it cannot be told whether the old one is gone, it is not done.
     pub(super) fn shift(&self, from: &Path, to: &Path, steps: &[Step]) -> Result<(), StepError> {
         self.store.perform_all(steps).or_else(|error| {
-            let is_done = self.store.identity(from).is_err() && self.store.identity(to).is_ok();
+            let is_done = !error.is_occupied()
+                && matches!(self.store.find(from), Ok(None))
+                && matches!(self.store.find(to), Ok(Some(_)));
             if is_done { self.settle() } else { Err(error) }
         })
     }
@@ -325,4 +337,70 @@ pub(super) fn noted(active: &Path, done: io::Result<()>) -> Result<(), StepError
     #[cfg(feature = "test-support")]
     super::kill_point::passed(&step);
     done.map_err(|source| StepError { step, index: 0, source })
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "lays files as people do")]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::layout::Layout;
+    use crate::os::durable::Durability;
+    use crate::spool::Disk;
+    use crate::spool::store::{Entry, Identity};
+
+    /// A disk that does not answer about one path.
+    struct Deaf {
+        disk: Disk,
+        about: PathBuf,
+    }
+
+    impl Deaf {
+        fn asked(&self, path: &Path) -> io::Result<()> {
+            if path == self.about { Err(io::Error::from_raw_os_error(nix::libc::EIO)) } else { Ok(()) }
+        }
+    }
+
+    impl Store for Deaf {
+        fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+            self.asked(dir).and_then(|()| self.disk.list(dir))
+        }
+        fn read(&self, path: &Path, limit: u64) -> io::Result<(Vec<u8>, Identity)> {
+            self.disk.read(path, limit)
+        }
+        fn identity(&self, path: &Path) -> io::Result<Identity> {
+            self.asked(path).and_then(|()| self.disk.identity(path))
+        }
+        fn perform(&self, step: &Step) -> io::Result<()> {
+            self.disk.perform(step)
+        }
+    }
+
+    fn deaf(root: &Path, about: &str) -> Spool<Deaf> {
+        let store = Deaf { disk: Disk::new(root, Durability::None), about: root.join(about) };
+        let spool = Spool::new(Layout::new(root), "marie".parse().unwrap(), store, SystemClock::shared());
+        for dir in spool.layout().worker_dirs(spool.worker()) {
+            std::fs::create_dir_all(dir).unwrap();
+        }
+        spool
+    }
+
+    #[test]
+    fn a_folder_that_does_not_answer_is_not_taken_for_one_that_needs_no_sync() {
+        for folder in ["tasks/marie/active", "tasks/marie/staged", "tasks/marie/completed"] {
+            let root = tempfile::tempdir().unwrap();
+            let spool = deaf(root.path(), folder);
+            assert!(spool.settle().is_err(), "{folder}");
+        }
+    }
+
+    #[test]
+    fn a_move_is_not_done_where_the_old_name_cannot_be_asked_for() {
+        let root = tempfile::tempdir().unwrap();
+        let [from, to] = ["tasks/marie/pending/x.json", "tasks/marie/staged/x.json"];
+        let spool = deaf(root.path(), from);
+        let [from, to] = [from, to].map(|it| root.path().join(it));
+        std::fs::write(&to, "somebody else's").unwrap();
+        assert!(spool.shift(&from, &to, &[Step::Move { from: from.clone(), to: to.clone() }]).is_err());
+    }
 }

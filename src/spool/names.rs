@@ -71,7 +71,11 @@ impl<S: Store> Spool<S> {
         if self.store.find(&self.path(Place::Active, file))?.is_some() {
             return Ok(None);
         }
-        for path in self.taken(place, file)? {
+        // Numbers have gaps: what is past its time is removed, and of many only some are tried.
+        let dir = self.layout.place(&self.worker, place);
+        let names = self.list(place).map_err(|source| StepError::unseen(&dir, source))?;
+        for name in names.into_iter().filter(|name| name.base() == file.base()) {
+            let path = self.path(place, &name);
             if self.run_at(&path).map_err(|source| StepError::unseen(&path, source))? == Some(run) {
                 return Ok(Some(path));
             }
@@ -81,8 +85,13 @@ impl<S: Store> Spool<S> {
 
     /// The run of the task at `path`; `None` if there is none, or if it is no task.
     pub fn run_at(&self, path: &Path) -> io::Result<Option<RunId>> {
+        Ok(self.task_at(path)?.and_then(|task| task.record.run_id))
+    }
+
+    /// The task at `path`; `None` if nothing is there, or no task. An error is a disk that did not answer.
+    pub fn task_at(&self, path: &Path) -> io::Result<Option<TaskFile>> {
         match self.store.read(path, FILE_LIMIT) {
-            Ok((bytes, _)) => Ok(TaskFile::parse(&bytes).ok().and_then(|it| it.record.run_id)),
+            Ok((bytes, _)) => Ok(TaskFile::parse(&bytes).ok()),
             Err(error) if is_no_answer(&error) => Err(error),
             Err(_) => Ok(None),
         }

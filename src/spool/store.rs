@@ -82,6 +82,11 @@ pub trait Store {
     fn find(&self, path: &Path) -> Result<Option<Identity>, StepError> {
         if_there(self.identity(path)).map_err(|source| StepError::unseen(path, source))
     }
+    /// When the inode at `path` was changed last, in nanoseconds since 1970: its content, its mode, or its names. Whoever
+    /// copies a file with its time cannot set this one (`inode(7)`, ctime). `None` where it is not known.
+    fn changed_ns(&self, _path: &Path) -> io::Result<Option<i64>> {
+        Ok(None)
+    }
     /// Whether somebody holds the lock of what stands at `path`.
     fn is_held(&self, path: &Path) -> io::Result<bool> {
         lock::is_held(path)
