@@ -52,6 +52,21 @@ fn the_heart_beats() {
     world.until("it counts", || world::json(&heartbeat(&world)).filter(|it| it["active_tasks"] == 1));
 }
 
+/// Whoever looks sees a count that never decreases, also while one watcher follows another.
+#[test]
+fn the_count_of_heartbeats_goes_on_through_a_restart() {
+    let world = World::new();
+    let first = world.up("marie");
+    let seq = || world::json(&heartbeat(&world))?["seq"].as_u64();
+    world.until("some beats", || seq().filter(|it| *it >= 3));
+    first.stop();
+    let last = seq().unwrap();
+    let second = world.up("marie");
+    let beat = world
+        .until("its beat", || world::json(&heartbeat(&world)).filter(|it| it["pid"] == json!(second.pid())));
+    assert!(beat["seq"].as_u64() > Some(last), "{last}, then {beat}");
+}
+
 /// The state of marie, once her watcher has beaten twice without writing it anew: what is written by others while it
 /// writes is lost.
 fn settled(world: &World) -> Value {

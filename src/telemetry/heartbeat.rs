@@ -33,7 +33,8 @@ pub struct Heartbeat {
     pub boot_id: String,
     /// When it was written, on the boot clock, in nanoseconds.
     pub boottime_ns: u64,
-    /// Counts the heartbeats of this process, from 1.
+    /// Counts the heartbeats of this worker, from 1: a watcher goes on from what the last one wrote, so it never decreases
+    /// while the file is there.
     pub seq: u64,
     /// When it was written, for people, RFC 3339.
     pub timestamp: Timestamp,
@@ -68,6 +69,11 @@ impl Heartbeat {
             return None;
         }
         serde_json::from_slice(&fs::read(path).ok()?).ok()
+    }
+
+    /// What the count in the file at `path` goes on from: 0 where there is none, or one that no watcher reaches.
+    pub fn last_seq(path: &Path) -> u64 {
+        Self::read(path).map(|beat| beat.seq).filter(|seq| *seq < u64::MAX / 2).unwrap_or(0)
     }
 
     /// When the file at `path` was last written, or touched in place of that. `None` without a file.
@@ -136,6 +142,17 @@ mod tests {
         for broken in ["", "{", "{\"worker\":\"../x\"}", "[]"] {
             durable::write_atomic(&path, broken.as_bytes(), Durability::None).unwrap();
             assert_eq!(Heartbeat::read(&path), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_count_goes_on_from_what_stands_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("heartbeat.json");
+        assert_eq!(Heartbeat::last_seq(&path), 0);
+        for (seq, goes_on) in [(1, 1), (86_400, 86_400), (u64::MAX, 0)] {
+            Heartbeat { seq, ..beat() }.write(&path).unwrap();
+            assert_eq!(Heartbeat::last_seq(&path), goes_on);
         }
     }
 

@@ -52,7 +52,8 @@ pub(super) struct Beaten {
 impl Beat {
     pub(super) fn new(ctx: Rc<Ctx>, mirrors: Mirrors, manager: Manager) -> Self {
         let (ground, me) = (Ground::default(), ProcessId::current());
-        Self { ctx, ground, mirrors, manager, me, seq: 0, written: None, waited: false }
+        let seq = Heartbeat::last_seq(&ctx.layout().heartbeat(&ctx.config.worker));
+        Self { ctx, ground, mirrors, manager, me, seq, written: None, waited: false }
     }
 
     /// Beats once. `unlogged`: the lines that the log did not take so far.

@@ -190,8 +190,7 @@ impl Stage {
     pub(crate) fn beating_anew(&self, worker: &str, since: u64) {
         self.within(&format!("{worker} is at work"), || {
             let beat = self.beat(worker)?;
-            let is_new = beat["boottime_ns"].as_u64()? > since && beat["seq"].as_u64()? < 1000;
-            (is_new && beat["status"] == "running").then_some(())
+            (beat["boottime_ns"].as_u64()? > since && beat["status"] == "running").then_some(())
         });
     }
 
