@@ -10,15 +10,19 @@ use nix::sys::signal::Signal;
 use crate::dice::Dice;
 use crate::faults;
 use crate::judge::{self, Accepted};
-use crate::scene::{PATIENCE, Struck, drop_task, lay_out, unclear};
-use crate::sweep::{Point, chosen, is_long, seed, sweep};
+use crate::scene::{Life, PATIENCE, Scene, Struck, drop_task, lay_out, unclear};
+use crate::sweep::{Point, chosen, is_long, quiet, scenes, seed, sweep};
 use crate::syscalls::{Call, ERRORS};
 use crate::tracer::{Among, Fate, Traced};
 use crate::world::{World, until};
+use crate::{verbs, works};
 
-/// How much of a core a watcher may take while it cannot work, in percent: less than 5 by itself, and being watched costs
-/// it more than its work.
-const BUSY: f64 = 15.0;
+/// How much of a core a watcher may take while it cannot work, in percent. Where every way to a file is to be asked for
+/// again, being watched costs it more than its work.
+fn busy(errno: Errno) -> f64 {
+    if errno == Errno::EAGAIN { 15.0 } else { 5.0 }
+}
+
 /// How many calls are refused before it is looked at.
 const MANY: usize = 20;
 
@@ -76,10 +80,12 @@ fn play(errno: Errno, n: usize) -> Struck {
     let watcher = Traced::start(&world, &world.watcher("marie"), "struck", among, Fate::RefuseAll(errno, n));
     until(SOON, || (watcher.is_over().is_some() || watcher.struck().len() > MANY).then_some(()));
     let mut broken = Vec::new();
-    if watcher.is_over().is_none() && watcher.struck().len() > MANY {
-        let busy = faults::cpu_while_it_lives(watcher.pid(), Duration::from_secs(3));
-        println!("{errno:?} from {n} on: {busy:?} % of a core");
-        broken.extend(busy.filter(|it| *it > BUSY).map(|it| format!("{it:.1} % of a core while it lasts")));
+    if watcher.is_over().is_none() && !watcher.struck().is_empty() {
+        let taken = faults::cpu_while_it_lives(watcher.pid(), Duration::from_secs(3));
+        println!("{errno:?} from {n} on: {taken:?} % of a core");
+        broken.extend(
+            taken.filter(|it| *it > busy(errno)).map(|it| format!("{it:.1} % of a core while it lasts")),
+        );
     }
     drop_task(&world, "marie/pending", "u", &judge::task("fake: succeed text=done"));
     watcher.relent();
@@ -111,17 +117,43 @@ fn play(errno: Errno, n: usize) -> Struck {
     Struck { call: struck.first().map(|it| it.name), calls: Vec::new(), broken }
 }
 
+/// Whoever does one thing and ends is not waited for: he says why he cannot, and what he began is gone on with by the next.
+#[test]
+fn a_command_that_is_refused_from_some_call_on_says_why_and_leaves_all_whole() {
+    let seed = seed();
+    let mut dice = Dice(seed);
+    let acts: Vec<&Scene> =
+        verbs::SCENES.iter().chain(works::SCENES).filter(|it| it.life == Life::Acts).collect();
+    let mut points = Vec::new();
+    for scene in scenes(acts, 3, &mut dice) {
+        let any: Among = Arc::new(|call: &Call| ERRORS.iter().any(|errno| call.may_say(*errno)));
+        let calls = quiet(scene, &any);
+        for errno in lasting_errors(3, &mut dice) {
+            let these = calls.iter().filter(|it| it.may_say(errno)).count();
+            let among: Among = Arc::new(move |call: &Call| call.may_say(errno));
+            points.extend(chosen(these, 1, &mut dice).into_iter().map(|n| {
+                Point::of(scene, &format!("{errno:?}+"), Among::clone(&among), Fate::RefuseAll(errno, n))
+            }));
+        }
+    }
+    sweep("lasting", seed, &points);
+}
+
+/// All, or `few` of them. An interrupted call is made again at once, for ever: no machine says so for ever.
+fn lasting_errors(few: usize, dice: &mut Dice) -> Vec<Errno> {
+    let mut errors: Vec<Errno> = ERRORS.into_iter().filter(|it| *it != Errno::EINTR).collect();
+    while !is_long() && errors.len() > few {
+        errors.swap_remove(usize::try_from(dice.below(errors.len() as u64)).unwrap());
+    }
+    errors
+}
+
 #[test]
 fn a_watcher_lives_with_calls_that_are_refused_for_a_while() {
     let seed = seed();
     let mut dice = Dice(seed);
     let mut points = Vec::new();
-    // An interrupted call is made again at once, for ever: no machine says so for ever.
-    let mut errors: Vec<Errno> = ERRORS.into_iter().filter(|it| *it != Errno::EINTR).collect();
-    while !is_long() && errors.len() > 5 {
-        errors.swap_remove(usize::try_from(dice.below(errors.len() as u64)).unwrap());
-    }
-    for errno in errors {
+    for errno in lasting_errors(5, &mut dice) {
         let point = |n| Point {
             called: ("watcher: a task to its end".to_owned(), format!("{errno:?}+")),
             play: Box::new(move || play(errno, n)),

@@ -49,9 +49,13 @@ impl<'a> Point<'a> {
 }
 
 /// The scenes to play: all, or those that were chosen, or so many of them.
-pub(crate) fn scenes<'a>(all: &'a [Scene], few: usize, dice: &mut Dice) -> Vec<&'a Scene> {
+pub(crate) fn scenes<'a>(
+    all: impl IntoIterator<Item = &'a Scene>,
+    few: usize,
+    dice: &mut Dice,
+) -> Vec<&'a Scene> {
     let named = chosen_scene().unwrap_or_default();
-    let mut scenes: Vec<&Scene> = all.iter().filter(|it| it.name().contains(&named)).collect();
+    let mut scenes: Vec<&Scene> = all.into_iter().filter(|it| it.name().contains(&named)).collect();
     while !is_long() && scenes.len() > few {
         scenes.swap_remove(usize::try_from(dice.below(scenes.len() as u64)).unwrap());
     }

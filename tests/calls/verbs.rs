@@ -1,4 +1,4 @@
-//! The scenes of the operator: every verb that changes something, done on the files since no watcher lives.
+//! The scenes of the operator: the verbs that change a task, a worker or a pack, done on the files since no watcher lives.
 
 use std::fs;
 use std::process::Command;
@@ -101,6 +101,18 @@ pub(crate) const SCENES: &[Scene] = &[
         "agentctl pause",
         waiting,
         |world| agentctl(world, &["pause", "marie"]),
+        WAITS,
+        |world| {
+            assert!(agentctl(world, &["resume", "marie"]).output().unwrap().status.success());
+        },
+    ),
+    verb(
+        "agentctl resume",
+        |world| {
+            waiting(world);
+            assert!(agentctl(world, &["pause", "marie"]).output().unwrap().status.success());
+        },
+        |world| agentctl(world, &["resume", "marie"]),
         WAITS,
         |world| {
             assert!(agentctl(world, &["resume", "marie"]).output().unwrap().status.success());

@@ -27,6 +27,9 @@ pub(crate) struct Inode {
     pub(crate) mtime: i64,
 }
 
+/// More files than any scenario has.
+const FILES: usize = 64;
+
 /// One half of a name operation that is not durable yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Half {
@@ -181,7 +184,8 @@ impl Disk {
             self.inodes.len() - 1
         });
         self.inodes[free] = Some(inode);
-        u8::try_from(free).expect("few files")
+        assert!(free < FILES, "nobody goes round for ever");
+        u8::try_from(free).expect("fewer than that")
     }
 
     /// Forgets the files that nothing names any more.

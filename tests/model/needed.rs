@@ -94,7 +94,9 @@ fn the_table_is_written_in_the_long_form() {
                         continue;
                     }
                     let mutation = Mutation { shape: shape.clone(), at };
-                    let seen = without(scenario(name), size, &mutation);
+                    // Who goes round for ever makes more files than the model counts.
+                    let asked = || without(scenario(name), size, &mutation);
+                    let Ok(seen) = std::panic::catch_unwind(asked) else { continue };
                     // What is only not reached is the least telling.
                     let promise = seen.broken.keys().find(|it| **it != "every task is filed");
                     let Some(promise) = promise.or(seen.broken.keys().next()) else { continue };
