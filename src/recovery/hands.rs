@@ -129,7 +129,8 @@ impl Hands for SystemHands<'_> {
         let group = run.zip(attempt).and_then(|(run, attempt)| groups::recorded(run, attempt));
         let looking = || {
             // Those of the plan, and whoever they brought up since: looked for again at each turn.
-            let alive = |process: &&ProcessId| process.is_alive() == Some(true);
+            let alive =
+                |process: &&ProcessId| process.is_of_this_boot() && process.is_alive() != Some(false);
             let mut left: Vec<ProcessId> = processes.iter().filter(alive).cloned().collect();
             left.extend(run.map(|run| strays(run, agent.as_ref(), group.as_ref())).unwrap_or_default());
             left.sort_by_key(|it| it.pid);

@@ -20,6 +20,7 @@ use crate::clock::SharedClock;
 use crate::config::{RestartBy, SupervisorConfig};
 use crate::layout::Layout;
 use crate::os::holder::Role;
+use crate::os::process::identity::pid_ns;
 use crate::os::process::{self, Exit, ProcessId, Reaper, ending};
 use crate::os::trouble::Trouble;
 use crate::task::WorkerName;
@@ -178,7 +179,7 @@ impl Hands {
         let process = known.or_else(|| named().map(|it| it.process)).ok_or_else(|| {
             format!("`{}` does not say who it is", self.layout.watcher_lock(&worker.name).display())
         })?;
-        if process.is_alive().is_none() {
+        if process.pid_ns != pid_ns() {
             return Err(format!("pid {} lives in another PID namespace (a container)", process.pid));
         }
         let number = match force {

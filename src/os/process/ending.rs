@@ -3,15 +3,20 @@
 //! Looks, asks (`SIGTERM`, and `SIGCONT` so that a stopped process hears it), waits on the processes
 //! themselves, and kills what is left; then looks again until a look finds nobody.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, pidfd_send_signal};
 
-use super::identity::ProcessId;
+use super::identity::{ProcessId, is_gone};
 use crate::clock::{Clock, Ticks};
 use crate::os::cgroup::group::Group;
+use crate::os::lock;
+
+/// The pause before what the kernel refused is asked again.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// How long the ending of a run may take.
 #[derive(Clone, Copy, Debug)]
@@ -50,8 +55,12 @@ pub fn end_all(
             ended.left = left;
             return ended;
         }
-        let handles: Vec<OwnedFd> = left.iter().filter_map(|process| process.open().ok()).collect();
-        if ask {
+        let opened: Vec<io::Result<OwnedFd>> = left.iter().map(ProcessId::open).collect();
+        let is_refused = opened.iter().any(|it| it.as_ref().is_err_and(|error| !is_gone(error)));
+        let handles: Vec<OwnedFd> = opened.into_iter().flatten().collect();
+        if is_refused && handles.is_empty() {
+            lock::pause(AGAIN);
+        } else if ask {
             ended.found = ended.found.max(handles.len());
             send(&handles, Signal::TERM);
             send(&handles, Signal::CONT);
@@ -71,8 +80,35 @@ pub fn end_all(
 
 /// Whether the process is gone before `patience` is over. Blocks its thread.
 pub fn wait_for(process: &ProcessId, patience: Duration, clock: &dyn Clock) -> bool {
-    let Ok(handle) = process.open() else { return true };
-    wait_gone(&[handle], clock.ticks().plus(patience), clock)
+    let until = clock.ticks().plus(patience);
+    match opened(|| process.open(), || clock.ticks() < until) {
+        Some(Ok(handle)) => wait_gone(&[handle], until, clock),
+        Some(Err(_)) => true,
+        None => false,
+    }
+}
+
+/// Waits, blocked, until the process has ended. A handle that is refused is asked for again.
+pub fn wait_until_gone(process: &ProcessId) {
+    // Where no handle can ever be had (a filter on system calls), `/proc` tells it in the end.
+    if let Some(Ok(handle)) = opened(|| process.open(), || process.is_alive() != Some(false)) {
+        wait_ended(&handle);
+    }
+}
+
+/// A handle, or the error that says that the process is gone; `None` where neither was had as long as `go_on` said so.
+fn opened<T>(open: impl Fn() -> io::Result<T>, go_on: impl Fn() -> bool) -> Option<io::Result<T>> {
+    loop {
+        match open() {
+            Err(error) if !is_gone(&error) => {
+                if !go_on() {
+                    return None;
+                }
+                lock::pause(AGAIN);
+            }
+            answer => return Some(answer),
+        }
+    }
 }
 
 fn send(handles: &[OwnedFd], signal: Signal) {
@@ -93,18 +129,57 @@ fn wait_gone(handles: &[OwnedFd], until: Ticks, clock: &dyn Clock) -> bool {
                 Ok(0) => return false,
                 Ok(_) => return true,
                 Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return false,
+                Err(_) if left.is_zero() => return false,
+                Err(_) => lock::pause(AGAIN.min(left)),
             }
         }
     })
 }
 
 /// Waits, blocked, until the process behind the handle has ended.
-pub fn wait_ended(handle: &OwnedFd) {
+fn wait_ended(handle: &OwnedFd) {
     loop {
         let mut polled = [PollFd::new(handle, PollFlags::IN)];
-        if !matches!(poll(&mut polled, None), Err(rustix::io::Errno::INTR)) {
-            return;
+        match poll(&mut polled, None) {
+            Ok(_) => return,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => lock::pause(AGAIN),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_handle_that_is_refused_is_asked_for_again() {
+        let refused = [nix::libc::EMFILE, nix::libc::ENOMEM, nix::libc::EINTR];
+        let tries = Cell::new(0);
+        let open = |last: Result<u8, i32>| {
+            let tries = &tries;
+            tries.set(0);
+            move || {
+                let n = tries.replace(tries.get() + 1);
+                let last = last.map_err(io::Error::from_raw_os_error);
+                refused.get(n).map_or(last, |errno| Err(io::Error::from_raw_os_error(*errno)))
+            }
+        };
+        assert!(matches!(opened(open(Ok(7)), || true), Some(Ok(7))));
+        assert_eq!(tries.get(), 4);
+        assert!(matches!(opened(open(Err(nix::libc::ESRCH)), || true), Some(Err(_))), "it is gone");
+        assert_eq!(tries.get(), 4);
+        assert!(opened(open(Ok(7)), || tries.get() < 2).is_none(), "nobody knows, and patience is over");
+    }
+
+    #[test]
+    fn whoever_is_gone_is_not_waited_for() {
+        let me = ProcessId::current();
+        let clock = crate::clock::SystemClock;
+        assert!(!wait_for(&me, Duration::from_millis(1), &clock));
+        let earlier = ProcessId { start_ticks: me.start_ticks + 1, ..me };
+        assert!(wait_for(&earlier, Duration::from_mins(1), &clock));
+        wait_until_gone(&earlier);
     }
 }

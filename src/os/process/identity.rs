@@ -38,15 +38,24 @@ impl ProcessId {
         Some(Self { pid, start_ticks: stat.start_ticks, boot_id: boot_id(), pid_ns: pid_ns() })
     }
 
-    /// Whether it lives; `None` where that cannot be judged, since it belongs to another PID namespace.
+    /// Whether it lives; `None` where that cannot be judged: it belongs to another PID namespace, or `/proc` gives no
+    /// answer now. Who would start something in its place takes that for alive.
     pub fn is_alive(&self) -> Option<bool> {
+        self.judge(Stat::ask)
+    }
+
+    fn judge(&self, ask: impl FnOnce(i32) -> io::Result<Option<Stat>>) -> Option<bool> {
         if self.boot_id != boot_id() {
-            return Some(false);
+            return Some(false).filter(|_| !boot_id().is_empty());
         }
         if self.pid_ns != pid_ns() {
             return None;
         }
-        Some(Stat::read(self.pid).is_some_and(|stat| stat.start_ticks == self.start_ticks && !stat.is_dead()))
+        ask(self.pid).ok().map(|stat| self.is_that_of(stat))
+    }
+
+    fn is_that_of(&self, stat: Option<Stat>) -> bool {
+        stat.is_some_and(|stat| stat.start_ticks == self.start_ticks && !stat.is_dead())
     }
 
     /// Whether its pid means anything here: another boot, or another PID namespace, numbers anew.
@@ -66,13 +75,17 @@ impl ProcessId {
         ))
     }
 
-    /// A handle that means this process and no later one.
+    /// A handle that means this process and no later one; `ESRCH` if it is gone or nobody here can have one, and any
+    /// other error where it could not be had now.
     pub fn open(&self) -> io::Result<OwnedFd> {
         let gone = || io::Error::from_raw_os_error(nix::libc::ESRCH);
+        if !self.is_of_this_boot() {
+            return Err(gone());
+        }
         let pid = Pid::from_raw(self.pid).ok_or_else(gone)?;
         let handle = pidfd_open(pid, PidfdFlags::empty())?;
         // Only now does the number belong to the handle: compare what it means.
-        if self.is_alive() == Some(true) { Ok(handle) } else { Err(gone()) }
+        if self.is_that_of(Stat::ask(self.pid)?) { Ok(handle) } else { Err(gone()) }
     }
 }
 
@@ -100,10 +113,25 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Reads it; `None` if there is no such process.
+    /// Reads it; `None` if there is no such process, or nobody can tell now.
     pub fn read(pid: i32) -> Option<Self> {
-        let bytes = contents(&format!("/proc/{pid}/stat")).ok()?;
-        Self::parse(pid, &String::from_utf8_lossy(&bytes))
+        Self::ask(pid).ok().flatten()
+    }
+
+    /// The same, for those to whom it matters: `None` means that there is no such process, and an error that `/proc`
+    /// gave no answer.
+    pub fn ask(pid: i32) -> io::Result<Option<Self>> {
+        Self::heard(pid, contents(&format!("/proc/{pid}/stat")))
+    }
+
+    fn heard(pid: i32, answer: io::Result<Vec<u8>>) -> io::Result<Option<Self>> {
+        match answer {
+            Ok(bytes) => Self::parse(pid, &String::from_utf8_lossy(&bytes))
+                .map(Some)
+                .ok_or_else(|| io::ErrorKind::InvalidData.into()),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn parse(pid: i32, text: &str) -> Option<Self> {
@@ -124,6 +152,11 @@ impl Stat {
     }
 }
 
+/// Whether the error says that there is no such process: before its file is opened, or after (`proc(5)`).
+pub fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(nix::libc::ENOENT | nix::libc::ESRCH))
+}
+
 /// A file of `/proc`, which has no size: asking for one and feeling the way, as `std::fs::read` does, costs three
 /// calls more a file, and a sweep after each run reads two files of every process.
 pub(super) fn contents(path: &str) -> io::Result<Vec<u8>> {
@@ -141,14 +174,19 @@ pub(super) fn contents(path: &str) -> io::Result<Vec<u8>> {
 pub fn boot_id() -> String {
     // Read once: a read that fails for want of a descriptor must not make a living process one of another boot.
     static BOOT: OnceLock<String> = OnceLock::new();
-    let read =
-        || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-    BOOT.get_or_init(read).clone()
+    let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|it| it.trim().to_owned());
+    kept(&BOOT, read).unwrap_or_default()
 }
 
 /// The inode of our PID namespace.
 pub fn pid_ns() -> u64 {
-    std::fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino())
+    static NAMESPACE: OnceLock<u64> = OnceLock::new();
+    kept(&NAMESPACE, || std::fs::metadata("/proc/self/ns/pid").map(|meta| meta.ino())).unwrap_or_default()
+}
+
+/// What never changes: the first answer is kept, and a refusal is not.
+fn kept<T: Clone>(answer: &OnceLock<T>, ask: impl FnOnce() -> io::Result<T>) -> Option<T> {
+    answer.get().cloned().or_else(|| ask().ok().map(|it| answer.get_or_init(|| it).clone()))
 }
 
 #[cfg(test)]
@@ -172,5 +210,28 @@ mod tests {
         let elsewhere = ProcessId { pid_ns: me.pid_ns + 1, ..me.clone() };
         assert_eq!(elsewhere.is_alive(), None, "another namespace cannot be judged");
         assert_eq!(ProcessId { boot_id: "other".to_owned(), ..me }.is_alive(), Some(false));
+    }
+
+    #[test]
+    fn a_refused_look_is_no_death() {
+        let me = ProcessId::current();
+        let heard =
+            |errno| me.judge(|pid| Stat::heard(pid, Err(io::Error::from_raw_os_error(errno))));
+        for errno in [nix::libc::ENOENT, nix::libc::ESRCH] {
+            assert_eq!(heard(errno), Some(false), "{errno}");
+        }
+        use nix::libc::{EACCES, EINTR, EIO, EMFILE, ENFILE, ENOMEM};
+        for errno in [EMFILE, ENFILE, ENOMEM, EINTR, EIO, EACCES] {
+            assert_eq!(heard(errno), None, "{errno}");
+        }
+        assert_eq!(me.judge(|pid| Stat::heard(pid, Ok(Vec::new()))), None, "half an answer is none");
+    }
+
+    #[test]
+    fn an_answer_is_kept_and_a_refusal_is_asked_again() {
+        let answer = OnceLock::new();
+        assert_eq!(kept(&answer, || Err(io::ErrorKind::Interrupted.into())), None);
+        assert_eq!(kept(&answer, || Ok(7)), Some(7));
+        assert_eq!(kept(&answer, || Ok(8)), Some(7));
     }
 }

@@ -23,6 +23,7 @@ use crate::clock::Ticks;
 use crate::os::durable::{DIR_MODE, make_dir};
 use crate::os::lock::{self, Lock};
 use crate::os::process::ProcessId;
+use crate::os::process::ending::wait_until_gone;
 use crate::recovery::groups;
 use crate::recovery::witness::{find_agent, process_of};
 use crate::task::HoldCause;
@@ -101,7 +102,7 @@ impl Run {
             self.ctx.groups.bound(group, self.limits().memory);
         }
         let found = self.agent_found();
-        let process = found.clone().filter(|it| it.is_alive() == Some(true));
+        let process = found.clone().filter(|it| it.is_of_this_boot() && it.is_alive() != Some(false));
         let is_held = lock::is_held(&stream).unwrap_or(true);
         let gone = wait_gone(found, stream.clone())?;
         let now = self.ctx.clock.ticks();
@@ -245,13 +246,9 @@ fn wait_gone(
 ) -> std::io::Result<oneshot::Receiver<Option<Exit>>> {
     let (tell, gone) = oneshot::channel();
     std::thread::Builder::new().name("adopted".to_owned()).spawn(move || {
-        match process.filter(|it| it.is_alive().is_some()) {
-            // One that cannot be opened is gone already; a stray may hold its lock still.
-            Some(process) => {
-                if let Ok(handle) = process.open() {
-                    crate::os::process::ending::wait_ended(&handle);
-                }
-            }
+        match process.filter(ProcessId::is_of_this_boot) {
+            // When it is gone, a stray may hold its lock still.
+            Some(process) => wait_until_gone(&process),
             None => drop(Lock::wait_shared(&stream)),
         }
         tell.send(None).ok();
