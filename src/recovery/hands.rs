@@ -132,12 +132,15 @@ impl Hands for SystemHands<'_> {
             let alive =
                 |process: &&ProcessId| process.is_of_this_boot() && process.is_alive() != Some(false);
             let mut left: Vec<ProcessId> = processes.iter().filter(alive).cloned().collect();
-            left.extend(run.map(|run| strays(run, agent.as_ref(), group.as_ref())).unwrap_or_default());
+            let strays = run.map(|run| strays(run, agent.as_ref(), group.as_ref())).transpose()?;
+            left.extend(strays.unwrap_or_default());
             left.sort_by_key(|it| it.pid);
             left.dedup();
-            left
+            Ok(left)
         };
-        let left = end_all(looking, group.as_ref(), PATIENCE, &*self.clock).left;
+        let ended = end_all(looking, group.as_ref(), PATIENCE, &*self.clock);
+        // Nobody has proved them gone.
+        let left = if ended.is_unseen { processes.to_vec() } else { ended.left };
         if let Some(group) = group.filter(|_| left.is_empty())
             && let Err(error) = group.remove()
         {

@@ -48,8 +48,9 @@ pub struct Testimony {
 
 /// Looks at the world for an attempt.
 pub trait Witness {
-    /// What is known of attempt `attempt` of `run`. An error is a stream that is there and cannot be read: what the
-    /// agent came to is not known, and must not be done a second time.
+    /// What is known of attempt `attempt` of `run`. An error is a stream that is there and cannot be read, or a `/proc`
+    /// that does not answer: what the agent came to, or who is left of it, is not known, and must not be done a second
+    /// time.
     fn testify(&self, run: RunId, attempt: &Attempt) -> io::Result<Testimony>;
 }
 
@@ -70,8 +71,12 @@ impl SystemWitness {
         Self { layout, processes: OnceLock::new(), oom_killed: OnceLock::new() }
     }
 
-    fn processes(&self) -> &[Seen] {
-        self.processes.get_or_init(|| tree::snapshot(0))
+    fn processes(&self) -> io::Result<&[Seen]> {
+        if let Some(processes) = self.processes.get() {
+            return Ok(processes);
+        }
+        let processes = tree::snapshot(0)?;
+        Ok(self.processes.get_or_init(|| processes))
     }
 
     /// Asked only about those whose end nobody saw: the kernel's log is long, and is read once.
@@ -109,7 +114,7 @@ impl Witness for SystemWitness {
         let stream = self.layout.run(&run).stream(attempt.number);
         // What cannot be asked is taken for held: nothing is started twice for a disk that fails.
         let locked = lock::is_held(&stream).unwrap_or(true);
-        let found = agent_among(self.processes(), run, attempt);
+        let found = agent_among(|| self.processes(), run, attempt)?;
         let group = groups::recorded(run, attempt);
         // A stray that inherited the agent's stdout keeps the lock of an agent that is gone: if we can see
         // that it is gone, it is. Over the border of a PID namespace only the lock speaks.
@@ -122,7 +127,9 @@ impl Witness for SystemWitness {
         let liveness = if locked && !gone { Liveness::Lives } else { Liveness::Dead };
         let strays = match liveness {
             Liveness::Lives => Vec::new(),
-            Liveness::Dead => with_group(strays_among(self.processes(), run, agent.as_ref()), group.as_ref()),
+            Liveness::Dead => {
+                with_group(strays_among(self.processes()?, run, agent.as_ref()), group.as_ref())
+            }
         };
         let struck =
             group.as_ref().filter(|_| liveness == Liveness::Dead).map(Group::struck).unwrap_or_default();
@@ -171,28 +178,39 @@ impl Found {
 }
 
 /// The agent of an attempt. Its watcher may have died between the start and the record of it: then it is the process
-/// of the run that was given the session.
-pub fn find_agent(run: RunId, attempt: &Attempt) -> Found {
-    agent_among(&tree::snapshot(0), run, attempt)
+/// of the run that was given the session. An error is a `/proc` that does not answer.
+pub fn find_agent(run: RunId, attempt: &Attempt) -> io::Result<Found> {
+    agent_among(|| tree::snapshot(0), run, attempt)
 }
 
-fn agent_among(seen: &[Seen], run: RunId, attempt: &Attempt) -> Found {
+fn agent_among<S: AsRef<[Seen]>>(
+    seen: impl FnOnce() -> io::Result<S>,
+    run: RunId,
+    attempt: &Attempt,
+) -> io::Result<Found> {
     if let Some(recorded) = process_of(attempt) {
         // A number of an earlier boot means nothing: only the lock speaks.
-        return if recorded.is_of_this_boot() { Found::Agent(recorded) } else { Found::Nobody };
+        return Ok(if recorded.is_of_this_boot() { Found::Agent(recorded) } else { Found::Nobody });
     }
-    let left = strays_among(seen, run, None);
+    let left = strays_among(seen()?.as_ref(), run, None);
     let session = attempt.session_id.to_string();
-    match left.iter().find(|process| tree::has_argument(process, &session)) {
-        Some(agent) => Found::Agent(agent.clone()),
-        None if left.is_empty() => Found::Nobody,
-        None => Found::OthersOnly,
+    for process in &left {
+        if tree::has_argument(process, &session)? {
+            return Ok(Found::Agent(process.clone()));
+        }
     }
+    Ok(if left.is_empty() { Found::Nobody } else { Found::OthersOnly })
 }
 
-/// The processes of a run that are left, by every sign that survives its watcher.
-pub fn strays(run: RunId, agent: Option<&ProcessId>, group: Option<&Group>) -> Vec<ProcessId> {
-    with_group(strays_among(&tree::snapshot(agent.map_or(0, |it| it.start_ticks)), run, agent), group)
+/// The processes of a run that are left, by every sign that survives its watcher. An error is a `/proc` that does not
+/// answer.
+pub fn strays(
+    run: RunId,
+    agent: Option<&ProcessId>,
+    group: Option<&Group>,
+) -> io::Result<Vec<ProcessId>> {
+    let seen = tree::snapshot(agent.map_or(0, |it| it.start_ticks))?;
+    Ok(with_group(strays_among(&seen, run, agent), group))
 }
 
 /// Those, and whoever is in the run's control group, whatever it has shed.
@@ -220,4 +238,29 @@ fn strays_among(seen: &[Seen], run: RunId, agent: Option<&ProcessId>) -> Vec<Pro
         orphans: Orphans::Unknown,
     };
     tree::members(seen, &signs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, SystemClock};
+    use crate::task::SessionId;
+
+    #[test]
+    fn an_agent_that_nobody_recorded_is_not_missed_where_nobody_could_look() {
+        let run = RunId::mint();
+        let me = ProcessId::current();
+        let attempt = Attempt::open(1, SessionId::mint(), SystemClock.wall());
+        let refused = || Err::<Vec<Seen>, _>(io::Error::from_raw_os_error(nix::libc::EMFILE));
+        assert!(agent_among(refused, run, &attempt).is_err());
+        assert_eq!(agent_among(|| Ok(Vec::new()), run, &attempt).unwrap(), Found::Nobody);
+        let recorded = Attempt {
+            pid: Some(me.pid),
+            start_ticks: Some(me.start_ticks),
+            boot_id: Some(me.boot_id.clone()),
+            pid_ns: Some(me.pid_ns),
+            ..attempt
+        };
+        assert_eq!(agent_among(refused, run, &recorded).unwrap(), Found::Agent(me), "nobody has to look");
+    }
 }

@@ -117,7 +117,7 @@ impl Groups {
             let name = group.path().file_name().and_then(|it| it.to_str()).unwrap_or_default();
             let Some(run) = groups::run_of(name, &self.worker) else { continue };
             if is_over(layout, run) {
-                let ended = end_all(|| group.members(), Some(&group), PATIENCE, clock);
+                let ended = end_all(|| Ok(group.members()), Some(&group), PATIENCE, clock);
                 if ended.found > 0 {
                     tracing::warn!(run_id = %run, found = ended.found, "ended processes of a run that is over");
                 }

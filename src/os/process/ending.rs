@@ -36,12 +36,14 @@ pub struct Ended {
     pub killed: usize,
     /// Those that are still there.
     pub left: Vec<ProcessId>,
+    /// Whether nobody could look at last, so that there may be others.
+    pub is_unseen: bool,
 }
 
-/// Ends everybody whom `look` finds, until it finds nobody or patience runs out; who has to be killed of `group` is killed
+/// Ends everybody whom `look` finds, until it finds nobody or patience runs out; a look that fails is tried again. Who has to be killed of `group` is killed
 /// as one. Blocks its thread, so it belongs on one of its own.
 pub fn end_all(
-    mut look: impl FnMut() -> Vec<ProcessId>,
+    mut look: impl FnMut() -> io::Result<Vec<ProcessId>>,
     group: Option<&Group>,
     patience: Patience,
     clock: &dyn Clock,
@@ -50,7 +52,13 @@ pub fn end_all(
     let mut ended = Ended::default();
     let mut ask = true;
     loop {
-        let left = look();
+        let Ok(left) = look() else {
+            if clock.ticks().since(began) >= patience.total {
+                return Ended { is_unseen: true, ..ended };
+            }
+            lock::pause(AGAIN);
+            continue;
+        };
         if left.is_empty() || clock.ticks().since(began) >= patience.total {
             ended.left = left;
             return ended;
@@ -171,6 +179,17 @@ mod tests {
         assert!(matches!(opened(open(Err(nix::libc::ESRCH)), || true), Some(Err(_))), "it is gone");
         assert_eq!(tries.get(), 4);
         assert!(opened(open(Ok(7)), || tries.get() < 2).is_none(), "nobody knows, and patience is over");
+    }
+
+    #[test]
+    fn a_look_that_fails_has_not_found_nobody() {
+        let patience = Patience { grace: Duration::ZERO, total: Duration::from_millis(1) };
+        let end = |look: &dyn Fn() -> io::Result<Vec<ProcessId>>| {
+            end_all(look, None, patience, &crate::clock::SystemClock)
+        };
+        let refused = || Err(io::Error::from_raw_os_error(nix::libc::EMFILE));
+        assert_eq!(end(&refused), Ended { is_unseen: true, ..Ended::default() });
+        assert_eq!(end(&|| Ok(Vec::new())), Ended::default());
     }
 
     #[test]

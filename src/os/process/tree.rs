@@ -7,10 +7,12 @@
 //! It deliberately does not judge processes of another PID namespace: it only sees its own `/proc`.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io;
 use std::os::unix::fs::DirEntryExt;
 use std::sync::{Mutex, PoisonError};
 
 use super::identity::{self, ProcessId, Stat, boot_id, pid_ns};
+use crate::os::trouble::is_no_answer;
 
 /// The variable that marks every process of a run.
 pub const COOKIE: &str = "AGENT_RUN_ID";
@@ -77,26 +79,38 @@ impl Met {
 /// A snapshot of the processes that we can see and that began at `since` (clock ticks after boot) or later: what is
 /// older than a run cannot be its own, and reading less of `/proc` is most of what a sweep costs. So what was found to be
 /// older once is not read again as long as it has the same folder.
-pub fn snapshot(since: u64) -> Vec<Seen> {
+///
+/// An error is a `/proc` that did not answer: whoever is missing may be there.
+pub fn snapshot(since: u64) -> io::Result<Vec<Seen>> {
     static MET: Mutex<BTreeMap<i32, Met>> = Mutex::new(BTreeMap::new());
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let entries = std::fs::read_dir("/proc")?;
     let mut met = MET.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut seen, mut now) = (Vec::new(), BTreeMap::new());
-    for entry in entries.flatten() {
+    for entry in entries {
+        let entry = entry?;
         let Some(pid) = entry.file_name().to_str().and_then(|it| it.parse::<i32>().ok()) else { continue };
         let inode = entry.ino();
         if let Some(older) = met.get(&pid).filter(|it| it.is_older(inode, since)) {
             now.insert(pid, *older);
             continue;
         }
-        let Some(stat) = Stat::read(pid) else { continue };
+        let Some(stat) = answered(Stat::ask(pid))?.flatten() else { continue };
         now.insert(pid, Met { inode, start_ticks: stat.start_ticks });
         if stat.start_ticks >= since {
-            seen.push(Seen { stat, cookie: cookie(pid) });
+            seen.push(Seen { stat, cookie: cookie(pid)? });
         }
     }
     *met = now;
-    seen
+    Ok(seen)
+}
+
+/// What `/proc` said of one process; `None` where it is gone, or is none of ours to look at.
+fn answered<T>(asked: io::Result<T>) -> io::Result<Option<T>> {
+    match asked {
+        Ok(it) => Ok(Some(it)),
+        Err(error) if is_no_answer(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// The living processes of a run in `seen`: a closure over all signs, in one pure step.
@@ -160,18 +174,18 @@ fn is_ours_by_exclusion(it: &Seen, signs: &Signs<'_>) -> bool {
 }
 
 /// Whether `word` is one of the arguments of `process`.
-pub fn has_argument(process: &ProcessId, word: &str) -> bool {
-    std::fs::read(format!("/proc/{}/cmdline", process.pid))
-        .is_ok_and(|line| line.split(|byte| *byte == 0).any(|it| it == word.as_bytes()))
+pub fn has_argument(process: &ProcessId, word: &str) -> io::Result<bool> {
+    let line = answered(std::fs::read(format!("/proc/{}/cmdline", process.pid)))?.unwrap_or_default();
+    Ok(line.split(|byte| *byte == 0).any(|it| it == word.as_bytes()))
 }
 
 /// The run named in the environment of `pid`.
-fn cookie(pid: i32) -> Option<String> {
-    let environ = identity::contents(&format!("/proc/{pid}/environ")).ok()?;
-    environ.split(|byte| *byte == 0).find_map(|entry| {
+fn cookie(pid: i32) -> io::Result<Option<String>> {
+    let environ = answered(identity::contents(&format!("/proc/{pid}/environ")))?.unwrap_or_default();
+    Ok(environ.split(|byte| *byte == 0).find_map(|entry| {
         let value = entry.strip_prefix(COOKIE.as_bytes())?.strip_prefix(b"=")?;
         String::from_utf8(value.to_vec()).ok()
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -247,9 +261,22 @@ mod tests {
     fn we_see_ourselves() {
         let me = std::process::id().cast_signed();
         let began = Stat::read(me).unwrap().start_ticks;
-        assert!(snapshot(began).iter().any(|it| it.stat.pid == me));
-        assert!(!snapshot(began + 1).iter().any(|it| it.stat.pid == me), "it is older");
-        assert!(snapshot(began).iter().any(|it| it.stat.pid == me), "known to be older than another");
+        let is_seen = |since| snapshot(since).unwrap().iter().any(|it| it.stat.pid == me);
+        assert!(is_seen(began));
+        assert!(!is_seen(began + 1), "it is older");
+        assert!(is_seen(began), "known to be older than another");
+    }
+
+    #[test]
+    fn a_process_that_could_not_be_asked_for_is_not_left_out() {
+        use nix::libc::{EACCES, EINTR, EIO, EMFILE, ENFILE, ENOENT, ENOMEM, EPERM, ESRCH};
+        let asked = |errno| answered::<()>(Err(io::Error::from_raw_os_error(errno)));
+        for errno in [ENOENT, ESRCH, EACCES, EPERM] {
+            assert!(matches!(asked(errno), Ok(None)), "{errno}");
+        }
+        for errno in [EMFILE, ENFILE, ENOMEM, EINTR, EIO] {
+            assert!(asked(errno).is_err(), "{errno}");
+        }
     }
 
     #[test]

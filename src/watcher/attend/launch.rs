@@ -146,7 +146,8 @@ impl Run {
 
     /// The agent of a run that was taken up; its process is recorded where it was not.
     fn agent_found(&mut self) -> Option<ProcessId> {
-        let agent = find_agent(self.lease.run, self.lease.attempt()?).agent()?;
+        // One that cannot be looked for now is told by its lock.
+        let agent = find_agent(self.lease.run, self.lease.attempt()?).ok()?.agent()?;
         self.record_process(&agent);
         Some(agent)
     }

@@ -32,7 +32,7 @@ impl Run {
             // to ask for the children waits for whoever starts one. Where that takes too long nobody is taken for an
             // orphan.
             let since = agent.as_ref().map_or(0, |it| it.start_ticks);
-            let seen = tree::snapshot(since);
+            let seen = tree::snapshot(since)?;
             let (children, are_all) = reaper.children(STARTING);
             let others: HashSet<i32> =
                 children.into_iter().filter(|pid| Some(*pid) != agent.as_ref().map(|it| it.pid)).collect();
@@ -47,7 +47,7 @@ impl Run {
             let mut left = tree::members(&seen, &signs);
             let in_group = group_too.as_ref().map(Group::members).unwrap_or_default();
             left.extend(in_group.into_iter().filter(|it| !left.contains(it)).collect::<Vec<_>>());
-            left
+            Ok(left)
         };
         let ended = tokio::task::spawn_blocking(move || end_all(looking, group.as_ref(), patience, &*clock))
             .await
@@ -59,6 +59,13 @@ impl Run {
                 found = ended.found,
                 killed = ended.killed,
                 "ended processes that the agent left behind"
+            );
+        }
+        if ended.is_unseen {
+            tracing::error!(
+                task = %self.lease.name,
+                run_id = %self.lease.run,
+                "/proc gives no answer: processes that the agent left behind may be there still"
             );
         }
         for left in &ended.left {
