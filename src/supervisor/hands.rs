@@ -1,7 +1,7 @@
 //! What the supervisor does to watchers and to their hosts: start, ask, wait, signal, sweep.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,10 @@ const UNTIL_IT_KNOWS: [Duration; 6] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
 ];
+
+/// What a person can do where the kernel gives no more processes (`fork(2)`, `EAGAIN`).
+const MORE_PROCESSES: &str = "raise the limit on processes (TasksMax= in the unit, `prlimit --nproc`; `kernel.pid_max` \
+     for the machine), or end some; the worker goes on by itself";
 
 /// The hands.
 #[derive(Debug)]
@@ -97,17 +101,7 @@ impl Hands {
     fn spawn(&self, worker: &WorkerName) -> Started {
         match self.try_spawn(worker) {
             Ok((process, printed)) => (Event::Spawned(process), Some(printed)),
-            Err(error) => {
-                let why = format!("could not start `{}`: {error}", self.watcher.display());
-                let hopeless =
-                    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
-                let event = match Trouble::of(&error) {
-                    Some(trouble) => Event::SpawnDelayed(format!("{why}; {}", trouble.remedy())),
-                    None if hopeless => Event::Unstartable(why),
-                    None => Event::SpawnFailed(why),
-                };
-                (event, None)
-            }
+            Err(error) => (not_spawned(&self.watcher, &error), None),
         }
     }
 
@@ -205,5 +199,36 @@ impl Hands {
         for (_, process) in &self.signalled {
             ending::wait_for(process, LAST_BREATH, self.clock.as_ref());
         }
+    }
+}
+
+/// What a start that was refused means for the worker: whether it helps to try again, and whether anybody is at fault.
+fn not_spawned(watcher: &Path, error: &io::Error) -> Event {
+    use io::ErrorKind::{Interrupted, NotFound, PermissionDenied, WouldBlock};
+    let why = format!("could not start `{}`: {error}", watcher.display());
+    match (Trouble::of(error), error.kind()) {
+        (Some(trouble), _) => Event::SpawnDelayed(format!("{why}; {}", trouble.remedy())),
+        (None, WouldBlock) => Event::SpawnDelayed(format!("{why}; {MORE_PROCESSES}")),
+        (None, Interrupted) => Event::SpawnDelayed(why),
+        (None, NotFound | PermissionDenied) => Event::Unstartable(why),
+        (None, _) => Event::SpawnFailed(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_gives_no_process_now_is_no_failed_start() {
+        use nix::libc::{EACCES, EAGAIN, EINTR, EMFILE, ENOENT, ENOEXEC, ENOMEM};
+        let refused = |errno| not_spawned(Path::new("watcher"), &io::Error::from_raw_os_error(errno));
+        for errno in [EAGAIN, EINTR, EMFILE, ENOMEM] {
+            assert!(matches!(refused(errno), Event::SpawnDelayed(_)), "{errno}");
+        }
+        for errno in [ENOENT, EACCES] {
+            assert!(matches!(refused(errno), Event::Unstartable(_)), "{errno}");
+        }
+        assert!(matches!(refused(ENOEXEC), Event::SpawnFailed(_)));
     }
 }

@@ -34,8 +34,13 @@ impl ProcessId {
 
     /// The process that has `pid` right now.
     pub fn of(pid: i32) -> Option<Self> {
-        let stat = Stat::read(pid)?;
-        Some(Self { pid, start_ticks: stat.start_ticks, boot_id: boot_id(), pid_ns: pid_ns() })
+        Self::ask(pid).ok().flatten()
+    }
+
+    /// The same; an error is a `/proc` that gave no answer.
+    pub fn ask(pid: i32) -> io::Result<Option<Self>> {
+        let known = |stat: Stat| Self { pid, start_ticks: stat.start_ticks, boot_id: boot_id(), pid_ns: pid_ns() };
+        Ok(Stat::ask(pid)?.map(known))
     }
 
     /// Whether it lives; `None` where that cannot be judged: it belongs to another PID namespace, or `/proc` gives no

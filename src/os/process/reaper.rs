@@ -108,11 +108,14 @@ impl Reaper {
 fn start(command: &mut Command) -> io::Result<ProcessId> {
     let mut started = command.spawn()?;
     // Not reaped yet, so the number cannot mean anybody else.
-    ProcessId::of(started.id().cast_signed()).ok_or_else(|| {
+    let known = ProcessId::ask(started.id().cast_signed()).and_then(|it| {
+        it.ok_or_else(|| io::Error::other("the child has no entry in /proc that can be read; is it mounted?"))
+    });
+    if known.is_err() {
         // Whoever asked hears that nothing was started, so nothing may go on.
         started.kill().ok();
-        io::Error::other("the child has no entry in /proc that can be read; is it mounted?")
-    })
+    }
+    known
 }
 
 impl Children {
