@@ -1,6 +1,7 @@
 //! Looking at a living watcher: its lock's mirror, its heartbeat, its process, the disk. Changes nothing.
 
 use std::collections::HashMap;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
@@ -39,13 +40,14 @@ pub(super) struct Ward {
     layout: Layout,
     limits: Limits,
     pulses: HashMap<WorkerName, Pulse>,
+    said: HashMap<WorkerName, State>,
 }
 
 impl Ward {
     /// Watchers may be silent for `hung_after`; they are looked at every `look`.
     pub(super) fn new(layout: Layout, hung_after: Duration, look: Duration) -> Self {
         let limits = Limits { silence: hung_after, start: hung_after * START, look: look * LATE };
-        Self { layout, limits, pulses: HashMap::new() }
+        Self { layout, limits, pulses: HashMap::new(), said: HashMap::new() }
     }
 
     /// Whether there is room below the root for a heartbeat; asked once for all workers. Their reserves are their own:
@@ -70,7 +72,8 @@ impl Ward {
         let sign = self.sign(&worker.name, beat.as_ref());
         let pulse = self.pulses.entry(worker.name.clone()).or_default();
         let felt = pulse.look(process.clone(), (sign, is_its), now, &self.limits);
-        let state = State::read(&self.layout.state(&worker.name)).ok().flatten().unwrap_or_default();
+        let state = self.said.entry(worker.name.clone()).or_default();
+        let running = running(state, State::read(&self.layout.state(&worker.name)));
         let says_full = state.hold.as_ref().is_some_and(|hold| hold.cause == HoldCause::Disk);
         let seen = seen(process.as_ref());
         let facts = Facts {
@@ -84,7 +87,7 @@ impl Ward {
         Assessed {
             condition: condition(&facts),
             silent: felt.silent,
-            running: state.running.len(),
+            running,
             within_reach: seen != Process::Unknown,
         }
     }
@@ -97,6 +100,12 @@ impl Ward {
             mtime_ns: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()),
         })
     }
+}
+
+/// How many tasks a worker says that it works on. A read that is refused says nothing, and leaves what it said `last`.
+fn running(last: &mut State, read: io::Result<Option<State>>) -> Option<usize> {
+    *last = read.ok()?.unwrap_or_default();
+    Some(last.running.len())
 }
 
 /// The waiting thread says when the lock is free; until it does, somebody holds it.
@@ -115,5 +124,24 @@ fn seen(process: Option<&ProcessId>) -> Process {
         }
         // It is about to be told as dead, or the number means somebody else.
         Some(_) | None => Process::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::state_file::Hold;
+
+    #[test]
+    fn a_worker_that_cannot_be_asked_is_as_it_said_last_and_not_idle() {
+        let mut last = State::default();
+        let (reason, cause) = ("no room".to_owned(), HoldCause::Disk);
+        let hold = Some(Hold { cause, reason, remedy: None, until: None, error_code: None });
+        let full = State { hold, ..State::default() };
+        assert_eq!(running(&mut last, Ok(Some(full.clone()))), Some(0));
+        assert_eq!(running(&mut last, Err(io::Error::from_raw_os_error(nix::libc::EMFILE))), None);
+        assert_eq!(last, full);
+        assert_eq!(running(&mut last, Ok(None)), Some(0));
+        assert_eq!(last, State::default(), "it says nothing any more");
     }
 }

@@ -75,8 +75,8 @@ pub struct Assessed {
     pub condition: Condition,
     /// How long it has shown no progress.
     pub silent: Duration,
-    /// How many tasks it works on.
-    pub running: usize,
+    /// How many tasks it works on; `None` where it could not be asked.
+    pub running: Option<usize>,
     /// Whether its process can be signalled from here.
     pub within_reach: bool,
 }

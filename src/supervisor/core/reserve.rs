@@ -33,9 +33,10 @@ impl Core {
         backups.flat_map(|backup| call_or_retire_one(backup, gone.as_ref())).collect()
     }
 
-    pub(super) fn retire_if_idle(&mut self, n: usize, running: usize) -> Vec<Effect> {
+    /// One that could not be asked is not idle.
+    pub(super) fn retire_if_idle(&mut self, n: usize, running: Option<usize>) -> Vec<Effect> {
         let worker = &mut self.workers[n];
-        if worker.retiring != Retiring::Wished || running > 0 {
+        if worker.retiring != Retiring::Wished || running != Some(0) {
             return Vec::new();
         }
         worker.retiring = Retiring::Asked;

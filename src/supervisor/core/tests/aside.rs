@@ -80,13 +80,13 @@ impl World {
         shown(&self.core.handle(&anga(), event, at))
     }
 
-    fn backup_works(&mut self, running: usize) -> Vec<String> {
+    fn backup_works(&mut self, running: impl Into<Option<usize>>) -> Vec<String> {
         let silent = Duration::ZERO;
         let within_reach = true;
         self.backup(Event::Assessed(Assessed {
             condition: Condition::Working,
             silent,
-            running,
+            running: running.into(),
             within_reach,
         }))
     }
@@ -106,6 +106,7 @@ fn a_backup_is_called_for_the_one_that_is_given_up_and_leaves_when_it_is_idle() 
     let back = Event::Looked(Found::Watcher(Some(process(11))));
     assert_eq!(world.happens(back), ["say taken over", "await", "say retiring"]);
     assert!(world.backup_works(1).is_empty(), "it has something to do");
+    assert!(world.backup_works(None).is_empty(), "nobody knows");
     assert_eq!(world.backup_works(0), ["ask"]);
     assert!(world.backup_works(0).is_empty(), "once");
     world.backup(Event::Freed(Left::Stopped));

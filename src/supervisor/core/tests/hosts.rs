@@ -111,7 +111,7 @@ fn what_hangs_in_a_container_is_ended_by_docker_once() {
     let silent = Event::Assessed(Assessed {
         condition: Condition::Silent,
         silent: Duration::from_mins(1),
-        running: 0,
+        running: Some(0),
         within_reach: false,
     });
     let mut world = there(RestartBy::Docker);

@@ -73,7 +73,7 @@ impl World {
     /// Somebody looks at how the watcher is.
     fn assessed(&mut self, condition: Condition) -> Vec<String> {
         let silent = Duration::from_mins(1);
-        self.happens(Event::Assessed(Assessed { condition, silent, running: 1, within_reach: true }))
+        self.happens(Event::Assessed(Assessed { condition, silent, running: Some(1), within_reach: true }))
     }
 
     fn killed(&mut self) -> Vec<String> {
