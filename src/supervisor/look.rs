@@ -8,10 +8,11 @@ use std::time::Duration;
 use crate::layout::Layout;
 use crate::os::holder::{Holder, Role};
 use crate::os::lock;
-use crate::os::trouble::is_no_answer;
+use crate::os::trouble::{Trouble, is_no_answer};
 use crate::task::{FileName, WorkerName};
 use crate::telemetry::state_file::{State, WorkerStatus};
 
+use super::core::Event;
 use super::state::{Found, Left};
 
 /// The pauses after which a state file that gave no answer is read again.
@@ -29,6 +30,16 @@ pub(super) fn found(layout: &Layout, worker: &WorkerName) -> io::Result<Found> {
         },
         None => Found::Watcher(None),
     })
+}
+
+/// What a refused look means: a machine in trouble says nothing of the worker.
+pub(super) fn refused(folder: &Path, error: &io::Error) -> Event {
+    let why = format!("its folder `{}` cannot be locked: {error}", folder.display());
+    match Trouble::of(error) {
+        Some(trouble) => Event::LookDelayed(format!("{why}; {}", trouble.remedy())),
+        None if is_no_answer(error) => Event::LookDelayed(why),
+        None => Event::Unstartable(why),
+    }
 }
 
 /// Who the mirror names, if it is about this worker and not known to be dead.
@@ -74,6 +85,18 @@ pub(super) fn tasks_in(dir: &Path) -> usize {
 mod tests {
     use super::*;
     use std::cell::Cell;
+
+    #[test]
+    fn a_machine_in_trouble_says_nothing_of_the_worker() {
+        use nix::libc::{EACCES, EINTR, EIO, ELOOP, EMFILE, ENFILE, ENOMEM, ESTALE};
+        let looked = |errno| refused(Path::new("marie"), &io::Error::from_raw_os_error(errno));
+        for errno in [EMFILE, ENFILE, ENOMEM, EIO, ESTALE, EINTR] {
+            assert!(matches!(looked(errno), Event::LookDelayed(_)), "{errno}");
+        }
+        for errno in [EACCES, ELOOP] {
+            assert!(matches!(looked(errno), Event::Unstartable(_)), "{errno}");
+        }
+    }
 
     #[test]
     fn a_state_that_gave_no_answer_is_read_again_and_not_for_ever() {

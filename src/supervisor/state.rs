@@ -48,6 +48,8 @@ pub struct Worker {
     pub tally: Tally,
     /// Since when it has been without a watcher, if that was not by anybody's wish.
     pub gone_since: Option<Ticks>,
+    /// When its lock is looked at again, after a look that was refused.
+    pub look_at: Option<Ticks>,
     /// When it is swept again, while it is set aside.
     pub sweep_at: Option<Ticks>,
     /// What kept the last sweep from its end.
@@ -72,6 +74,7 @@ impl Worker {
             said: String::new(),
             tally: Tally::default(),
             gone_since: None,
+            look_at: None,
             sweep_at: None,
             trouble: None,
             ousted: false,
@@ -87,7 +90,7 @@ impl Worker {
 
     /// When it is to be looked at again.
     pub fn due(&self) -> Option<Ticks> {
-        self.actual.due().into_iter().chain(self.sweep_at).min()
+        self.actual.due().into_iter().chain(self.look_at).chain(self.sweep_at).min()
     }
 
     /// Its watcher lives: what was said of the last one is over.

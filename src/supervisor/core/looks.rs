@@ -1,6 +1,6 @@
 //! What follows from a look at a worker's lock.
 
-use super::{Core, Effect, Moment};
+use super::{Core, Effect, LEAST_COOLDOWN, Moment};
 use crate::clock::Ticks;
 use crate::config::RestartBy;
 use crate::os::holder::Role;
@@ -11,11 +11,52 @@ use crate::supervisor::state::{Actual, Found, Left, Origin};
 
 impl Core {
     pub(super) fn looked(&mut self, n: usize, found: Found, at: Moment) -> Vec<Effect> {
+        self.workers[n].look_at = None;
         match found {
             Found::Free(left) => self.found_free(n, left, at),
             Found::Watcher(id) => self.found_watcher(n, id, at.now),
             Found::Other(role) => self.found_other(n, role),
         }
+    }
+
+    /// Nothing is known, so nothing follows from it but another look.
+    pub(super) fn look_delayed(&mut self, n: usize, why: String, now: Ticks) -> Vec<Effect> {
+        let (stopping, again) = (self.is_stopping(), now.plus(LEAST_COOLDOWN));
+        let worker = &mut self.workers[n];
+        worker.look_at = Some(again);
+        match worker.actual {
+            // Its time has come only once somebody could look.
+            Actual::Asked { until, freed } => {
+                worker.look_at = None;
+                worker.actual = Actual::Asked { until: until.max(again), freed };
+                Vec::new()
+            }
+            Actual::Absent if !stopping => {
+                let name = worker.name.clone();
+                vec![
+                    Effect::Say(Notice::NotStarted { worker: name.clone(), why }),
+                    Effect::Say(Notice::Cooldown { worker: name, wait: LEAST_COOLDOWN }),
+                ]
+            }
+            Actual::Absent
+            | Actual::Starting { .. }
+            | Actual::Up { .. }
+            | Actual::Ousting { .. }
+            | Actual::Ending { .. }
+            | Actual::Refused
+            | Actual::Occupied
+            | Actual::Cooling { .. }
+            | Actual::Resting(_) => Vec::new(),
+        }
+    }
+
+    pub(super) fn look_due(&mut self, n: usize, now: Ticks) -> Vec<Effect> {
+        let worker = &mut self.workers[n];
+        if worker.look_at.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        worker.look_at = None;
+        vec![Effect::Look(worker.name.clone())]
     }
 
     fn found_free(&mut self, n: usize, left: Left, at: Moment) -> Vec<Effect> {

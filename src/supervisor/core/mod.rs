@@ -46,6 +46,8 @@ const AFTER_ASKING: Duration = Duration::from_secs(30);
 pub enum Event {
     /// Somebody looked at the worker's lock.
     Looked(Found),
+    /// Nobody could look at the worker's lock now, and why: the machine is in trouble, and nothing is known.
+    LookDelayed(String),
     /// Somebody looked at how its watcher is.
     Assessed(Assessed),
     /// A watcher was started.
@@ -165,6 +167,7 @@ impl Core {
         let Some(n) = self.workers.iter().position(|it| it.name == *worker) else { return Vec::new() };
         let mut out = match event {
             Event::Looked(found) => self.looked(n, found, at),
+            Event::LookDelayed(why) => self.look_delayed(n, why, at.now),
             Event::Assessed(assessed) => self.assessed(n, assessed, at),
             Event::Spawned(process) => self.spawned(n, process, at.now),
             Event::Asked => self.asked(n, at.now),
@@ -188,6 +191,7 @@ impl Core {
             if self.workers[n].actual.due().is_some_and(|due| due <= at.now) {
                 out.extend(self.worker_due(n, at.now));
             }
+            out.extend(self.look_due(n, at.now));
             out.extend(self.sweep_due(n, at.now));
         }
         out.extend(self.stopping_due(at.now));

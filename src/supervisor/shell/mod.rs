@@ -365,10 +365,7 @@ impl Shell {
     fn look(&self, worker: &WorkerName) -> Event {
         match look::found(&self.layout, worker) {
             Ok(found) => Event::Looked(found),
-            Err(error) => {
-                let folder = self.layout.worker(worker);
-                Event::Unstartable(format!("its folder `{}` cannot be locked: {error}", folder.display()))
-            }
+            Err(error) => look::refused(&self.layout.worker(worker), &error),
         }
     }
 

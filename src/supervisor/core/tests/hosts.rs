@@ -59,6 +59,18 @@ fn a_host_that_says_yes_and_does_nothing_has_failed() {
 }
 
 #[test]
+fn a_host_has_failed_only_once_somebody_could_look() {
+    let mut world = there(RestartBy::Systemd);
+    world.happens(Event::Freed(Left::Otherwise));
+    world.happens(Event::Asked);
+    assert_eq!(world.later(90), ["look"]);
+    assert!(world.happens(Event::LookDelayed("no descriptor".to_owned())).is_empty());
+    assert!(world.later(4).is_empty(), "no busy loop");
+    assert_eq!(world.later(1), ["look"]);
+    assert_eq!(world.happens(watcher(11)), ["say up", "await"]);
+}
+
+#[test]
 fn a_host_without_its_program_is_not_asked_in_a_loop() {
     let mut world = there(RestartBy::Systemd);
     world.happens(Event::Freed(Left::Otherwise));

@@ -253,6 +253,20 @@ fn a_machine_in_trouble_sets_no_worker_aside() {
 }
 
 #[test]
+fn a_look_that_is_refused_is_taken_again_and_starts_nobody() {
+    let refused = || Event::LookDelayed("no descriptor".to_owned());
+    let mut world = World::new();
+    for _ in 0..20 {
+        assert_eq!(world.happens(refused()), ["say not started", "say cooldown"]);
+        assert!(world.later(4).is_empty(), "too early");
+        assert_eq!(world.later(1), ["look"]);
+    }
+    assert_eq!(world.happens(Event::Looked(Found::Watcher(None))), ["say taken over", "await"], "it lives");
+    assert!(world.happens(refused()).is_empty());
+    assert!(matches!(world.core.workers()[0].actual, Actual::Up { .. }), "nothing is known");
+}
+
+#[test]
 fn a_start_that_fails_is_tried_again_only_where_that_may_help() {
     let mut world = World::new();
     world.happens(Event::Looked(Found::Free(Left::Otherwise)));
