@@ -27,7 +27,7 @@ use super::single::Single;
 use super::state::{Actual, Worker};
 use super::telling::Telling;
 use super::up::Again;
-use super::waiter::{Waited, Waiters};
+use super::waiter::{AGAIN, Heard, Waited, Waiters};
 use super::{launch, look};
 use crate::clock::{SharedClock, Ticks};
 use crate::config::{Changes, Environment, RestartBy, SupervisorConfig};
@@ -258,15 +258,23 @@ impl Shell {
 
     fn waited(&mut self, waited: &Waited) {
         let worker = &waited.worker;
-        self.waiters.is_over(worker);
-        if let Err(error) = &waited.result {
+        let held = lock::is_held(&self.layout.worker(worker));
+        let heard = waited.heard(&held);
+        let is_news = self.waiters.is_over(worker, heard);
+        if let Some(error) = waited.result.as_ref().err().or(held.as_ref().err())
+            && (is_news || heard != Heard::Nothing)
+        {
             self.telling.warn(&format!("{worker}: its folder could not be waited for: {error}"));
         }
-        // Held again: a restarter that is not us was faster, or nobody can tell. Either way nobody died here.
-        if lock::is_held(&self.layout.worker(worker)).unwrap_or(false) && !self.is_awaited(worker) {
-            return self.perform(vec![Effect::Await(worker.clone())]);
+        match heard {
+            // Nobody is dead for that: whoever holds it is waited for again.
+            Heard::Nothing => self.wait(worker, AGAIN),
+            // A restarter that is not us was faster: nobody died here.
+            Heard::HeldAgain if !self.is_awaited(worker) => self.wait(worker, Duration::ZERO),
+            Heard::Free | Heard::HeldAgain => {
+                self.tell_core(worker, Event::Freed(look::left(&self.layout, worker)));
+            }
         }
-        self.tell_core(worker, Event::Freed(look::left(&self.layout, worker)));
     }
 
     /// Whether a lock that is held again is another's: where the end of a hung one is waited for, and where the host
@@ -339,7 +347,7 @@ impl Shell {
                 let refused = self.hands.end(&known, force).err()?;
                 return Some((worker, Event::Unreachable(refused)));
             }
-            Effect::Await(worker) => self.wait(&worker),
+            Effect::Await(worker) => self.wait(&worker, Duration::ZERO),
             Effect::Sweep(worker, what) => self.hands.sweep(&worker, what),
             Effect::Say(notice) => {
                 self.say(&notice);
@@ -369,8 +377,8 @@ impl Shell {
         }
     }
 
-    fn wait(&mut self, worker: &WorkerName) {
-        if let Err(error) = self.waiters.wait(worker, self.layout.worker(worker)) {
+    fn wait(&mut self, worker: &WorkerName, pause: Duration) {
+        if let Err(error) = self.waiters.wait(worker, self.layout.worker(worker), pause) {
             let text = format!("{worker}: no thread to wait for its death: {error}");
             self.telling.warn(&text);
         }
