@@ -129,8 +129,7 @@ impl Hands for SystemHands<'_> {
         let group = run.zip(attempt).and_then(|(run, attempt)| groups::recorded(run, attempt));
         let looking = || {
             // Those of the plan, and whoever they brought up since: looked for again at each turn.
-            let alive =
-                |process: &&ProcessId| process.is_of_this_boot() && process.is_alive() != Some(false);
+            let alive = |process: &&ProcessId| process.is_of_this_boot() && process.is_alive() != Some(false);
             let mut left: Vec<ProcessId> = processes.iter().filter(alive).cloned().collect();
             let strays = run.map(|run| strays(run, agent.as_ref(), group.as_ref())).transpose()?;
             left.extend(strays.unwrap_or_default());

@@ -204,11 +204,7 @@ fn agent_among<S: AsRef<[Seen]>>(
 
 /// The processes of a run that are left, by every sign that survives its watcher. An error is a `/proc` that does not
 /// answer.
-pub fn strays(
-    run: RunId,
-    agent: Option<&ProcessId>,
-    group: Option<&Group>,
-) -> io::Result<Vec<ProcessId>> {
+pub fn strays(run: RunId, agent: Option<&ProcessId>, group: Option<&Group>) -> io::Result<Vec<ProcessId>> {
     let seen = tree::snapshot(agent.map_or(0, |it| it.start_ticks))?;
     Ok(with_group(strays_among(&seen, run, agent), group))
 }

@@ -39,7 +39,8 @@ impl ProcessId {
 
     /// The same; an error is a `/proc` that gave no answer.
     pub fn ask(pid: i32) -> io::Result<Option<Self>> {
-        let known = |stat: Stat| Self { pid, start_ticks: stat.start_ticks, boot_id: boot_id(), pid_ns: pid_ns() };
+        let known =
+            |stat: Stat| Self { pid, start_ticks: stat.start_ticks, boot_id: boot_id(), pid_ns: pid_ns() };
         Ok(Stat::ask(pid)?.map(known))
     }
 
@@ -220,8 +221,7 @@ mod tests {
     #[test]
     fn a_refused_look_is_no_death() {
         let me = ProcessId::current();
-        let heard =
-            |errno| me.judge(|pid| Stat::heard(pid, Err(io::Error::from_raw_os_error(errno))));
+        let heard = |errno| me.judge(|pid| Stat::heard(pid, Err(io::Error::from_raw_os_error(errno))));
         for errno in [nix::libc::ENOENT, nix::libc::ESRCH] {
             assert_eq!(heard(errno), Some(false), "{errno}");
         }
