@@ -220,12 +220,12 @@ mod tests {
 
     #[test]
     fn a_refused_look_is_no_death() {
+        use nix::libc::{EACCES, EINTR, EIO, EMFILE, ENFILE, ENOMEM};
         let me = ProcessId::current();
         let heard = |errno| me.judge(|pid| Stat::heard(pid, Err(io::Error::from_raw_os_error(errno))));
         for errno in [nix::libc::ENOENT, nix::libc::ESRCH] {
             assert_eq!(heard(errno), Some(false), "{errno}");
         }
-        use nix::libc::{EACCES, EINTR, EIO, EMFILE, ENFILE, ENOMEM};
         for errno in [EMFILE, ENFILE, ENOMEM, EINTR, EIO, EACCES] {
             assert_eq!(heard(errno), None, "{errno}");
         }
