@@ -40,10 +40,6 @@ const UNTIL_IT_KNOWS: [Duration; 6] = [
     Duration::from_secs(2),
 ];
 
-/// What a person can do where the kernel gives no more processes (`fork(2)`, `EAGAIN`).
-const MORE_PROCESSES: &str = "raise the limit on processes (TasksMax= in the unit, `prlimit --nproc`; `kernel.pid_max` \
-     for the machine), or end some; the worker goes on by itself";
-
 /// The hands.
 #[derive(Debug)]
 pub(super) struct Hands {
@@ -204,12 +200,10 @@ impl Hands {
 
 /// What a start that was refused means for the worker: whether it helps to try again, and whether anybody is at fault.
 fn not_spawned(watcher: &Path, error: &io::Error) -> Event {
-    use io::ErrorKind::{Interrupted, NotFound, PermissionDenied, WouldBlock};
+    use io::ErrorKind::{NotFound, PermissionDenied};
     let why = format!("could not start `{}`: {error}", watcher.display());
     match (Trouble::of(error), error.kind()) {
         (Some(trouble), _) => Event::SpawnDelayed(format!("{why}; {}", trouble.remedy())),
-        (None, WouldBlock) => Event::SpawnDelayed(format!("{why}; {MORE_PROCESSES}")),
-        (None, Interrupted) => Event::SpawnDelayed(why),
         (None, NotFound | PermissionDenied) => Event::Unstartable(why),
         (None, _) => Event::SpawnFailed(why),
     }

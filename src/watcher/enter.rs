@@ -252,7 +252,9 @@ fn take_lock(layout: &Layout, config: &WatcherConfig, clock: &SharedClock) -> Re
         let holder = Holder::read(&layout.watcher_lock(&config.worker));
         let role = holder.as_ref().map_or(Role::Watcher, |it| it.role);
         if waiting.is_over(role, clock.ticks()) {
-            let who = holder.map(|it| format!(" ({})", it.who())).unwrap_or_default();
+            // Whoever takes it without a word is no watcher of ours.
+            let unknown = || format!("; which process it is says `fuser -v {}`", path.display());
+            let who = holder.map_or_else(unknown, |it| format!(" ({})", it.who()));
             return Err(StartError::Held { role, worker: config.worker.clone(), who });
         }
         crate::os::lock::pause(TRY);

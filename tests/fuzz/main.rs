@@ -159,6 +159,9 @@ fn any_request_is_answered_or_cut_off_and_the_next_one_is_served() {
     fuzz("http", &["http"], served::request);
 }
 
+/// Of the cases in which readers differ.
+const TAKEN_THOUGH_OTHERS_DIFFER: &[&str] = &["i_below_i64", "i_beyond_u64", "i_exponent_tiny"];
+
 #[test]
 fn json_is_taken_where_every_reader_takes_it_and_refused_where_none_does() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,7 +173,7 @@ fn json_is_taken_where_every_reader_takes_it_and_refused_where_none_does() {
             Some("y") => assert!(taken, "{name} is JSON, and was refused"),
             Some("n") => assert!(!taken, "{name} is no JSON, and was taken"),
             // Readers differ; what this one says stays.
-            _ => assert_eq!(taken, targets::taken_as_input(&value), "{name}"),
+            _ => assert_eq!(taken, TAKEN_THOUGH_OTHERS_DIFFER.contains(&name.as_str()), "{name}"),
         }
     }
 }
