@@ -40,7 +40,7 @@ impl Removal {
 
 /// Removes `path` and everything below it. `go_on` is asked before each name: it may take its time, and end it.
 pub fn remove_tree(path: &Path, go_on: &mut dyn FnMut() -> bool) -> io::Result<Removal> {
-    let mut work = Work { go_on, done: Removal::default(), device: 0, brought: 0 };
+    let mut work = Work { go_on, done: Removal::default(), device: 0, named: 0, brought: 0 };
     match open(CWD, &text(path)?) {
         Err(Errno::NOENT) => return Ok(work.done),
         Err(Errno::NOTDIR | Errno::LOOP) => {
@@ -64,6 +64,9 @@ struct Work<'a> {
     go_on: &'a mut dyn FnMut() -> bool,
     done: Removal,
     device: u64,
+    /// The last name that was made for what lies deep.
+    named: u64,
+    /// How many folders were brought up.
     brought: u64,
 }
 
@@ -173,13 +176,22 @@ impl Work<'_> {
     ) -> Result<bool, Errno> {
         // A folder that changes its parent must be writable itself, for its `..`.
         make_writable(inner).ok();
+        let mut is_tried = false;
         loop {
-            self.brought += 1;
-            let up = format!(".up-{}", self.brought);
+            self.named += 1;
+            let up = format!(".up-{}", self.named);
             match rustix::fs::renameat(dir, name, place.top, up) {
+                Err(Errno::ACCESS) if !std::mem::replace(&mut is_tried, true) => {
+                    make_writable(dir)?;
+                    make_writable(place.top)?;
+                }
                 // Not every file system can refuse to replace; an empty folder that is replaced was to go anyway.
                 Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
-                done => return done.map(|()| false),
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    self.brought += 1;
+                    return Ok(false);
+                }
             }
         }
     }
@@ -198,7 +210,7 @@ fn open(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     rustix::fs::openat(dir, name, flags, Mode::empty())
 }
 
-fn make_writable(dir: &OwnedFd) -> Result<(), Errno> {
+fn make_writable(dir: impl AsFd) -> Result<(), Errno> {
     rustix::fs::fchmod(dir, Mode::RWXU)
 }
 
@@ -268,6 +280,55 @@ mod tests {
         });
         assert!(removal.unwrap().is_whole() && !top.exists());
         assert!((10..400).contains(&most), "{most} descriptors");
+    }
+
+    /// A folder that lies one level too deep to be emptied where it is, and all that lead there.
+    fn deep(top: &Path) -> Vec<PathBuf> {
+        let deep: PathBuf = std::iter::repeat_n("d", DEPTH_MAX + 1).collect();
+        std::fs::create_dir_all(top.join(&deep)).unwrap();
+        deep.ancestors().map(|it| top.join(it)).collect()
+    }
+
+    #[test]
+    fn what_lies_deep_and_cannot_be_brought_up_is_met_once_more_and_no_further() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("skipped: only root can make what belongs to others");
+            return;
+        }
+        let (dir, top) = tree();
+        let folders = deep(&top);
+        write_new(&folders[0].join("theirs"), b"x", None).unwrap();
+        let mut own = vec![dir.path()];
+        own.extend(folders[1..].iter().map(PathBuf::as_path));
+        let mut left = 1000;
+        let removal = as_nobody(&own, || {
+            remove_tree(&top, &mut || {
+                left -= 1;
+                left > 0
+            })
+        });
+        let removal = removal.unwrap();
+        assert_eq!((removal.given_up, removal.refused), (false, 1), "{removal:?}");
+        assert!(folders[0].join("theirs").exists());
+    }
+
+    #[test]
+    fn what_lies_deep_is_brought_up_through_folders_that_may_not_be_written() {
+        let (dir, top) = tree();
+        let folders = deep(&top);
+        let mut own = vec![dir.path()];
+        own.extend(folders.iter().map(PathBuf::as_path));
+        for folder in &folders {
+            chmod(folder, 0o555);
+        }
+        let mut left = 1000;
+        let removal = as_nobody(&own, || {
+            remove_tree(&top, &mut || {
+                left -= 1;
+                left > 0
+            })
+        });
+        assert!(removal.as_ref().is_ok_and(Removal::is_whole) && !top.exists(), "{removal:?}");
     }
 
     /// Does it as a user without privileges: of one thread alone, since the kernel keeps this user per thread.

@@ -10,8 +10,8 @@ use std::process::Command;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions, WaitStatus};
 use tokio::sync::oneshot;
 
 use super::identity::ProcessId;
@@ -144,16 +144,7 @@ impl Children {
 
     /// Collects one who has ended, of all or of one; who it was.
     fn collect(&mut self, of: Option<i32>) -> Option<i32> {
-        let (pid, exit) = loop {
-            match waitpid(of.map(Pid::from_raw), Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) => break (pid.as_raw(), Exit::Code(code)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => {
-                    break (pid.as_raw(), Exit::Signal(signal as i32));
-                }
-                Err(nix::errno::Errno::EINTR) => {}
-                Ok(_) | Err(_) => return None,
-            }
-        };
+        let (pid, exit) = ended(of)?;
         if let Some(tell) = self.waiting.remove(&pid) {
             // Whoever asked may have gone; the child is reaped all the same.
             tell.send(exit).ok();
@@ -162,7 +153,52 @@ impl Children {
     }
 }
 
+/// Who has ended, of all or of one, and how. A signal is any number: those of real time have no name.
+fn ended(of: Option<i32>) -> Option<(i32, Exit)> {
+    loop {
+        let waited = match of {
+            Some(pid) => rustix::process::waitpid(Some(Pid::from_raw(pid)?), WaitOptions::NOHANG),
+            None => rustix::process::wait(WaitOptions::NOHANG),
+        };
+        match waited {
+            Ok(Some((pid, status))) => return Some((pid.as_raw_pid(), exit(status)?)),
+            Err(Errno::INTR) => {}
+            Ok(None) | Err(_) => return None,
+        }
+    }
+}
+
+/// `None` for one who only stopped or went on, which is not asked for.
+fn exit(status: WaitStatus) -> Option<Exit> {
+    status.exit_status().map(Exit::Code).or_else(|| status.terminating_signal().map(Exit::Signal))
+}
+
 /// Makes this process the parent of its orphaned descendants (`PR_SET_CHILD_SUBREAPER`, `prctl(2)`).
 pub fn become_subreaper() -> io::Result<()> {
     nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_died_of_a_signal_of_real_time_is_told_like_everybody() {
+        let reaper = Reaper::default();
+        for (signal, expected) in [(9, Exit::Signal(9)), (34, Exit::Signal(34)), (64, Exit::Signal(64))] {
+            #[expect(clippy::disallowed_methods, reason = "a test runs a program of its own")]
+            let mut command = Command::new("/bin/sh");
+            let mut child = reaper.spawn(command.args(["-c", &format!("kill -{signal} $$")])).unwrap();
+            while reaper.lock().collect(Some(child.id.pid)).is_none() {
+                assert_eq!(
+                    ProcessId::of(child.id.pid).as_ref(),
+                    Some(&child.id),
+                    "reaped, and told to nobody"
+                );
+                std::thread::yield_now();
+            }
+            assert_eq!(child.exit.try_recv(), Ok(expected));
+            assert!(reaper.children(Duration::ZERO).0.is_empty());
+        }
+    }
 }
