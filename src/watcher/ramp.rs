@@ -4,6 +4,7 @@
 
 use crate::clock::Ticks;
 use crate::os::lock::Lock;
+use crate::os::trouble::if_there;
 use crate::recovery::ramp::{Record, lines};
 use crate::spool::{Identity, Store, steps};
 use crate::telemetry::journal::Event as Noted;
@@ -16,13 +17,26 @@ use super::takes::{Patience, Sight, Takes, Verdict};
 pub(super) struct Ramp {
     patience: Patience,
     seen: Option<(Identity, Option<Box<Record>>)>,
+    /// Whether the last look got no answer.
+    unseen: bool,
 }
 
 impl Ramp {
     /// Looks; from where tasks are taken now.
     pub(super) fn look(&mut self, ctx: &Ctx, now: Ticks) -> Takes {
         let path = ctx.layout().resume(&ctx.config.worker);
-        self.read(ctx, &path);
+        if let Err(error) = self.read(ctx, &path) {
+            // One may be under way, or stopped until somebody looks.
+            if !std::mem::replace(&mut self.unseen, true) {
+                tracing::warn!(
+                    error = %error,
+                    path = %path.display(),
+                    "cannot see whether there is a gradual resume: until that is seen, tasks are taken from staged only"
+                );
+            }
+            return Takes::Staged;
+        }
+        self.unseen = false;
         let record = self.seen.as_ref().and_then(|(_, record)| record.as_deref());
         // Nobody else's business: a lock that cannot be asked for is taken for held.
         let sight =
@@ -37,19 +51,19 @@ impl Ramp {
         }
     }
 
-    fn read(&mut self, ctx: &Ctx, path: &std::path::Path) {
-        let Ok(identity) = ctx.spool.store().identity(path) else {
+    fn read(&mut self, ctx: &Ctx, path: &std::path::Path) -> std::io::Result<()> {
+        let Some(identity) = if_there(ctx.spool.store().identity(path))? else {
             if self.seen.take().is_some() {
                 tracing::info!(
                     "no gradual resume any more: tasks are taken from pending and the inbox again"
                 );
             }
-            return;
+            return Ok(());
         };
         if self.seen.as_ref().is_some_and(|(seen, _)| *seen == identity) {
-            return;
+            return Ok(());
         }
-        let record = Record::read(path).map(Box::new);
+        let record = Record::ask(path)?.map(Box::new);
         let was = self.seen.as_ref().and_then(|(_, record)| record.as_ref()).map(|it| it.id);
         match &record {
             Some(record) if Some(record.id) != was => {
@@ -65,6 +79,7 @@ impl Ramp {
             }
         }
         self.seen = Some((identity, record));
+        Ok(())
     }
 
     /// Ends the resume; not, if somebody leads again.

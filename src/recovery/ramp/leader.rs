@@ -78,7 +78,7 @@ pub fn approach(path: &Path, clock: &SharedClock) -> io::Result<Approach> {
         };
         if let Some(held) = held {
             if held.is_still(path) {
-                return Ok(found(path, held));
+                return found(path, held);
             }
         } else if clock.ticks().since(began) >= IN_THE_WAY {
             return Ok(Approach::Led(Record::read(path).map(Box::new)));
@@ -87,13 +87,13 @@ pub fn approach(path: &Path, clock: &SharedClock) -> io::Result<Approach> {
     }
 }
 
-fn found(path: &Path, held: Lock) -> Approach {
+fn found(path: &Path, held: Lock) -> io::Result<Approach> {
     let leader = Leader { path: path.to_owned(), lock: Some(held) };
-    match Record::read(path).map(Box::new) {
+    Ok(match Record::ask(path)?.map(Box::new) {
         Some(record) if record.state == Phase::Stopped => Approach::Stopped(record, leader),
         Some(record) => Approach::Orphaned(record, leader),
         None => Approach::Nonsense(leader),
-    }
+    })
 }
 
 impl Leader {

@@ -2,6 +2,7 @@
 //!
 //! It is replaced whole; a file that cannot be understood is no resume, and is never an error for a worker.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::os::process::ProcessId;
+use crate::os::trouble::{if_there, is_no_answer};
 use crate::task::FileName;
 use crate::telemetry::state_file::Resuming;
 
@@ -164,10 +166,23 @@ impl Record {
         serde_json::from_slice(bytes).ok()
     }
 
-    /// Reads the file at `path`; `None` if there is none that can be understood.
+    /// Reads the file at `path`; `None` if there is none that can be understood. An error is a file that gave no answer: a
+    /// resume may be under way, or stopped.
+    pub fn ask(path: &Path) -> io::Result<Option<Self>> {
+        let Some(meta) = if_there(std::fs::symlink_metadata(path))? else { return Ok(None) };
+        if !meta.is_file() || meta.len() > MAX_BYTES {
+            return Ok(None);
+        }
+        match std::fs::read(path) {
+            Ok(bytes) => Ok(Self::parse(&bytes)),
+            Err(error) if is_no_answer(&error) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The same for those who only show it.
     pub fn read(path: &Path) -> Option<Self> {
-        let usable = std::fs::symlink_metadata(path).is_ok_and(|it| it.is_file() && it.len() <= MAX_BYTES);
-        Self::parse(&std::fs::read(path).ok().filter(|_| usable)?)
+        Self::ask(path).ok().flatten()
     }
 
     /// The bytes of the file.
@@ -214,6 +229,9 @@ mod tests {
             assert_eq!(Record::parse(broken.as_bytes()), None, "{broken}");
         }
         assert_eq!(Record::read(Path::new("/")), None);
+        assert!(matches!(Record::ask(Path::new("/none")), Ok(None)), "there is none");
+        // Nothing is told of a name that the kernel does not look up.
+        assert!(Record::ask(Path::new(&format!("/{}", "x".repeat(5000)))).is_err());
     }
 
     #[test]

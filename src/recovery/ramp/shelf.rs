@@ -21,8 +21,11 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    /// The next tasks, `count` at most. Those that failed in this resume wait until it is over; those that came back
-    /// unharmed go last.
+    /// The next tasks, `count` at most; none, if nothing of what waits may start. Those that failed in this resume wait until
+    /// it is over; those that came back unharmed go last.
+    ///
+    /// An error is a disk that did not show what waits, or a task that went away while it was looked at: whoever took that
+    /// for nothing would let all go. One such file among others keeps nobody.
     pub fn pick<S: Store>(
         &mut self,
         spool: &Spool<S>,
@@ -30,7 +33,7 @@ impl Shelf {
         count: usize,
         now: Timestamp,
     ) -> io::Result<Vec<Ticket>> {
-        self.look(spool, now)?;
+        let mut unseen = self.look(spool, now)?;
         let busy = busy(spool)?;
         let mut taken: Vec<Head> = Vec::new();
         for with_deferred in [false, true] {
@@ -46,10 +49,22 @@ impl Shelf {
                 taken.push(head);
             }
         }
-        Ok(taken.iter().filter_map(|head| ticket(spool, head)).collect())
+        let mut tickets = Vec::new();
+        for head in &taken {
+            match ticket(spool, head) {
+                Ok(ticket) => tickets.extend(ticket),
+                Err(error) => unseen = Some(error),
+            }
+        }
+        match unseen {
+            Some(error) if tickets.is_empty() => Err(error),
+            _ => Ok(tickets),
+        }
     }
 
-    fn look<S: Store>(&mut self, spool: &Spool<S>, now: Timestamp) -> io::Result<()> {
+    /// Looks at what waits; why one of it could not be seen.
+    fn look<S: Store>(&mut self, spool: &Spool<S>, now: Timestamp) -> io::Result<Option<io::Error>> {
+        let mut unseen = None;
         let files = spool.list(Place::Pending)?;
         let present: HashSet<_> = files.iter().cloned().collect();
         let gone: Vec<_> = self.seen.keys().filter(|file| !present.contains(*file)).cloned().collect();
@@ -58,17 +73,30 @@ impl Shelf {
             self.queue.remove(Place::Pending, &file);
         }
         for file in files {
-            let identity = spool.store().identity(&spool.path(Place::Pending, &file)).ok();
-            if identity.is_some() && self.seen.get(&file) == identity.as_ref() {
+            let identity = match spool.store().identity(&spool.path(Place::Pending, &file)) {
+                Ok(identity) => identity,
+                Err(error) => {
+                    unseen = Some(error);
+                    continue;
+                }
+            };
+            if self.seen.get(&file) == Some(&identity) {
                 continue;
             }
             self.queue.remove(Place::Pending, &file);
-            if let Examined::Task(head) = spool.examine(Place::Pending, &file) {
-                self.seen.insert(file, head.identity);
-                self.queue.put(head, now);
+            match spool.examine(Place::Pending, &file) {
+                Examined::Task(head) => {
+                    self.seen.insert(file, head.identity);
+                    self.queue.put(head, now);
+                }
+                Examined::Gone => unseen = Some(io::Error::other(format!("`{file}` could not be read"))),
+                Examined::Unsettled { .. }
+                | Examined::Invalid { .. }
+                | Examined::Elsewhere { .. }
+                | Examined::Copy { .. } => {}
             }
         }
-        Ok(())
+        Ok(unseen)
     }
 }
 
@@ -79,21 +107,22 @@ fn busy<S: Store>(spool: &Spool<S>) -> io::Result<HashSet<String>> {
     Ok(names.into_iter().map(|file| file.base().to_owned()).collect())
 }
 
-fn ticket<S: Store>(spool: &Spool<S>, head: &Head) -> Option<Ticket> {
-    let (bytes, identity) = spool.store().read(&spool.path(Place::Pending, &head.file), FILE_LIMIT).ok()?;
-    let task = TaskFile::parse(&bytes).ok()?;
-    let goes_on = match spool.belief(&head.file, &task).ok()? {
+/// What is written of it in the record; `None` if it is another worker's now, or a copy.
+fn ticket<S: Store>(spool: &Spool<S>, head: &Head) -> io::Result<Option<Ticket>> {
+    let (bytes, identity) = spool.store().read(&spool.path(Place::Pending, &head.file), FILE_LIMIT)?;
+    let task = TaskFile::parse(&bytes).map_err(io::Error::other)?;
+    let goes_on = match spool.belief(&head.file, &task)? {
         Belief::Ours | Belief::Left(_) => true,
         Belief::Not | Belief::Over => false,
-        Belief::Elsewhere(_) | Belief::Copy(..) => return None,
+        Belief::Elsewhere(_) | Belief::Copy(..) => return Ok(None),
     };
     // One that has ended begins a new life, and so does one whose record is not ours.
     let record = Some(&task.record).filter(|record| goes_on && record.outcome().is_none());
-    Some(Ticket {
+    Ok(Some(Ticket {
         file: head.file.clone(),
         dropped_at: record.and_then(|it| it.submitted_at).unwrap_or_else(|| dropped_at(identity)),
         charges: record.and_then(|it| it.retry_count).unwrap_or(0),
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -133,6 +162,69 @@ mod tests {
         let age = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + second);
         let path = spool.path(place, &format!("{name}.json").parse().unwrap());
         write_new(&path, format!(r#"{{"prompt":"x"{more}}}"#).as_bytes(), Some(age)).unwrap();
+    }
+
+    /// A disk that does not let a file of some name be read, or does not show it at all.
+    struct Refusing {
+        disk: Disk,
+        about: &'static str,
+        is_shown: bool,
+    }
+
+    impl Refusing {
+        fn asked(&self, path: &std::path::Path, is_answered: bool) -> io::Result<()> {
+            let refused = path.ends_with(self.about) && !is_answered;
+            if refused { Err(io::Error::from_raw_os_error(nix::libc::EMFILE)) } else { Ok(()) }
+        }
+    }
+
+    impl Store for Refusing {
+        fn list(&self, dir: &std::path::Path) -> io::Result<Vec<crate::spool::store::Entry>> {
+            self.disk.list(dir)
+        }
+        fn read(&self, path: &std::path::Path, limit: u64) -> io::Result<(Vec<u8>, Identity)> {
+            self.asked(path, false).and_then(|()| self.disk.read(path, limit))
+        }
+        fn identity(&self, path: &std::path::Path) -> io::Result<Identity> {
+            self.asked(path, self.is_shown).and_then(|()| self.disk.identity(path))
+        }
+        fn perform(&self, step: &crate::spool::steps::Step) -> io::Result<()> {
+            self.disk.perform(step)
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_now_is_not_taken_for_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let seen = spool(dir.path());
+        drop_into(&seen, Place::Pending, "x", (0, ""));
+        let pick = |about, is_shown| {
+            let disk = Disk::new(dir.path(), Durability::None);
+            let store = Refusing { disk, about, is_shown };
+            let (layout, worker) = (Layout::new(dir.path()), "marie".parse().unwrap());
+            let spool = Spool::new(layout, worker, store, Arc::new(SystemClock));
+            Shelf::default().pick(&spool, &record(), 1, SystemClock.wall()).map(|picked| picked.len())
+        };
+        assert!(pick("x.json", true).is_err() && pick("x.json", false).is_err());
+        assert_eq!(pick("other.json", false).unwrap(), 1);
+        drop_into(&seen, Place::Pending, "y", (1, ""));
+        assert_eq!(pick("x.json", true).unwrap(), 1, "one keeps no other");
+    }
+
+    /// It was shown, and is gone or another before its ticket is written.
+    #[test]
+    fn what_goes_away_meanwhile_is_not_taken_for_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = spool(dir.path());
+        drop_into(&spool, Place::Pending, "x", (0, ""));
+        let Examined::Task(head) = spool.examine(Place::Pending, &"x.json".parse().unwrap()) else {
+            panic!("it is a task")
+        };
+        spool
+            .store()
+            .perform(&crate::spool::steps::Step::Remove(spool.path(Place::Pending, &head.file)))
+            .unwrap();
+        assert!(ticket(&spool, &head).is_err());
     }
 
     #[test]
