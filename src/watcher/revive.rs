@@ -63,7 +63,7 @@ impl Revival {
         let recovered = recover(&ctx.spool, &witness, &policy, &hands);
         let (plan, applied) = recovered.inspect_err(|_| {
             // An orderly end, which is told by its exit status: no death.
-            mark(ctx, WorkerStatus::Starting, WorkerStatus::Stopped);
+            mark(ctx, WorkerStatus::Starting, WorkerStatus::Stopped).ok();
         })?;
         if died.is_some() || plan.found_work() {
             let why = died.as_ref().map(|it| format!("{it}; ")).unwrap_or_default();
@@ -85,7 +85,7 @@ impl Revival {
                 tell_crash(ctx, verdict, state.recovery_count);
                 state
             }
-            None => mark(ctx, WorkerStatus::Stopped, WorkerStatus::Starting),
+            None => mark(ctx, WorkerStatus::Stopped, WorkerStatus::Starting).map_err(RecoveryError::State)?,
         };
         show_crash(ctx, &state);
         // A worker that was paused stays so.
@@ -96,15 +96,17 @@ impl Revival {
 
 /// Until the first beat the file would still say what the last watcher said: a death before it would pass for the
 /// stop before it.
-fn mark(ctx: &Ctx, from: WorkerStatus, to: WorkerStatus) -> State {
+///
+/// An error is a file that cannot be read now: a person's word may stand in it.
+fn mark(ctx: &Ctx, from: WorkerStatus, to: WorkerStatus) -> std::io::Result<State> {
     let path = ctx.layout().state(&ctx.config.worker);
-    let state = State::read(&path).ok().flatten().unwrap_or_default();
+    let state = State::read(&path)?.unwrap_or_default();
     if state.status != from {
-        return state;
+        return Ok(state);
     }
     // A person's word in it is not put at risk; what the disk does not take now is written with the first beat.
     let durability = if state.wanted.is_some() { ctx.config.durability } else { Durability::None };
-    state_file::update(&path, durability, |state| state.status = to).unwrap_or(state)
+    Ok(state_file::update(&path, durability, |state| state.status = to).unwrap_or(state))
 }
 
 fn tell_crash(ctx: &Ctx, verdict: &Verdict, recovery_count: u64) {
