@@ -14,12 +14,13 @@ mod world;
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use traces::{alone, at_work, gate, gated, is_alive, journal, open, pid, recorded, said, slay, state};
-use world::{Started, World};
+use world::{Started, World, until};
 
 #[test]
 fn when_both_die_the_session_goes_on_and_the_attempt_is_charged_once() {
@@ -312,4 +313,33 @@ fn a_watcher_that_the_kernel_ends_for_memory_is_told_so_and_its_task_is_charged_
         assert_eq!(task["attempts"][0]["reason"], "oom_killed");
         assert_eq!(next.map(Started::stop), Some(0));
     }
+}
+
+/// Where nobody else can end a watcher whose loop is caught in a bug, as under Docker, it ends itself after some minutes.
+#[test]
+fn a_watcher_whose_loop_stands_still_ends_itself_leaves_word_and_its_agent_lives() {
+    const MINUTES: Duration = Duration::from_mins(6);
+    let world = World::new();
+    let stall = world.path().join("stall");
+    let mut first = world.start(world.watcher("marie").env("AGENT_WORKER_STALL", &stall), "first");
+    world.at_work("marie", &first);
+    world.submit("marie/pending", "t", &gated(&gate(&world, "t")));
+    let agent = at_work(&world, "t", 1);
+    recorded(&world, "t", agent);
+    fs::write(&stall, "").unwrap();
+    assert!(until(MINUTES, || first.is_over().then_some(())).is_some(), "it stands still: {}", world.said());
+    assert!(is_alive(agent), "its agent is not at fault");
+    let worker = world.root().join("workers/marie");
+    let reports = fs::read_dir(worker).unwrap().flatten().map(|it| it.path());
+    let mut reports = reports.filter(|it| it.file_name().unwrap().to_string_lossy().starts_with("stalled-"));
+    let report = fs::read_to_string(reports.next().expect("its last word")).unwrap();
+    assert!(report.contains("its work loop had stood still for"), "{report}");
+
+    let second = world.up("marie");
+    state(&world, "marie", |it| it["last_crash_reason"] == "hung");
+    open(&gate(&world, "t"));
+    let task = world.filed("marie/completed", "t");
+    assert_eq!((&task["result"], &task["retry_count"]), (&json!("done"), &json!(0)), "{task}");
+    assert_eq!(said(&world, "start", "t").len(), 1);
+    assert_eq!(second.stop(), 0);
 }
