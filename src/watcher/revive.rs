@@ -1,5 +1,6 @@
 //! What a start owes to the worker's last life: why its watcher died is told, and what it left is brought home.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -63,7 +64,7 @@ impl Revival {
         let recovered = recover(&ctx.spool, &witness, &policy, &hands);
         let (plan, applied) = recovered.inspect_err(|_| {
             // An orderly end, which is told by its exit status: no death.
-            mark(ctx, WorkerStatus::Starting, WorkerStatus::Stopped).ok();
+            marked(ctx, WorkerStatus::Starting, WorkerStatus::Stopped).ok();
         })?;
         if died.is_some() || plan.found_work() {
             let why = died.as_ref().map(|it| format!("{it}; ")).unwrap_or_default();
@@ -85,7 +86,9 @@ impl Revival {
                 tell_crash(ctx, verdict, state.recovery_count);
                 state
             }
-            None => mark(ctx, WorkerStatus::Stopped, WorkerStatus::Starting).map_err(RecoveryError::State)?,
+            None => {
+                marked(ctx, WorkerStatus::Stopped, WorkerStatus::Starting).map_err(RecoveryError::State)?
+            }
         };
         show_crash(ctx, &state);
         // A worker that was paused stays so.
@@ -96,17 +99,19 @@ impl Revival {
 
 /// Until the first beat the file would still say what the last watcher said: a death before it would pass for the
 /// stop before it.
-///
-/// An error is a file that cannot be read now: a person's word may stand in it.
-fn mark(ctx: &Ctx, from: WorkerStatus, to: WorkerStatus) -> std::io::Result<State> {
-    let path = ctx.layout().state(&ctx.config.worker);
-    let state = State::read(&path)?.unwrap_or_default();
+fn marked(ctx: &Ctx, from: WorkerStatus, to: WorkerStatus) -> io::Result<State> {
+    mark(&ctx.layout().state(&ctx.config.worker), ctx.config.durability, (from, to))
+}
+
+/// What the file says then. One that cannot be read may hold a person's word, and is asked for again.
+fn mark(path: &Path, durability: Durability, (from, to): (WorkerStatus, WorkerStatus)) -> io::Result<State> {
+    let state = State::read(path)?.unwrap_or_default();
     if state.status != from {
         return Ok(state);
     }
     // A person's word in it is not put at risk; what the disk does not take now is written with the first beat.
-    let durability = if state.wanted.is_some() { ctx.config.durability } else { Durability::None };
-    Ok(state_file::update(&path, durability, |state| state.status = to).unwrap_or(state))
+    let durability = if state.wanted.is_some() { durability } else { Durability::None };
+    Ok(state_file::update(path, durability, |state| state.status = to).unwrap_or(state))
 }
 
 fn tell_crash(ctx: &Ctx, verdict: &Verdict, recovery_count: u64) {
@@ -145,4 +150,28 @@ fn count_filed(ctx: &Ctx) {
     shown.queues.completed = completed;
     shown.queues.failed = failed;
     shown.queues.cancelled = cancelled;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::durable::write_new;
+
+    #[test]
+    fn a_state_that_cannot_be_read_is_none_that_says_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        let start = (WorkerStatus::Stopped, WorkerStatus::Starting);
+        let mark = |path: &Path| mark(path, Durability::None, start);
+        assert_eq!(mark(&path).unwrap(), State::default(), "it never lived");
+        let paused =
+            br#"{"status":"stopped","wanted":{"mode":"pause","by":"ana","at":"2026-03-01T10:00:00Z"}}"#;
+        write_new(&path, paused, None).unwrap();
+        for _ in 0..2 {
+            let state = mark(&path).unwrap();
+            assert!(state.status == WorkerStatus::Starting && state.wanted.is_some(), "{state:?}");
+        }
+        std::os::unix::fs::symlink("loop", dir.path().join("loop")).unwrap();
+        assert!(mark(&dir.path().join("loop/state.json")).is_err());
+    }
 }

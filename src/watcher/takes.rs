@@ -1,7 +1,11 @@
 //! From which places a worker takes its tasks, and when a gradual resume that nobody leads is over. Pure.
 
+use std::io;
+use std::path::Path;
+
 use crate::agent::disposition::Holding;
 use crate::clock::Ticks;
+use crate::os::trouble::Trouble;
 use crate::recovery::ramp::lines::remedy;
 use crate::recovery::ramp::{Phase, Record};
 use crate::task::{HoldCause, Place, WorkerName};
@@ -14,23 +18,40 @@ pub enum Takes {
     All,
     /// From `staged/` only: a gradual resume is under way.
     Staged,
-    /// The same, since a gradual resume stopped; a person has to look.
-    Stopped(Box<Holding>),
+    /// The same, and a person has to look: a gradual resume stopped, or it is not known whether there is one.
+    Held(Box<Holding>),
 }
 
 impl Takes {
+    /// While it is not known whether there is a gradual resume.
+    pub fn unknown(path: &Path, error: &io::Error) -> Self {
+        let remedy = Trouble::of(error).map_or(
+            "let the worker's user read it, or remove it: then there is none; the worker goes on by itself",
+            Trouble::remedy,
+        );
+        Self::Held(Box::new(Holding {
+            cause: HoldCause::Resume,
+            reason: format!(
+                "whether a gradual resume is under way is not known: {}: {error}",
+                path.display()
+            ),
+            remedy: remedy.to_owned(),
+            until: None,
+        }))
+    }
+
     /// Whether a task that waits in `place` may be taken.
     pub fn allows(&self, place: Place) -> bool {
         match self {
             Self::All => true,
-            Self::Staged | Self::Stopped(_) => place == Place::Staged,
+            Self::Staged | Self::Held(_) => place == Place::Staged,
         }
     }
 
     /// What a person should know.
     pub fn holding(&self) -> Option<&Holding> {
         match self {
-            Self::Stopped(holding) => Some(holding),
+            Self::Held(holding) => Some(holding),
             Self::All | Self::Staged => None,
         }
     }
@@ -69,7 +90,7 @@ impl Patience {
         };
         if record.state == Phase::Stopped {
             self.leaderless = None;
-            return Verdict::Take(Takes::Stopped(Box::new(stopped(worker, record))));
+            return Verdict::Take(Takes::Held(Box::new(stopped(worker, record))));
         }
         if is_led {
             self.leaderless = None;

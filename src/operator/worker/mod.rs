@@ -185,7 +185,7 @@ pub(super) fn waiting(
 
 fn resume(desk: &Desk, name: &WorkerName) -> Option<(Box<ramp::Record>, bool)> {
     let path = desk.layout.resume(name);
-    let record = ramp::Record::read(&path)?;
+    let record = ramp::Record::read(&path).ok().flatten()?;
     Some((Box::new(record), crate::os::lock::is_held(&path).unwrap_or(true)))
 }
 

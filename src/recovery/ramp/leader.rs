@@ -68,7 +68,7 @@ pub enum LeaderError {
     },
 }
 
-/// Looks who leads the resume at `path`, and takes the lead where nobody does.
+/// Looks who leads the resume at `path`, and takes the lead where nobody does. What cannot be read is left alone.
 pub fn approach(path: &Path, clock: &SharedClock) -> io::Result<Approach> {
     let began = clock.ticks();
     loop {
@@ -81,7 +81,7 @@ pub fn approach(path: &Path, clock: &SharedClock) -> io::Result<Approach> {
                 return found(path, held);
             }
         } else if clock.ticks().since(began) >= IN_THE_WAY {
-            return Ok(Approach::Led(Record::read(path).map(Box::new)));
+            return Ok(Approach::Led(Record::read(path).ok().flatten().map(Box::new)));
         }
         lock::pause(TRY);
     }
@@ -89,7 +89,7 @@ pub fn approach(path: &Path, clock: &SharedClock) -> io::Result<Approach> {
 
 fn found(path: &Path, held: Lock) -> io::Result<Approach> {
     let leader = Leader { path: path.to_owned(), lock: Some(held) };
-    Ok(match Record::ask(path)?.map(Box::new) {
+    Ok(match Record::read(path)?.map(Box::new) {
         Some(record) if record.state == Phase::Stopped => Approach::Stopped(record, leader),
         Some(record) => Approach::Orphaned(record, leader),
         None => Approach::Nonsense(leader),
@@ -249,7 +249,7 @@ mod tests {
         leader.sweep(&spool);
         leader.publish(&spool, &record()).unwrap();
         assert_eq!(std::fs::read_dir(parent(&path)).unwrap().count(), 1);
-        assert_eq!(Record::read(&path).map(|it| it.found), Some(12));
+        assert_eq!(Record::read(&path).unwrap().map(|it| it.found), Some(12));
     }
 
     /// A disk that gives no new name.

@@ -1,6 +1,7 @@
 //! `workers/<worker>/resume.json`: everything that a successor of the leader has to know.
 //!
-//! It is replaced whole; a file that cannot be understood is no resume, and is never an error for a worker.
+//! It is replaced whole; a file that cannot be understood is no resume, and is never an error for a worker. One that the
+//! disk does not show may be one, and says nothing.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::os::process::ProcessId;
-use crate::os::trouble::{if_there, is_no_answer};
+use crate::os::trouble::if_there;
 use crate::task::FileName;
 use crate::telemetry::state_file::Resuming;
 
@@ -166,23 +167,14 @@ impl Record {
         serde_json::from_slice(bytes).ok()
     }
 
-    /// Reads the file at `path`; `None` if there is none that can be understood. An error is a file that gave no answer: a
-    /// resume may be under way, or stopped.
-    pub fn ask(path: &Path) -> io::Result<Option<Self>> {
+    /// Reads the file at `path`; `None` if there is none that can be understood. An error is a file that may be there and
+    /// cannot be read now: it may say anything, and is not to be taken for none.
+    pub fn read(path: &Path) -> io::Result<Option<Self>> {
         let Some(meta) = if_there(std::fs::symlink_metadata(path))? else { return Ok(None) };
         if !meta.is_file() || meta.len() > MAX_BYTES {
             return Ok(None);
         }
-        match std::fs::read(path) {
-            Ok(bytes) => Ok(Self::parse(&bytes)),
-            Err(error) if is_no_answer(&error) => Err(error),
-            Err(_) => Ok(None),
-        }
-    }
-
-    /// The same for those who only show it.
-    pub fn read(path: &Path) -> Option<Self> {
-        Self::ask(path).ok().flatten()
+        Ok(if_there(std::fs::read(path))?.and_then(|bytes| Self::parse(&bytes)))
     }
 
     /// The bytes of the file.
@@ -228,10 +220,18 @@ mod tests {
         for broken in ["", "{", "null", "[]", r#"{"state":"moving"}"#] {
             assert_eq!(Record::parse(broken.as_bytes()), None, "{broken}");
         }
-        assert_eq!(Record::read(Path::new("/")), None);
-        assert!(matches!(Record::ask(Path::new("/none")), Ok(None)), "there is none");
-        // Nothing is told of a name that the kernel does not look up.
-        assert!(Record::ask(Path::new(&format!("/{}", "x".repeat(5000)))).is_err());
+    }
+
+    #[test]
+    fn only_what_is_not_there_or_not_understood_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        crate::os::durable::write_new(&at("half"), b"{", None).unwrap();
+        std::os::unix::fs::symlink(at("loop"), at("loop")).unwrap();
+        for none in ["absent", "absent/resume.json", "half", "loop", "."] {
+            assert!(matches!(Record::read(&at(none)), Ok(None)), "{none}");
+        }
+        assert!(Record::read(&at("loop/resume.json")).is_err(), "what is behind there is not known");
     }
 
     #[test]

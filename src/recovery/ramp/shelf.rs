@@ -18,14 +18,14 @@ use crate::task::{FileName, Place, TaskFile};
 pub struct Shelf {
     queue: Queue,
     seen: HashMap<FileName, Identity>,
+    /// The names of the tasks that the latest look was not shown: what is called the same waits for them too.
+    hidden: HashSet<String>,
 }
 
 impl Shelf {
-    /// The next tasks, `count` at most; none, if nothing of what waits may start. Those that failed in this resume wait until
-    /// it is over; those that came back unharmed go last.
-    ///
-    /// An error is a disk that did not show what waits, or a task that went away while it was looked at: whoever took that
-    /// for nothing would let all go. One such file among others keeps nobody.
+    /// The next tasks, `count` at most. Those that failed in this resume wait until it is over; those that came back
+    /// unharmed go last. None only if none waits: where the disk did not show some, or they moved meanwhile, that is an
+    /// error, and it is looked again.
     pub fn pick<S: Store>(
         &mut self,
         spool: &Spool<S>,
@@ -33,70 +33,72 @@ impl Shelf {
         count: usize,
         now: Timestamp,
     ) -> io::Result<Vec<Ticket>> {
-        let mut unseen = self.look(spool, now)?;
+        self.look(spool, now)?;
         let busy = busy(spool)?;
-        let mut taken: Vec<Head> = Vec::new();
+        let mut picked: Vec<Ticket> = Vec::new();
         for with_deferred in [false, true] {
-            while taken.len() < count {
+            while picked.len() < count {
                 let fits = |head: &Head| {
                     head.special().pinned.as_ref().is_none_or(|pinned| pinned == spool.worker())
                         && !record.set_back.contains(&head.file)
                         && (with_deferred || !record.deferred.contains(&head.file))
                         && !busy.contains(head.file.base())
-                        && !taken.iter().any(|it| it.file.base() == head.file.base())
+                        && !self.hidden.contains(head.file.base())
+                        && !picked.iter().any(|it| it.file.base() == head.file.base())
                 };
-                let Some(head) = self.queue.next(now, fits).cloned() else { break };
-                taken.push(head);
+                let Some(file) = self.queue.next(now, fits).map(|head| head.file.clone()) else { break };
+                match ticket(spool, &file) {
+                    Ok(Some(ticket)) => picked.push(ticket),
+                    // It is not what it was any more: the next look reads it anew.
+                    Ok(None) => self.forget(&file),
+                    Err(_) => self.hide(&file),
+                }
             }
         }
-        let mut tickets = Vec::new();
-        for head in &taken {
-            match ticket(spool, head) {
-                Ok(ticket) => tickets.extend(ticket),
-                Err(error) => unseen = Some(error),
-            }
+        if picked.is_empty() && !self.hidden.is_empty() {
+            return Err(io::Error::other(format!("{} of its tasks could not be read", self.hidden.len())));
         }
-        match unseen {
-            Some(error) if tickets.is_empty() => Err(error),
-            _ => Ok(tickets),
-        }
+        Ok(picked)
     }
 
-    /// Looks at what waits; why one of it could not be seen.
-    fn look<S: Store>(&mut self, spool: &Spool<S>, now: Timestamp) -> io::Result<Option<io::Error>> {
-        let mut unseen = None;
+    fn look<S: Store>(&mut self, spool: &Spool<S>, now: Timestamp) -> io::Result<()> {
         let files = spool.list(Place::Pending)?;
+        self.hidden.clear();
         let present: HashSet<_> = files.iter().cloned().collect();
         let gone: Vec<_> = self.seen.keys().filter(|file| !present.contains(*file)).cloned().collect();
         for file in gone {
-            self.seen.remove(&file);
-            self.queue.remove(Place::Pending, &file);
+            self.forget(&file);
         }
         for file in files {
-            let identity = match spool.store().identity(&spool.path(Place::Pending, &file)) {
-                Ok(identity) => identity,
-                Err(error) => {
-                    unseen = Some(error);
-                    continue;
-                }
-            };
-            if self.seen.get(&file) == Some(&identity) {
+            let identity = spool.store().identity(&spool.path(Place::Pending, &file)).ok();
+            if identity.is_some() && self.seen.get(&file) == identity.as_ref() {
                 continue;
             }
-            self.queue.remove(Place::Pending, &file);
+            self.forget(&file);
             match spool.examine(Place::Pending, &file) {
                 Examined::Task(head) => {
                     self.seen.insert(file, head.identity);
                     self.queue.put(head, now);
                 }
-                Examined::Gone => unseen = Some(io::Error::other(format!("`{file}` could not be read"))),
+                Examined::Gone => self.hide(&file),
                 Examined::Unsettled { .. }
                 | Examined::Invalid { .. }
                 | Examined::Elsewhere { .. }
                 | Examined::Copy { .. } => {}
             }
         }
-        Ok(unseen)
+        Ok(())
+    }
+
+    fn forget(&mut self, file: &FileName) {
+        self.seen.remove(file);
+        self.queue.remove(Place::Pending, file);
+    }
+
+    /// Nothing is known of it until the next look.
+    fn hide(&mut self, file: &FileName) {
+        self.forget(file);
+        self.hidden.insert(file.base().to_owned());
     }
 }
 
@@ -107,11 +109,11 @@ fn busy<S: Store>(spool: &Spool<S>) -> io::Result<HashSet<String>> {
     Ok(names.into_iter().map(|file| file.base().to_owned()).collect())
 }
 
-/// What is written of it in the record; `None` if it is another worker's now, or a copy.
-fn ticket<S: Store>(spool: &Spool<S>, head: &Head) -> io::Result<Option<Ticket>> {
-    let (bytes, identity) = spool.store().read(&spool.path(Place::Pending, &head.file), FILE_LIMIT)?;
+/// `None` for one that another worker has. An error is a task that the disk did not show, or that was changed.
+fn ticket<S: Store>(spool: &Spool<S>, file: &FileName) -> io::Result<Option<Ticket>> {
+    let (bytes, identity) = spool.store().read(&spool.path(Place::Pending, file), FILE_LIMIT)?;
     let task = TaskFile::parse(&bytes).map_err(io::Error::other)?;
-    let goes_on = match spool.belief(&head.file, &task)? {
+    let goes_on = match spool.belief(file, &task)? {
         Belief::Ours | Belief::Left(_) => true,
         Belief::Not | Belief::Over => false,
         Belief::Elsewhere(_) | Belief::Copy(..) => return Ok(None),
@@ -119,7 +121,7 @@ fn ticket<S: Store>(spool: &Spool<S>, head: &Head) -> io::Result<Option<Ticket>>
     // One that has ended begins a new life, and so does one whose record is not ours.
     let record = Some(&task.record).filter(|record| goes_on && record.outcome().is_none());
     Ok(Some(Ticket {
-        file: head.file.clone(),
+        file: file.clone(),
         dropped_at: record.and_then(|it| it.submitted_at).unwrap_or_else(|| dropped_at(identity)),
         charges: record.and_then(|it| it.retry_count).unwrap_or(0),
     }))
@@ -127,6 +129,8 @@ fn ticket<S: Store>(spool: &Spool<S>, head: &Head) -> io::Result<Option<Ticket>>
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::path::Path;
     use std::sync::Arc;
     use std::time::{Duration, SystemTime};
 
@@ -136,9 +140,75 @@ mod tests {
     use crate::layout::Layout;
     use crate::os::durable::{Durability, write_new};
     use crate::os::process::ProcessId;
-    use crate::spool::Disk;
+    use crate::spool::{Disk, steps::Step, store::Entry};
 
-    fn spool(root: &std::path::Path) -> Spool<Disk> {
+    /// A disk that answers so many reads of each kind, and then refuses all.
+    struct Refusing {
+        disk: Disk,
+        reads: RefCell<usize>,
+        looks: RefCell<usize>,
+    }
+
+    fn spend(left: &RefCell<usize>) -> io::Result<()> {
+        let mut left = left.borrow_mut();
+        *left = left.checked_sub(1).ok_or_else(|| io::Error::from_raw_os_error(nix::libc::EIO))?;
+        Ok(())
+    }
+
+    impl Store for Refusing {
+        fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+            self.disk.list(dir)
+        }
+        fn read(&self, path: &Path, limit: u64) -> io::Result<(Vec<u8>, Identity)> {
+            spend(&self.reads)?;
+            self.disk.read(path, limit)
+        }
+        fn identity(&self, path: &Path) -> io::Result<Identity> {
+            spend(&self.looks)?;
+            self.disk.identity(path)
+        }
+        fn perform(&self, step: &Step) -> io::Result<()> {
+            self.disk.perform(step)
+        }
+    }
+
+    #[test]
+    fn what_the_disk_does_not_show_is_not_taken_for_nothing_and_is_found_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = spool(dir.path());
+        let now = SystemClock.wall();
+        assert!(Shelf::default().pick(&whole, &record(), 5, now).unwrap().is_empty(), "nothing waits");
+        drop_into(&whole, Place::Pending, "a", (1, ""));
+        drop_into(&whole, Place::Pending, "b", (2, ""));
+        drop_into(&whole, Place::Pending, "b~2", (3, ""));
+        let (layout, worker) = (whole.layout().clone(), whole.worker().clone());
+        let store = Refusing {
+            disk: Disk::new(dir.path(), Durability::None),
+            reads: RefCell::new(0),
+            looks: RefCell::new(0),
+        };
+        let spool = Spool::new(layout, worker, store, Arc::new(SystemClock));
+        let mut shelf = Shelf::default();
+        // Of three tasks, the last of which waits for the second: none is read; all, and no ticket; one ticket; and so on.
+        for (reads, looks, picked) in [
+            (0, 3, 0),
+            (3, 3, 0),
+            (3, 3, 1),
+            (1, 3, 0),
+            (1, 1, 0),
+            (0, 0, 0),
+            (5, 3, 2),
+            (2, 3, 2),
+            (1, 3, 1),
+        ] {
+            (*spool.store().reads.borrow_mut(), *spool.store().looks.borrow_mut()) = (reads, looks);
+            let found = shelf.pick(&spool, &record(), 5, now);
+            assert_eq!(found.as_ref().map_or(0, Vec::len), picked, "{reads} reads, {looks} looks: {found:?}");
+            assert_eq!(found.is_err(), picked == 0, "{reads} reads, {looks} looks: {found:?}");
+        }
+    }
+
+    fn spool(root: &Path) -> Spool<Disk> {
         let (layout, worker) = (Layout::new(root), "marie".parse().unwrap());
         for folder in layout.worker_dirs(&worker) {
             std::fs::create_dir_all(folder).unwrap();
@@ -162,62 +232,6 @@ mod tests {
         let age = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + second);
         let path = spool.path(place, &format!("{name}.json").parse().unwrap());
         write_new(&path, format!(r#"{{"prompt":"x"{more}}}"#).as_bytes(), Some(age)).unwrap();
-    }
-
-    /// A disk that does not let a file of some name be read.
-    struct Refusing {
-        disk: Disk,
-        about: &'static str,
-    }
-
-    impl Store for Refusing {
-        fn list(&self, dir: &std::path::Path) -> io::Result<Vec<crate::spool::store::Entry>> {
-            self.disk.list(dir)
-        }
-        fn read(&self, path: &std::path::Path, limit: u64) -> io::Result<(Vec<u8>, Identity)> {
-            let refused = io::Error::from_raw_os_error(nix::libc::EMFILE);
-            if path.ends_with(self.about) { Err(refused) } else { self.disk.read(path, limit) }
-        }
-        fn identity(&self, path: &std::path::Path) -> io::Result<Identity> {
-            self.disk.identity(path)
-        }
-        fn perform(&self, step: &crate::spool::steps::Step) -> io::Result<()> {
-            self.disk.perform(step)
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_read_now_is_not_taken_for_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let seen = spool(dir.path());
-        drop_into(&seen, Place::Pending, "x", (0, ""));
-        let pick = |about| {
-            let disk = Disk::new(dir.path(), Durability::None);
-            let store = Refusing { disk, about };
-            let (layout, worker) = (Layout::new(dir.path()), "marie".parse().unwrap());
-            let spool = Spool::new(layout, worker, store, Arc::new(SystemClock));
-            Shelf::default().pick(&spool, &record(), 1, SystemClock.wall()).map(|picked| picked.len())
-        };
-        assert!(pick("x.json").is_err());
-        assert_eq!(pick("other.json").unwrap(), 1);
-        drop_into(&seen, Place::Pending, "y", (1, ""));
-        assert_eq!(pick("x.json").unwrap(), 1, "one keeps no other");
-    }
-
-    /// It was shown, and is gone or another before its ticket is written.
-    #[test]
-    fn what_goes_away_meanwhile_is_not_taken_for_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let spool = spool(dir.path());
-        drop_into(&spool, Place::Pending, "x", (0, ""));
-        let Examined::Task(head) = spool.examine(Place::Pending, &"x.json".parse().unwrap()) else {
-            panic!("it is a task")
-        };
-        spool
-            .store()
-            .perform(&crate::spool::steps::Step::Remove(spool.path(Place::Pending, &head.file)))
-            .unwrap();
-        assert!(ticket(&spool, &head).is_err());
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //!
 //! It keeps nothing beyond `resume.json`: a successor goes on with what it finds.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -44,6 +45,8 @@ pub(in super::super) struct Ramps {
     next_look: Ticks,
     deaths: HashMap<WorkerName, VecDeque<Ticks>>,
     led: HashMap<WorkerName, Led>,
+    /// Those whose `resume.json` could not be read at the last look, which has been told.
+    unread: HashSet<WorkerName>,
     tell: Sender<String>,
     told: Receiver<String>,
 }
@@ -57,8 +60,9 @@ impl Ramps {
         window: Duration,
     ) -> Self {
         let (tell, told) = channel();
-        let (deaths, led) = (HashMap::new(), HashMap::new());
-        Self { layout, durability, clock, window, next_look: Ticks::default(), deaths, led, tell, told }
+        let (deaths, led, unread) = (HashMap::new(), HashMap::new(), HashSet::new());
+        let next_look = Ticks::default();
+        Self { layout, durability, clock, window, next_look, deaths, led, unread, tell, told }
     }
 
     /// Counts the crashes among what is told.
@@ -109,9 +113,7 @@ impl Ramps {
         self.led.retain(|_, led| !led.thread.is_finished());
         for worker in workers {
             let path = self.layout.resume(worker);
-            let orphaned = !self.led.contains_key(worker)
-                && Record::read(&path).is_some_and(|record| record.state != Phase::Stopped);
-            if !orphaned {
+            if self.led.contains_key(worker) || !self.is_under_way(worker, &path) {
                 continue;
             }
             match approach(&path, &self.clock) {
@@ -121,6 +123,22 @@ impl Ramps {
                 }
                 Ok(Approach::Free | Approach::Led(_) | Approach::Stopped(..) | Approach::Nonsense(_)) => {}
                 Err(error) => self.complain(worker, &error),
+            }
+        }
+    }
+
+    /// Whether there is a resume that did not stop. What cannot be read is told once, and looked at again.
+    fn is_under_way(&mut self, worker: &WorkerName, path: &Path) -> bool {
+        match Record::read(path) {
+            Ok(record) => {
+                self.unread.remove(worker);
+                record.is_some_and(|record| record.state != Phase::Stopped)
+            }
+            Err(error) => {
+                if self.unread.insert(worker.clone()) {
+                    self.complain(worker, &error);
+                }
+                false
             }
         }
     }
@@ -163,5 +181,37 @@ impl Ramps {
 
     fn complain(&self, worker: &WorkerName, error: &dyn std::error::Error) {
         self.tell.send(format!("{worker}: no gradual resume: {}", with_cause(error))).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[test]
+    fn a_resume_that_cannot_be_read_is_told_once_and_followed_when_it_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, worker) = (Layout::new(dir.path()), "marie".parse().unwrap());
+        let path = layout.resume(&worker);
+        let mut ramps = Ramps::new(layout, Durability::None, SystemClock::shared(), Duration::MAX);
+        assert!(!ramps.is_under_way(&worker, &path) && ramps.troubles().is_empty(), "there is none");
+        std::os::unix::fs::symlink("loop", dir.path().join("loop")).unwrap();
+        for told in [1, 0] {
+            assert!(!ramps.is_under_way(&worker, &dir.path().join("loop/resume.json")));
+            assert_eq!(ramps.troubles().len(), told);
+        }
+        let terms = Terms {
+            batch_size: 5,
+            delay_s: 30.0,
+            max_failure_rate: 0.5,
+            adaptive: false,
+            leaderless_s: 60.0,
+        };
+        let process = crate::os::process::ProcessId::current();
+        let record = Record::begin(terms, 12, process, ramps.clock.wall());
+        std::fs::create_dir_all(crate::os::durable::parent(&path)).unwrap();
+        crate::os::durable::write_new(&path, &record.to_bytes(), None).unwrap();
+        assert!(ramps.is_under_way(&worker, &path) && ramps.unread.is_empty());
     }
 }

@@ -22,7 +22,8 @@ pub(super) fn plan(
     spool: &Spool<Disk>,
     view: View<'_>,
 ) -> Result<Resumed, ResumeError> {
-    if let Some(record) = Record::read(&spool.layout().resume(&config.worker)) {
+    let path = spool.layout().resume(&config.worker);
+    if let Some(record) = Record::read(&path).map_err(|source| ResumeError::Look { path, source })? {
         (view.warn)(&format!("there is one already: {}, by pid {}", record.summary(), record.leader.pid));
     }
     let found = backlog(spool)?;
@@ -57,7 +58,7 @@ pub(super) fn abandon(
     let (clock, worker) = (spool.clock(), &config.worker);
     let path = spool.layout().resume(worker);
     let failed = |source| ResumeError::Look { path: path.clone(), source };
-    let record = Record::read(&path);
+    let record = Record::read(&path).map_err(failed)?;
     match approach(&path, &clock).map_err(failed)? {
         Approach::Free => {
             (view.say)(&format!("There is no gradual resume of {worker}"));

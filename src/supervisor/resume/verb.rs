@@ -231,7 +231,7 @@ fn take(config: &ResumeConfig, spool: &Arc<Spool<Disk>>) -> Result<Option<Lead>,
     }
     match Lead::begin(Arc::clone(spool), leader, terms(config), found) {
         // Another was faster.
-        Err(LeaderError::Lost(path)) => Err(led(config, Record::read(&path).as_ref())),
+        Err(LeaderError::Lost(path)) => Err(led(config, Record::read(&path).ok().flatten().as_ref())),
         other => other.map(Some).map_err(ResumeError::Begin),
     }
 }
