@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::dice::Dice;
 use crate::scene::Scene;
-use crate::sweep::{Point, chosen, quiet, scenes, seed, sweep};
+use crate::sweep::{Series, chosen, quiet, scenes, seed, sweep};
 use crate::syscalls::Call;
 use crate::tracer::{Among, Fate};
 use crate::{verbs, works};
@@ -14,14 +14,14 @@ fn kill_in(all: &[Scene], few: usize) {
     let among: Among = Arc::new(Call::changes);
     let seed = seed();
     let mut dice = Dice(seed);
-    let mut points = Vec::new();
+    let mut series = Vec::new();
     for scene in scenes(all, 4, &mut dice) {
         let calls = quiet(scene, &among).len();
         println!("{}: {calls} calls that change something", scene.name());
-        let kill = |n| Point::of(scene, "KILL", Among::clone(&among), Fate::Kill(n));
-        points.extend(chosen(calls, few, &mut dice).into_iter().map(kill));
+        let chosen = chosen(calls, few, &mut dice);
+        series.push(Series::of(scene, "KILL", chosen, (Among::clone(&among), Fate::Kill)));
     }
-    sweep("kills", seed, &points);
+    sweep("kills", seed, &series);
 }
 
 #[test]

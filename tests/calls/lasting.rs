@@ -11,7 +11,7 @@ use crate::dice::Dice;
 use crate::faults;
 use crate::judge::{self, Accepted};
 use crate::scene::{Life, PATIENCE, Scene, Struck, drop_task, lay_out, unclear};
-use crate::sweep::{Point, chosen, is_long, quiet, scenes, seed, sweep};
+use crate::sweep::{Series, chosen, is_long, quiet, scenes, seed, sweep};
 use crate::syscalls::{Call, ERRORS};
 use crate::tracer::{Among, Fate, Traced};
 use crate::world::{World, until};
@@ -28,7 +28,7 @@ const MANY: usize = 20;
 
 /// How long it may take until then: some calls are few.
 const SOON: Duration = Duration::from_secs(10);
-/// Fewer than a watcher makes of any kind at a task.
+/// Fewer than a watcher makes of any kind at a task: the long form goes on from there until none is left.
 const CALLS: usize = 24;
 
 const TASKS: [Accepted; 2] =
@@ -124,19 +124,23 @@ fn a_command_that_is_refused_from_some_call_on_says_why_and_leaves_all_whole() {
     let mut dice = Dice(seed);
     let acts: Vec<&Scene> =
         verbs::SCENES.iter().chain(works::SCENES).filter(|it| it.life == Life::Acts).collect();
-    let mut points = Vec::new();
+    let mut series = Vec::new();
     for scene in scenes(acts, 3, &mut dice) {
         let any: Among = Arc::new(|call: &Call| ERRORS.iter().any(|errno| call.may_say(*errno)));
         let calls = quiet(scene, &any);
         for errno in lasting_errors(3, &mut dice) {
             let these = calls.iter().filter(|it| it.may_say(errno)).count();
             let among: Among = Arc::new(move |call: &Call| call.may_say(errno));
-            points.extend(chosen(these, 1, &mut dice).into_iter().map(|n| {
-                Point::of(scene, &format!("{errno:?}+"), Among::clone(&among), Fate::RefuseAll(errno, n))
-            }));
+            let fate = move |n| Fate::RefuseAll(errno, n);
+            series.push(Series::of(
+                scene,
+                &format!("{errno:?}+"),
+                chosen(these, 1, &mut dice),
+                (among, fate),
+            ));
         }
     }
-    sweep("lasting", seed, &points);
+    sweep("lasting", seed, &series);
 }
 
 /// All, or `few` of them. An interrupted call is made again at once, for ever: no machine says so for ever.
@@ -152,13 +156,10 @@ fn lasting_errors(few: usize, dice: &mut Dice) -> Vec<Errno> {
 fn a_watcher_lives_with_calls_that_are_refused_for_a_while() {
     let seed = seed();
     let mut dice = Dice(seed);
-    let mut points = Vec::new();
+    let mut series = Vec::new();
     for errno in lasting_errors(5, &mut dice) {
-        let point = |n| Point {
-            called: ("watcher: a task to its end".to_owned(), format!("{errno:?}+")),
-            play: Box::new(move || play(errno, n)),
-        };
-        points.extend(chosen(CALLS, 1, &mut dice).into_iter().map(point));
+        let called = ("watcher: a task to its end", &*format!("{errno:?}+"));
+        series.push(Series::new(called, chosen(CALLS, 1, &mut dice), move |n| play(errno, n)));
     }
-    sweep("lasting", seed, &points);
+    sweep("lasting", seed, &series);
 }

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use crate::dice::Dice;
 use crate::scene::Scene;
-use crate::sweep::{Point, chosen, quiet, scenes, seed, sweep};
+use crate::sweep::{Series, chosen, quiet, scenes, seed, sweep};
 use crate::syscalls::{Call, ERRORS};
 use crate::tracer::{Among, Fate};
 use crate::{verbs, works};
@@ -15,22 +15,19 @@ use crate::{verbs, works};
 fn refuse_in(all: &[Scene], few: usize) {
     let seed = seed();
     let mut dice = Dice(seed);
-    let mut points = Vec::new();
+    let mut series = Vec::new();
     for scene in scenes(all, few, &mut dice) {
         let any: Among = Arc::new(|call: &Call| ERRORS.iter().any(|errno| call.may_say(*errno)));
         let calls = quiet(scene, &any);
         println!("{}: {} calls that may be refused", scene.name(), calls.len());
         for errno in ERRORS {
             let these = calls.iter().filter(|it| it.may_say(errno)).count();
-            points.extend(chosen(these, 1, &mut dice).into_iter().map(|n| point(scene, errno, n)));
+            let among: Among = Arc::new(move |call: &Call| call.may_say(errno));
+            let fate = move |n| Fate::Refuse(errno, n);
+            series.push(Series::of(scene, &format!("{errno:?}"), chosen(these, 1, &mut dice), (among, fate)));
         }
     }
-    sweep("refusals", seed, &points);
-}
-
-fn point(scene: &Scene, errno: Errno, n: usize) -> Point<'_> {
-    let among: Among = Arc::new(move |call: &Call| call.may_say(errno));
-    Point::of(scene, &format!("{errno:?}"), among, Fate::Refuse(errno, n))
+    sweep("refusals", seed, &series);
 }
 
 #[test]

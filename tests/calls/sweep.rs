@@ -1,10 +1,9 @@
 //! Which points are tried: all of them, or a sample; and what came of it, as a table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::Write;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::dice::Dice;
 use crate::scene::{Scene, Struck};
@@ -35,17 +34,38 @@ fn together() -> usize {
     std::thread::available_parallelism().map_or(2, Into::into) * 3
 }
 
-/// A point at which something happens.
-pub(crate) struct Point<'a> {
+/// The points of one scene at which one thing happens, by their numbers.
+pub(crate) struct Series<'a> {
     /// The scene, and what happens, as the table calls them.
-    pub(crate) called: (String, String),
-    pub(crate) play: Box<dyn Fn() -> Struck + Send + Sync + 'a>,
+    called: (String, String),
+    chosen: Chosen,
+    play: Box<dyn Fn(usize) -> Struck + Send + Sync + 'a>,
 }
 
-impl<'a> Point<'a> {
-    pub(crate) fn of(scene: &'a Scene, kind: &str, among: Among, fate: Fate) -> Self {
-        Self { called: (scene.name(), kind.to_owned()), play: Box::new(move || scene.play(&among, fate)) }
+impl<'a> Series<'a> {
+    pub(crate) fn new(
+        (scene, kind): (&str, &str),
+        chosen: Chosen,
+        play: impl Fn(usize) -> Struck + Send + Sync + 'a,
+    ) -> Self {
+        Self { called: (scene.to_owned(), kind.to_owned()), chosen, play: Box::new(play) }
     }
+
+    pub(crate) fn of(
+        scene: &'a Scene,
+        kind: &str,
+        chosen: Chosen,
+        (among, fate): (Among, impl Fn(usize) -> Fate + Send + Sync + 'a),
+    ) -> Self {
+        Self::new((&scene.name(), kind), chosen, move |n| scene.play(&among, fate(n)))
+    }
+}
+
+/// Which points of a series are tried.
+pub(crate) struct Chosen {
+    numbers: Vec<usize>,
+    /// All: no two plays have the same number of calls, so it goes on until one has fewer.
+    is_all: bool,
 }
 
 /// The scenes to play: all, or those that were chosen, or so many of them.
@@ -69,20 +89,17 @@ pub(crate) fn quiet(scene: &Scene, among: &Among) -> Vec<Call> {
     quiet.calls
 }
 
-/// The points to try of so many: all and some more, since no two plays have the same number; or `few` of them.
-pub(crate) fn chosen(points: usize, few: usize, dice: &mut Dice) -> Vec<usize> {
-    if points == 0 {
-        return Vec::new();
-    }
+/// The points to try of so many: all, or `few` of them.
+pub(crate) fn chosen(points: usize, few: usize, dice: &mut Dice) -> Chosen {
     let few = if is_long() { number("CAMPAIGN_POINTS").unwrap_or(u64::MAX) } else { few as u64 };
     if few >= points as u64 {
-        return (1..=points + points / 10 + 2).collect();
+        return Chosen { numbers: (1..=points).collect(), is_all: is_long() };
     }
-    let mut chosen: Vec<usize> =
+    let mut numbers: Vec<usize> =
         (0..few).map(|_| 1 + usize::try_from(dice.below(points as u64)).unwrap()).collect();
-    chosen.sort_unstable();
-    chosen.dedup();
-    chosen
+    numbers.sort_unstable();
+    numbers.dedup();
+    Chosen { numbers, is_all: false }
 }
 
 /// What came of the points of one kind.
@@ -95,26 +112,64 @@ struct Row {
 /// By scene, fault and call.
 type Rows = BTreeMap<(String, String, &'static str), Row>;
 
+/// So many more are tried where the last point of a series was reached.
+const FURTHER: usize = 8;
+
+/// What is still to be tried: (series, point), and the last point of each series.
+struct Left {
+    points: VecDeque<(usize, usize)>,
+    last: Vec<usize>,
+    taken: usize,
+}
+
+impl Left {
+    fn of(series: &[Series<'_>]) -> Self {
+        let numbers =
+            |(at, it): (usize, &Series<'_>)| it.chosen.numbers.clone().into_iter().map(move |n| (at, n));
+        let last = series.iter().map(|it| it.chosen.numbers.last().copied().unwrap_or(0)).collect();
+        Self { points: series.iter().enumerate().flat_map(numbers).collect(), last, taken: 0 }
+    }
+
+    fn take(&mut self, part: &str) -> Option<(usize, usize)> {
+        self.taken += 1;
+        if self.taken.is_multiple_of(500) {
+            eprintln!("{part}: {}, {} left", self.taken, self.points.len());
+        }
+        self.points.pop_front()
+    }
+
+    /// There was a call at the point: was it the last one that was to be tried?
+    fn reached(&mut self, (at, n): (usize, usize)) {
+        if n == self.last[at] {
+            self.last[at] += FURTHER;
+            self.points.extend((n + 1..=n + FURTHER).map(|n| (at, n)));
+        }
+    }
+}
+
 /// Tries the points, several at a time, tells what came of them, and fails if anything was broken.
-pub(crate) fn sweep(part: &str, seed: u64, points: &[Point<'_>]) {
-    if points.is_empty() && chosen_scene().is_some() {
+pub(crate) fn sweep(part: &str, seed: u64, series: &[Series<'_>]) {
+    let left = Left::of(series);
+    if left.points.is_empty() && chosen_scene().is_some() {
         println!("the scene that was chosen is none of these");
         return;
     }
-    let (next, broken) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let rows = Mutex::new(Rows::new());
+    let (left, broken, rows) = (Mutex::new(left), Mutex::new(Vec::new()), Mutex::new(Rows::new()));
+    let take = || left.lock().unwrap().take(part);
     std::thread::scope(|scope| {
         for _ in 0..together() {
             scope.spawn(|| {
-                while let Some((n, point)) = taken(&next, points) {
-                    if n > 0 && n.is_multiple_of(500) {
-                        eprintln!("{part}: {n} of {}", points.len());
-                    }
-                    let Struck { call, broken: found, .. } = (point.play)();
-                    let mut rows = rows.lock().unwrap();
+                while let Some((at, n)) = take() {
+                    let it = &series[at];
+                    let Struck { call, broken: found, .. } = (it.play)(n);
                     // A point that was not reached is the end of that scene, and no point.
-                    let (scene, kind) = point.called.clone();
-                    if let Some(row) = call.map(|it| rows.entry((scene, kind, it)).or_default()) {
+                    if let Some(call) = call {
+                        if it.chosen.is_all {
+                            left.lock().unwrap().reached((at, n));
+                        }
+                        let (scene, kind) = it.called.clone();
+                        let mut rows = rows.lock().unwrap();
+                        let row = rows.entry((scene, kind, call)).or_default();
                         row.points += 1;
                         row.failed += usize::from(!found.is_empty());
                     }
@@ -136,12 +191,6 @@ pub(crate) fn sweep(part: &str, seed: u64, points: &[Point<'_>]) {
         broken.len(),
         first.unwrap()
     );
-}
-
-/// The next that nobody has taken, and how many were taken before it.
-fn taken<'a, 'b>(next: &AtomicUsize, points: &'a [Point<'b>]) -> Option<(usize, &'a Point<'b>)> {
-    let n = next.fetch_add(1, Ordering::Relaxed);
-    points.get(n).map(|point| (n, point))
 }
 
 /// A line for each program, kind and call: on standard output, and where `CAMPAIGN_REPORT` says.
