@@ -222,6 +222,7 @@ fn told(world: &World) -> BTreeMap<String, Told> {
 fn check(round: &Torture, seed: u64) {
     let world = &round.world;
     let told = told(world);
+    let mut filed = HashSet::new();
     for task in 0..round.dropped {
         let name = format!("t{task}");
         let homes = world.homes(&name);
@@ -233,6 +234,7 @@ fn check(round: &Torture, seed: u64) {
         let attempts = file["attempts"].as_array().unwrap();
         let charged = attempts.iter().filter(|it| it["charged"] == true).count();
         assert_eq!(file["retry_count"].as_u64().unwrap_or(0), charged as u64, "seed {seed}: {file:#}");
+        filed.insert(file["run_id"].to_string());
         let told = &told[&name];
         assert!(told.ended_well <= 1, "seed {seed}: {name} was done {} times", told.ended_well);
         assert!(told.started <= attempts.len() as u64, "seed {seed}: {name} has starts that nobody recorded");
@@ -243,7 +245,7 @@ fn check(round: &Torture, seed: u64) {
         .filter(|line| line["event"] == "concluded")
         .map(|line| line["run_id"].to_string())
         .collect();
-    assert!(runs.len() as u64 <= round.dropped, "seed {seed}: more runs concluded than tasks");
+    assert_eq!(runs, filed, "seed {seed}: the journals tell the end of each run, and of no other");
     alone(world);
 }
 
@@ -268,4 +270,6 @@ fn whatever_is_killed_every_task_is_done_once() {
     );
     let supervisor = round.supervisor.take().unwrap();
     assert_eq!(supervisor.stop(), 0, "{}", round.world.said());
+    let fsck = round.world.agentctl(&["fsck"]);
+    assert!(fsck.status.success(), "seed {seed}: {}", String::from_utf8_lossy(&fsck.stdout));
 }
