@@ -169,13 +169,7 @@ mod tests {
     use crate::task::Place;
 
     fn record(state: Phase) -> Record {
-        let terms = Terms {
-            batch_size: 5,
-            delay_s: 30.0,
-            max_failure_rate: 0.5,
-            adaptive: false,
-            leaderless_s: 60.0,
-        };
+        let terms = Terms::usual();
         let now = "2026-03-01T10:00:00Z".parse().unwrap();
         Record { state, ..Record::begin(terms, 12, ProcessId::current(), now) }
     }

@@ -189,13 +189,7 @@ mod tests {
     }
 
     fn record() -> Record {
-        let terms = Terms {
-            batch_size: 5,
-            delay_s: 30.0,
-            max_failure_rate: 0.5,
-            adaptive: false,
-            leaderless_s: 60.0,
-        };
+        let terms = Terms::usual();
         Record::begin(terms, 12, ProcessId::current(), SystemClock.wall())
     }
 

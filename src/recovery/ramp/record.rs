@@ -38,6 +38,12 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// Those of the tests.
+    #[cfg(test)]
+    pub const fn usual() -> Self {
+        Self { batch_size: 5, delay_s: 30.0, max_failure_rate: 0.5, adaptive: false, leaderless_s: 60.0 }
+    }
+
     /// The pause between two batches.
     pub fn delay(&self) -> Duration {
         seconds(self.delay_s)

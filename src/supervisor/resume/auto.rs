@@ -201,13 +201,7 @@ mod tests {
             assert!(!ramps.is_under_way(&worker, &dir.path().join("loop/resume.json")));
             assert_eq!(ramps.troubles().len(), told);
         }
-        let terms = Terms {
-            batch_size: 5,
-            delay_s: 30.0,
-            max_failure_rate: 0.5,
-            adaptive: false,
-            leaderless_s: 60.0,
-        };
+        let terms = Terms::usual();
         let process = crate::os::process::ProcessId::current();
         let record = Record::begin(terms, 12, process, ramps.clock.wall());
         std::fs::create_dir_all(crate::os::durable::parent(&path)).unwrap();
