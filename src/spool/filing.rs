@@ -349,10 +349,12 @@ mod tests {
     use crate::spool::Disk;
     use crate::spool::store::{Entry, Identity};
 
-    /// A disk that does not answer about one path.
+    /// A disk that does not answer about one path, and on which others may be faster.
     struct Deaf {
         disk: Disk,
         about: PathBuf,
+        /// Whether somebody takes what is to be moved, in the moment in which its new name is found to be taken.
+        is_late: bool,
     }
 
     impl Deaf {
@@ -372,12 +374,22 @@ mod tests {
             self.asked(path).and_then(|()| self.disk.identity(path))
         }
         fn perform(&self, step: &Step) -> io::Result<()> {
-            self.disk.perform(step)
+            let done = self.disk.perform(step);
+            if let Step::Move { from, .. } = step
+                && self.is_late
+            {
+                std::fs::remove_file(from)?;
+            }
+            done
         }
     }
 
     fn deaf(root: &Path, about: &str) -> Spool<Deaf> {
-        let store = Deaf { disk: Disk::new(root, Durability::None), about: root.join(about) };
+        let store = Deaf {
+            disk: Disk::new(root, Durability::None),
+            about: root.join(about),
+            is_late: about.is_empty(),
+        };
         let spool = Spool::new(Layout::new(root), "marie".parse().unwrap(), store, SystemClock::shared());
         for dir in spool.layout().worker_dirs(spool.worker()) {
             std::fs::create_dir_all(dir).unwrap();
@@ -395,12 +407,18 @@ mod tests {
     }
 
     #[test]
-    fn a_move_is_not_done_where_the_old_name_cannot_be_asked_for() {
-        let root = tempfile::tempdir().unwrap();
+    fn a_move_is_not_done_where_the_name_was_taken_or_the_old_one_cannot_be_asked_for() {
         let [from, to] = ["tasks/marie/pending/x.json", "tasks/marie/staged/x.json"];
-        let spool = deaf(root.path(), from);
-        let [from, to] = [from, to].map(|it| root.path().join(it));
-        std::fs::write(&to, "somebody else's").unwrap();
-        assert!(spool.shift(&from, &to, &[Step::Move { from: from.clone(), to: to.clone() }]).is_err());
+        for about in [from, ""] {
+            let root = tempfile::tempdir().unwrap();
+            let spool = deaf(root.path(), about);
+            let [from, to] = [from, to].map(|it| root.path().join(it));
+            std::fs::write(&to, "somebody else's").unwrap();
+            if about.is_empty() {
+                std::fs::write(&from, "ours").unwrap();
+            }
+            let moved = spool.shift(&from, &to, &[Step::Move { from: from.clone(), to: to.clone() }]);
+            assert!(moved.is_err(), "{about}");
+        }
     }
 }

@@ -56,6 +56,21 @@ fn of_a_hundred_watchers_of_one_name_one_works_and_the_others_say_who() {
     assert_eq!(works.stop(), 0);
 }
 
+/// As an agent may, which can read the folder: `docs/security.md`.
+#[test]
+fn a_lock_that_no_watcher_took_is_told_with_the_way_to_whoever_has_it() {
+    let world = World::new();
+    let folder = world.root().join("workers/marie");
+    fs::create_dir_all(&folder).unwrap();
+    let taken = fs::File::open(&folder).unwrap();
+    fs2::FileExt::lock_exclusive(&taken).unwrap();
+    assert_eq!(world.start(&mut world.watcher("marie"), "refused").ended(), 78, "{}", world.said());
+    let said = fs::read_to_string(world.logs().join("refused.err")).unwrap();
+    assert!(said.contains(&format!("says `fuser -v {}`", folder.display())), "{said}");
+    drop(taken);
+    assert_eq!(world.up("marie").stop(), 0);
+}
+
 #[test]
 fn when_the_holder_is_killed_among_a_hundred_one_of_them_takes_over_and_its_agent_lives_on() {
     let world = World::new();

@@ -40,8 +40,8 @@ pub struct Ended {
     pub is_unseen: bool,
 }
 
-/// Ends everybody whom `look` finds, until it finds nobody or patience runs out; a look that fails is tried again. Who has to be killed of `group` is killed
-/// as one. Blocks its thread, so it belongs on one of its own.
+/// Ends everybody whom `look` finds, until it finds nobody or patience runs out; a look that fails is tried again. Who has
+/// to be killed of `group` is killed as one. Blocks its thread, so it belongs on one of its own.
 pub fn end_all(
     mut look: impl FnMut() -> io::Result<Vec<ProcessId>>,
     group: Option<&Group>,
