@@ -7,7 +7,7 @@ use crate::os::process::ProcessId;
 use crate::os::trouble::{Trouble, is_no_answer};
 use crate::spool::steps::Step;
 use crate::spool::{Lease, Spool, StepError, Store};
-use crate::task::{ErrorCode, FileName, Place, TaskFile, TaskState};
+use crate::task::{ErrorCode, FileName, Place, RunId, TaskFile, TaskState};
 
 /// What is not on the spool's disk.
 pub trait Hands {
@@ -23,7 +23,7 @@ pub trait Hands {
     /// Looks at what a run changed in its repository, and puts it into its record, before its end is recorded.
     /// `state`: in which its task ends, if it ends.
     fn collect(&self, _lease: &mut Lease, _state: Option<TaskState>) {}
-    /// Removes what a run does not need any more that was filed.
+    /// Removes what a run does not need any more whose attempt is recorded and whose task is home.
     fn tidy(&self, _lease: &Lease) {}
     /// Tells the person who looks on.
     fn say(&self, line: &str);
@@ -35,8 +35,8 @@ pub type Change<'a> = (&'a Action, Option<&'a TaskFile>);
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Tasks whose agents live, to be adopted, or have answered, to be taken up.
-    pub living: Vec<FileName>,
+    /// Tasks whose agents live, to be adopted, or have answered, to be taken up; and their runs.
+    pub living: Vec<(FileName, RunId)>,
     /// Actions that were done.
     pub done: usize,
 }
@@ -124,9 +124,11 @@ pub fn apply<S: Store>(spool: &Spool<S>, plan: &Plan, hands: &impl Hands) -> Res
     Ok(applied)
 }
 
-fn adopted(action: &Action) -> Option<FileName> {
-    let (Action::Adopt { file, .. } | Action::TakeUp { file, .. }) = action else { return None };
-    Some(file.clone())
+fn adopted(action: &Action) -> Option<(FileName, RunId)> {
+    let (Action::Adopt { file, run_id, .. } | Action::TakeUp { file, run_id, .. }) = action else {
+        return None;
+    };
+    Some((file.clone(), *run_id))
 }
 
 /// Does one action, or a wave of homecomings.
@@ -164,7 +166,13 @@ fn bring_home<S: Store>(spool: &Spool<S>, wave: &[&Action], hands: &impl Hands) 
     let files: Vec<_> = tasks.iter().map(|(_, file, task)| (*file, task.as_ref())).collect();
     let changes: Vec<Change<'_>> = tasks.iter().map(|(action, _, task)| (*action, task.as_ref())).collect();
     let done = spool.bring_home(&files, || hands.note(&changes));
-    done.map_err(|source| refused(names(&files), source))
+    done.map_err(|source| refused(names(&files), source))?;
+    for (_, file, task) in tasks {
+        if let Some(lease) = task.and_then(|task| Lease::of(spool.worker(), file, task)) {
+            hands.tidy(&lease);
+        }
+    }
+    Ok(())
 }
 
 /// The first file of a wave, and how many more.

@@ -139,14 +139,7 @@ impl Hands for SystemHands<'_> {
         };
         let ended = end_all(looking, group.as_ref(), PATIENCE, &*self.clock);
         // Nobody has proved them gone.
-        let left = if ended.is_unseen { processes.to_vec() } else { ended.left };
-        if let Some(group) = group.filter(|_| left.is_empty())
-            && let Err(error) = group.remove()
-        {
-            // Whoever makes the next one tries it again.
-            tracing::debug!(path = %group.path().display(), error = %error, "could not remove a control group");
-        }
-        left
+        if ended.is_unseen { processes.to_vec() } else { ended.left }
     }
 
     fn remove_lock(&self, path: &Path) {
@@ -211,7 +204,15 @@ impl Hands for SystemHands<'_> {
         }
     }
 
+    /// Its control group too, and not before: what the kernel counted in it tells why the agent died.
     fn tidy(&self, lease: &Lease) {
+        let last = lease.task.record.attempts.last();
+        if let Some(group) = last.and_then(|attempt| groups::recorded(lease.run, attempt))
+            && let Err(error) = group.remove()
+        {
+            // Whoever makes the next one tries it again.
+            tracing::debug!(path = %group.path().display(), error = %error, "could not remove a control group");
+        }
         let Some(state) = lease.task.record.state.filter(|it| it.is_terminal()) else { return };
         let paths = lease.paths(self.layout());
         let stays = checkout::tidy(&self.git, &paths, lease.number(), state);

@@ -110,13 +110,14 @@ impl Groups {
     }
 
     /// Removes the groups of runs of this root and worker whose agents are gone, with what is left in them. To be called
-    /// once everybody whose task is at work was looked at.
-    pub(super) fn clear(&self, layout: &Layout, clock: &dyn Clock) {
+    /// once everybody whose task is at work was looked at; `living`: those runs that are still to be judged. Whose agent
+    /// died a moment ago keeps its group: what the kernel counted in it tells why.
+    pub(super) fn clear(&self, layout: &Layout, living: &[RunId], clock: &dyn Clock) {
         let Some(base) = &self.base else { return };
         for group in base.groups() {
             let name = group.path().file_name().and_then(|it| it.to_str()).unwrap_or_default();
             let Some(run) = groups::run_of(name, &self.worker) else { continue };
-            if is_over(layout, run) {
+            if !living.contains(&run) && is_over(layout, run) {
                 let ended = end_all(|| Ok(group.members()), Some(&group), PATIENCE, clock);
                 if ended.found > 0 {
                     tracing::warn!(run_id = %run, found = ended.found, "ended processes of a run that is over");

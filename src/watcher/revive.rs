@@ -70,9 +70,10 @@ impl Revival {
             let why = died.as_ref().map(|it| format!("{it}; ")).unwrap_or_default();
             ctx.note_worker(Noted::Recovered, &format!("{why}{} action(s)", applied.done));
         }
-        ctx.groups.clear(ctx.layout(), &*ctx.clock);
+        let (living, runs): (Vec<_>, Vec<_>) = applied.living.into_iter().unzip();
+        ctx.groups.clear(ctx.layout(), &runs, &*ctx.clock);
         count_filed(ctx);
-        Ok(applied.living)
+        Ok(living)
     }
 
     /// A crash is written down and told once, however often its recovery is tried.

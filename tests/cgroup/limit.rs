@@ -1,12 +1,20 @@
 //! The memory of a run is bounded by the kernel too, which tells whose limit it was. In version 1; `kernel.rs` has version 2.
 
 use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::sight::{agent, lives, logged};
-use crate::world::World;
-use crate::{Base, Version};
+use crate::syscalls::Call;
+use crate::tracer::{Fate, Traced};
+use crate::world::{Started, World, until};
+use crate::{Base, Version, stray};
+
+/// What a run may use, and that it is tried once.
+const FLAGS: [&str; 4] = ["--agent-memory", "100MiB", "--max-retries", "0"];
 
 /// Failed for its own limit, once.
 fn over_its_limit(world: &World, name: &str) -> Value {
@@ -61,6 +69,58 @@ fn an_agent_at_its_limit_while_its_watcher_is_dead_is_told_from_one_that_others_
         let reason = task["attempts"][0]["reason"].as_str().unwrap_or_default();
         assert!(reason.starts_with(expected), "{limit}: {task}");
     }
+}
+
+/// At its limit in a group of its own while its watcher is dead; the watcher, and what opens the gate to that.
+fn fed(world: &World, base: &Base, more: &str) -> (Started, i32, PathBuf) {
+    let first = base.watcher(world, &FLAGS);
+    let gate = world.path().join("gate");
+    let script = format!("fake: gate={}; {more}eat mib=200; hang stubborn", gate.display());
+    world.submit("marie/pending", "t", &json!({"prompt": script}));
+    let agent = agent(world, "t");
+    world.active("marie", "t", |it| it["attempts"][0]["pid"] == agent);
+    (first, agent, gate)
+}
+
+#[test]
+fn who_dies_at_its_limit_while_it_is_about_to_be_adopted_is_over_its_limit() {
+    let world = World::new();
+    let Some(base) = Base::new(&world, Version::One) else { return };
+    let (first, agent, gate) = fed(&world, &base, "");
+    first.murder();
+    // It is found alive, and is dead before the scratch of runs that are over is cleared.
+    let scratch = world.root().join("scratch/marie").display().to_string();
+    let dies = move |call: &Call| {
+        if call.name == "getdents64" && call.what == scratch && !gate.exists() {
+            fs::write(&gate, "").unwrap();
+            until(Duration::from_secs(20), || (!lives(agent)).then_some(()));
+        }
+        false
+    };
+    let watcher = base.command(&world, &FLAGS);
+    let _second = Traced::start(&world, &watcher, "marie", Arc::new(dies), Fate::Watch);
+    over_its_limit(&world, "t");
+    assert!(!logged(&world, "marie", "to be adopted").is_empty(), "{}", world.said());
+    world.until("no group is left", || base.groups().is_empty().then_some(()));
+}
+
+#[test]
+fn who_died_at_its_limit_is_over_it_though_its_recovery_was_killed() {
+    let world = World::new();
+    let Some(base) = Base::new(&world, Version::One) else { return };
+    let (first, agent, gate) = fed(&world, &base, "grandchild setsid double noenv noterm; ");
+    first.murder();
+    fs::write(gate, "").unwrap();
+    world.until("the kernel has taken it", || (!lives(agent)).then_some(()));
+    // Before the end of its attempt is recorded.
+    let records = |call: &Call| call.name.starts_with("rename") && call.what.ends_with("/active/t.json");
+    let second =
+        Traced::start(&world, &base.command(&world, &FLAGS), "marie", Arc::new(records), Fate::Kill(1));
+    assert_eq!(second.ended(Duration::from_mins(1)), Some(-9), "{}", world.said());
+    assert!(!lives(stray(&world)), "it had come so far: {}", world.said());
+    let _third = base.watcher(&world, &FLAGS);
+    over_its_limit(&world, "t");
+    world.until("no group is left", || base.groups().is_empty().then_some(()));
 }
 
 #[test]

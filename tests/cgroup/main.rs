@@ -11,6 +11,10 @@
 mod real;
 #[path = "../support/sight.rs"]
 mod sight;
+#[path = "../support/syscalls.rs"]
+mod syscalls;
+#[path = "../support/tracer.rs"]
+mod tracer;
 #[path = "../support/uml.rs"]
 mod uml;
 #[path = "../support/world.rs"]
@@ -23,6 +27,7 @@ mod limit;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -61,10 +66,16 @@ impl Base {
 
     /// A watcher that makes its groups here.
     fn watcher(&self, world: &World, flags: &[&str]) -> Started {
-        let mut command = world.watcher("marie");
-        let watcher = world.start(command.arg("--cgroup").arg(&self.0).args(flags), "marie");
+        let watcher = world.start(&mut self.command(world, flags), "marie");
         world.at_work("marie", &watcher);
         watcher
+    }
+
+    /// What starts one.
+    fn command(&self, world: &World, flags: &[&str]) -> Command {
+        let mut command = world.watcher("marie");
+        command.arg("--cgroup").arg(&self.0).args(flags);
+        command
     }
 
     /// The groups in it that are there.
