@@ -6,13 +6,18 @@
 //! container; and the one of `/proc/vmstat`, which says so of the whole machine, is seen from every container and
 //! outlives them. Each may be out of reach; then there is no answer, which is another thing than no.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
 
 use super::cgroup;
+use super::process::identity::{ProcessId, pid_ns};
+use crate::clock::{Clock, SystemClock};
 
 /// The inode of the first PID namespace (`PROC_PID_INIT_INO` of the kernel): in others, its log's pids mean others.
 const FIRST_PID_NS: u64 = 0xEFFF_FFFC;
@@ -21,31 +26,78 @@ const RECORD_MAX: usize = 8192;
 /// More records than a log of some megabytes holds: a reader that never catches up ends.
 const RECORDS: usize = 200_000;
 
-/// The line of the kernel's log that says that it ended process `pid` of the namespace `pid_ns`; `None` if there is
-/// none. The error says why that cannot be known.
-pub fn logged(pid: i32, pid_ns: u64) -> io::Result<Option<String>> {
-    if pid_ns != FIRST_PID_NS {
-        return Err(io::Error::other("the kernel's log numbers processes otherwise than this container"));
-    }
-    Ok(find(&kernel_log()?, pid))
+/// A part of the uptime by which the log's clock, which nobody corrects, may have fallen behind: twice the 500 ppm that
+/// `adjtimex(2)` allows.
+const DRIFT: u32 = 1000;
+/// What its stamps and the start of a process, in ticks of a hundredth of a second, are rounded by, and more.
+const ROUNDED: Duration = Duration::from_secs(1);
+
+/// The line of the kernel's log that says that it ended `process`; `None` if there is none. The error says why that
+/// cannot be known.
+pub fn logged(process: &ProcessId) -> io::Result<Option<String>> {
+    is_numbered_alike(process.pid_ns)?;
+    let Some(began) = process.began() else { return Ok(None) };
+    Ok(find(&kernel_log()?, process.pid, began.0, behind()))
 }
 
-/// Every process of the namespace `pid_ns` that the kernel's log says it ended.
-pub fn all(pid_ns: u64) -> io::Result<HashSet<i32>> {
-    if pid_ns != FIRST_PID_NS {
-        return Err(io::Error::other("the kernel's log numbers processes otherwise than this container"));
-    }
-    Ok(kernel_log()?.lines().filter_map(killed).collect())
+/// Everybody of our boot whom the kernel's log says it ended, and when, of each pid the last one.
+#[derive(Debug, Default)]
+pub struct Killed {
+    stamps: HashMap<i32, Duration>,
+    behind: Duration,
 }
 
-/// The last line in `log` that says so.
-fn find(log: &str, pid: i32) -> Option<String> {
-    log.lines().rev().find(|line| killed(line) == Some(pid)).map(|line| message(line).to_owned())
+impl Killed {
+    /// Who stands in the log now. The error says why that cannot be known.
+    pub fn read() -> io::Result<Self> {
+        is_numbered_alike(pid_ns())?;
+        let log = kernel_log()?;
+        let stamps = log.lines().filter_map(|line| Some((killed(line)?, stamp(line))));
+        Ok(Self { stamps: stamps.collect(), behind: behind() })
+    }
+
+    /// Whether `process` is among them, and not only an earlier one of its number.
+    pub fn has(&self, process: &ProcessId) -> bool {
+        let Some(began) = process.began().filter(|_| process.pid_ns == pid_ns()) else { return false };
+        self.stamps.get(&process.pid).is_some_and(|stamp| is_since(*stamp, began.0, self.behind))
+    }
+}
+
+fn is_numbered_alike(of: u64) -> io::Result<()> {
+    if of == FIRST_PID_NS {
+        return Ok(());
+    }
+    Err(io::Error::other("the kernel's log numbers processes otherwise than this container"))
+}
+
+/// How far the log's clock may be behind the boot clock now: it stands still while the machine sleeps.
+fn behind() -> Duration {
+    let boot = SystemClock.ticks().0;
+    let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+    boot.saturating_sub(monotonic) + boot / DRIFT + ROUNDED
+}
+
+/// Whether what the log stamped was after `began` on the boot clock. Numbers of processes are used again, and the log is
+/// long.
+fn is_since(stamp: Duration, began: Duration, behind: Duration) -> bool {
+    stamp.saturating_add(behind) >= began
+}
+
+/// When a record (`6,1234,5678901,-;text`) was written, in microseconds since the boot; the end of time if it does not say.
+fn stamp(line: &str) -> Duration {
+    let micros = line.split_once(';').and_then(|(head, _)| head.split(',').nth(2)?.parse().ok());
+    micros.map_or(Duration::MAX, Duration::from_micros)
+}
+
+/// The last line in `log` that says so of the process that `began` then.
+fn find(log: &str, pid: i32, began: Duration, behind: Duration) -> Option<String> {
+    let is_it = |line: &&str| killed(line) == Some(pid) && is_since(stamp(line), began, behind);
+    log.lines().rev().find(is_it).map(|line| message(line).to_owned())
 }
 
 /// Whom a line of the log says to be ended for want of memory: `Out of memory: Killed process 77 (watcher) …`,
 /// `Memory cgroup out of memory: Killed process 77 (watcher) …`, older kernels `Kill process`.
-pub fn killed(line: &str) -> Option<i32> {
+fn killed(line: &str) -> Option<i32> {
     let (before, rest) = line.split_once("Killed process ").or_else(|| line.split_once("Kill process "))?;
     if !before.to_ascii_lowercase().contains("out of memory") {
         return None;
@@ -119,7 +171,7 @@ pub fn on_this_machine() -> Option<u64> {
 
 /// Whether this process cannot read the kernel's log about itself: its pids are those of a container.
 pub fn is_contained() -> bool {
-    super::process::identity::pid_ns() != FIRST_PID_NS
+    pid_ns() != FIRST_PID_NS
 }
 
 /// The files that may count for a process with this `/proc/<pid>/cgroup` (`cgroups(7)`), the likeliest first.
@@ -159,6 +211,9 @@ mod tests {
         "[11926.100304] Out of memory: Killed process 77 (watcher) total-vm:1kB, anon-rss:1kB";
     const OLD: &str = "[  512.7] Out of memory: Kill process 78 (watcher) score 911 or sacrifice child";
 
+    const BEGAN: Duration = Duration::ZERO;
+    const NOTHING: Duration = Duration::ZERO;
+
     #[test]
     fn the_kernel_names_whom_it_ended() {
         for (line, pid) in [
@@ -179,12 +234,34 @@ mod tests {
     fn the_line_of_that_pid_is_found_and_said_without_its_number() {
         let log = format!("{MEMCG}\n SUBSYSTEM=x\n{GLOBAL}\n{OLD}\n");
         assert_eq!(
-            find(&log, 77).as_deref(),
+            find(&log, 77, BEGAN, NOTHING).as_deref(),
             Some("Out of memory: Killed process 77 (watcher) total-vm:1kB, anon-rss:1kB")
         );
-        assert!(find(&log, 12134).unwrap().starts_with("Memory cgroup out of memory: Killed process 12134"));
-        assert_eq!(find(&log, 7), None);
-        assert!(logged(77, 1).is_err(), "another namespace numbers otherwise");
+        assert!(
+            find(&log, 12134, BEGAN, NOTHING)
+                .unwrap()
+                .starts_with("Memory cgroup out of memory: Killed process 12134")
+        );
+        assert_eq!(find(&log, 7, BEGAN, NOTHING), None);
+        let other = ProcessId { pid_ns: 1, ..ProcessId::current() };
+        assert!(logged(&other).is_err(), "another namespace numbers otherwise");
+    }
+
+    #[test]
+    fn whoever_bore_the_number_before_was_another() {
+        let stamped = Duration::from_micros(11_926_100_304);
+        assert_eq!((stamp(MEMCG), stamp(GLOBAL)), (stamped, Duration::MAX));
+        let says = |began, behind| find(MEMCG, 12134, began, behind).is_some();
+        let (later, slept) = (stamped + Duration::from_mins(1), Duration::from_mins(1));
+        assert!(says(stamped, NOTHING));
+        assert!(!says(later, NOTHING), "the line is older than the process");
+        assert!(says(later, slept), "the log's clock stood still while the machine slept");
+        let mut own = ProcessId::current();
+        let of =
+            |own: &ProcessId, stamp| Killed { stamps: [(own.pid, stamp)].into(), behind: NOTHING }.has(own);
+        assert!(of(&own, Duration::MAX) && !of(&own, Duration::ZERO));
+        own.boot_id = "of another boot".to_owned();
+        assert!(!of(&own, Duration::MAX), "its number means nothing in this log");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::config::show_size;
 use crate::layout::Layout;
 use crate::os::cgroup::group::Group;
 use crate::os::lock;
-use crate::os::oom;
+use crate::os::oom::Killed;
 use crate::os::process::ProcessId;
 use crate::os::process::tree::{self, Orphans, Seen, Signs};
 use crate::os::trouble::if_there;
@@ -62,7 +62,7 @@ pub trait Witness {
 pub struct SystemWitness {
     layout: Layout,
     processes: OnceLock<Vec<Seen>>,
-    oom_killed: OnceLock<HashSet<i32>>,
+    oom_killed: OnceLock<Killed>,
 }
 
 impl SystemWitness {
@@ -81,8 +81,7 @@ impl SystemWitness {
 
     /// Asked only about those whose end nobody saw: the kernel's log is long, and is read once.
     fn is_oom_killed(&self, agent: &ProcessId) -> bool {
-        let killed = || oom::all(agent.pid_ns).unwrap_or_default();
-        self.oom_killed.get_or_init(killed).contains(&agent.pid)
+        self.oom_killed.get_or_init(|| Killed::read().unwrap_or_default()).has(agent)
     }
 
     /// What the attempt came to: by a result in its stream, or since it was `killed` by the kernel at its own limit.

@@ -85,7 +85,7 @@ fn kernel(process: &ProcessId, exit: Option<Exit>) -> KernelSays {
     if exit.is_some_and(|exit| exit != Exit::Signal(nix::libc::SIGKILL)) {
         return KernelSays::NotAsked;
     }
-    match oom::logged(process.pid, process.pid_ns) {
+    match oom::logged(process) {
         Ok(Some(line)) => KernelSays::Killed(line),
         Ok(None) => KernelSays::Nothing,
         Err(error) => KernelSays::Unreadable(error.to_string()),

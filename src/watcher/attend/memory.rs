@@ -134,7 +134,7 @@ impl Run {
 async fn named(agent: Option<&ProcessId>, exit: Option<Exit>, struck: u64) -> Option<String> {
     let agent = agent?.clone();
     let pid = agent.pid;
-    let logged = tokio::task::spawn_blocking(move || oom::logged(agent.pid, agent.pid_ns)).await;
+    let logged = tokio::task::spawn_blocking(move || oom::logged(&agent)).await;
     if let Ok(Ok(Some(line))) = logged {
         return Some(format!("the kernel's OOM killer ended the agent (pid {pid}): {line}"));
     }
