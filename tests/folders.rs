@@ -322,3 +322,26 @@ fn while_somebody_else_has_the_folder_nothing_is_filed_by_the_one_who_lost_it() 
     assert!(world::until(Duration::from_secs(10), || (!lives(agent)).then_some(())).is_some());
     assert_eq!(second.stop(), 0);
 }
+
+#[test]
+fn what_cannot_be_filed_for_a_while_is_noted_once() {
+    let world = World::new();
+    let watcher = world.start(&mut world.watcher("marie"), "marie");
+    let gate = world.path().join("gate");
+    let script = format!("fake: gate={}; succeed text=done", gate.display());
+    world.submit("marie/pending", "t", &json!({"prompt": script}));
+    agent(&world, "t");
+    let (place, away) = (place(&world, "marie/completed"), world.path().join("away"));
+    fs::rename(&place, &away).unwrap();
+    fs::write(&place, "").unwrap();
+    fs::write(gate, "").unwrap();
+    let tries = || logged(&world, "marie", "outcome is kept in memory").len();
+    world.until("it was tried more than once", || (tries() > 1).then_some(()));
+    fs::remove_file(&place).unwrap();
+    fs::rename(&away, &place).unwrap();
+    assert_eq!(world.filed("marie/completed", "t")["result"], "done");
+    assert_eq!(watcher.stop(), 0);
+    let ends: Vec<_> =
+        sight::journal(&world, "marie").into_iter().filter(|line| line["event"] == "concluded").collect();
+    assert_eq!(ends.len(), 1, "{ends:?}");
+}

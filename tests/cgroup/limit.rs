@@ -1,7 +1,7 @@
 //! The memory of a run is bounded by the kernel too, which tells whose limit it was. In version 1; `kernel.rs` has version 2.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,11 +75,17 @@ fn an_agent_at_its_limit_while_its_watcher_is_dead_is_told_from_one_that_others_
 fn fed(world: &World, base: &Base, more: &str) -> (Started, i32, PathBuf) {
     let first = base.watcher(world, &FLAGS);
     let gate = world.path().join("gate");
+    let agent = submit(world, &gate, more);
+    (first, agent, gate)
+}
+
+/// A task whose agent uses more than it may once its gate is open; its process, which is written down.
+fn submit(world: &World, gate: &Path, more: &str) -> i32 {
     let script = format!("fake: gate={}; {more}eat mib=200; hang stubborn", gate.display());
     world.submit("marie/pending", "t", &json!({"prompt": script}));
     let agent = agent(world, "t");
     world.active("marie", "t", |it| it["attempts"][0]["pid"] == agent);
-    (first, agent, gate)
+    agent
 }
 
 #[test]
@@ -119,6 +125,26 @@ fn who_died_at_its_limit_is_over_it_though_its_recovery_was_killed() {
     assert_eq!(second.ended(Duration::from_mins(1)), Some(-9), "{}", world.said());
     assert!(!lives(stray(&world)), "it had come so far: {}", world.said());
     let _third = base.watcher(&world, &FLAGS);
+    over_its_limit(&world, "t");
+    world.until("no group is left", || base.groups().is_empty().then_some(()));
+}
+
+#[test]
+fn who_died_at_its_limit_is_over_it_though_its_watcher_is_killed_before_it_says_so() {
+    let world = World::new();
+    let Some(base) = Base::new(&world, Version::One) else { return };
+    let gate = world.path().join("gate");
+    let is_open = gate.clone();
+    // The first rename after the agent's death is that of its end.
+    let records = move |call: &Call| {
+        is_open.exists() && call.name.starts_with("rename") && call.what.ends_with("/active/t.json")
+    };
+    let first =
+        Traced::start(&world, &base.command(&world, &FLAGS), "marie", Arc::new(records), Fate::Kill(1));
+    submit(&world, &gate, "");
+    fs::write(gate, "").unwrap();
+    assert_eq!(first.ended(Duration::from_mins(1)), Some(-9), "{}", world.said());
+    let _second = base.watcher(&world, &FLAGS);
     over_its_limit(&world, "t");
     world.until("no group is left", || base.groups().is_empty().then_some(()));
 }

@@ -109,7 +109,7 @@ impl Run {
         let done = self
             .until_done(move |run| {
                 let (spool, lease, said) = (Arc::clone(&run.ctx.spool), run.lease.clone(), said.clone());
-                let note = run.ctx.noter(Noted::LaidBy, move |line| {
+                let note = run.note_once(Noted::LaidBy, move |line| {
                     line.from = Some(TaskState::Completing);
                     line.charged = Some(false);
                     line.reason = Some(said);
@@ -118,6 +118,7 @@ impl Run {
             })
             .await;
         if done.is_some() {
+            self.remove_group().await;
             tracing::warn!(task = %self.lease.name, run_id = %self.lease.run, reason = %why, "task back to pending, its answer kept");
         }
     }

@@ -27,6 +27,8 @@ mod verify;
 mod workdir;
 
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::mpsc;
 
@@ -91,6 +93,8 @@ pub(super) struct Run {
     began: Ticks,
     /// Its control group, where it has one.
     group: Option<Group>,
+    /// Whether its end is noted in the journal.
+    noted: Arc<AtomicBool>,
 }
 
 /// How the process ended, and who it was.
@@ -133,6 +137,7 @@ impl Run {
             lost: false,
             began,
             group: None,
+            noted: Arc::default(),
         }
     }
 

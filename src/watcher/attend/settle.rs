@@ -3,15 +3,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Order, Run};
 use crate::agent::disposition::{Disposition, Holding, Terms, dispose};
 use crate::agent::verdict::Judgement;
 use crate::config::OnRateLimit;
-use crate::spool::StepError;
+use crate::spool::{Lease, StepError};
 use crate::task::{ErrorCode, Outcome, Place, Requeue, TaskState, Usage};
-use crate::telemetry::journal::Event as Noted;
+use crate::telemetry::journal::{Event as Noted, Line};
 use crate::watcher::core::Event;
 use crate::watcher::ctx::Ctx;
 use crate::watcher::effects::Told;
@@ -47,26 +48,31 @@ impl Run {
         self.clear_scratch().await;
         match disposition {
             Disposition::Conclude { outcome, answer, usage } => {
-                self.conclude(outcome, answer, usage).await;
+                if self.conclude(outcome, answer, usage).await.is_some() {
+                    self.remove_group().await;
+                }
                 self.tidy().await;
                 None
             }
             Disposition::Requeue { entry, hold } => {
-                self.requeue(entry).await;
+                if self.requeue(entry).await.is_some() {
+                    self.remove_group().await;
+                }
                 hold
             }
         }
     }
 
-    async fn conclude(&mut self, outcome: Outcome, answer: Option<String>, usage: Usage) {
+    /// `None` if it is left to recovery, here and below.
+    async fn conclude(&mut self, outcome: Outcome, answer: Option<String>, usage: Usage) -> Option<()> {
         let answer = answer.map(String::into_bytes);
-        let filed = self
+        let (filed, lease) = self
             .until_done(move |run| {
                 let (spool, mut lease) = (Arc::clone(&run.ctx.spool), run.lease.clone());
                 let (outcome, answer) = (outcome.clone(), answer.clone());
                 let (code, reason) = (outcome.error_code, outcome.failure_reason.clone());
                 let by = run.ended_by().filter(|_| outcome.state == TaskState::Cancelled);
-                let note = run.ctx.noter(Noted::Concluded, move |line| {
+                let note = run.note_once(Noted::Concluded, move |line| {
                     line.from = Some(TaskState::Completing);
                     line.by = by;
                     (line.error_code, line.reason) = (code, reason);
@@ -77,10 +83,10 @@ impl Run {
                     Ok((filed, lease))
                 }
             })
-            .await;
-        let Some((filed, lease)) = filed else { return };
+            .await?;
         self.lease = lease;
         self.concluded(&filed, usage);
+        Some(())
     }
 
     fn concluded(&self, filed: &std::path::Path, usage: Usage) {
@@ -108,14 +114,14 @@ impl Run {
         );
     }
 
-    async fn requeue(&mut self, entry: Requeue) {
+    async fn requeue(&mut self, entry: Requeue) -> Option<()> {
         let entry_again = entry.clone();
-        let done = self
+        self.lease = self
             .until_done(move |run| {
                 let (spool, mut lease) = (Arc::clone(&run.ctx.spool), run.lease.clone());
                 let entry = entry_again.clone();
                 let told = entry.clone();
-                let note = run.ctx.noter(Noted::Requeued, move |line| {
+                let note = run.note_once(Noted::Requeued, move |line| {
                     line.from = Some(TaskState::Running);
                     line.error_code = told.error_code;
                     line.reason = Some(told.reason);
@@ -124,10 +130,9 @@ impl Run {
                 });
                 move || spool.requeue(&mut lease, &entry, note).map(|()| lease)
             })
-            .await;
-        let Some(lease) = done else { return };
-        self.lease = lease;
+            .await?;
         self.requeued(&entry);
+        Some(())
     }
 
     fn requeued(&self, entry: &Requeue) {
@@ -196,6 +201,22 @@ impl Run {
         }
     }
 
+    /// What notes the one end of this run, however often the move after it has to be tried.
+    pub(super) fn note_once<D: FnOnce(&mut Line) + Send + 'static>(
+        &self,
+        event: Noted,
+        detail: D,
+    ) -> impl FnOnce(&Lease) -> std::io::Result<()> + Send + use<D> {
+        let (note, noted) = (self.ctx.noter(event, detail), Arc::clone(&self.noted));
+        move |lease| {
+            if !noted.load(Ordering::Relaxed) {
+                note(lease)?;
+                noted.store(true, Ordering::Relaxed);
+            }
+            Ok(())
+        }
+    }
+
     /// If somebody took the task's file or the record of its run away from us, it is put back. Only what is known to be
     /// gone is made again.
     async fn restored(&mut self, error: &StepError) -> bool {
@@ -207,9 +228,11 @@ impl Run {
         if active && record || self.is_taken_over() {
             return false;
         }
-        let (spool, lease) = (Arc::clone(&self.ctx.spool), self.lease.clone());
+        let (spool, lease, noted) =
+            (Arc::clone(&self.ctx.spool), self.lease.clone(), Arc::clone(&self.noted));
         let put_back = move || {
             if !record {
+                noted.store(false, Ordering::Relaxed);
                 spool.restore_record(&lease)?;
             }
             if active { Ok(()) } else { spool.restore(&lease) }
@@ -223,13 +246,17 @@ impl Run {
         self.tell.send(Told::Core(Event::Refused(holding))).ok();
     }
 
-    /// What the run had on this machine besides its files. Off the loop: agents leave whole builds there.
-    pub(super) async fn clear_scratch(&mut self) {
+    /// Once its end is recorded, and not before: what the kernel counted in it tells why the agent died.
+    pub(super) async fn remove_group(&mut self) {
         if let Some(group) = self.group.take()
             && let Ok(Err(error)) = tokio::task::spawn_blocking(move || group.remove()).await
         {
             tracing::debug!(task = %self.lease.name, error = %error, "could not remove its control group; the next start does");
         }
+    }
+
+    /// What the run had on this machine besides its files. Off the loop: agents leave whole builds there.
+    pub(super) async fn clear_scratch(&self) {
         let scratch: PathBuf = self.ctx.scratch.join(self.lease.run.to_string());
         let path = scratch.clone();
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(path)).await
