@@ -79,8 +79,10 @@ fn time_in_which_nobody_could_look_counts_for_nothing() {
 
 #[test]
 fn a_run_that_is_taken_up_has_the_rest_of_its_time_and_was_heard_just_now() {
-    let course = Course::taken_up(course().limits, Duration::from_secs(100), at(1000));
+    let mut course = Course::taken_up(course().limits, Duration::from_secs(100), at(1000));
     assert_eq!((course.spent(at(1000)), course.last_sign()), (Duration::from_secs(100), at(1000)));
+    course.watched(at(1001));
+    assert_eq!(course.spent(at(1001)), Duration::from_secs(101), "it is watched from now on");
 }
 
 #[test]
@@ -96,9 +98,12 @@ fn people_are_warned_at_five_sixths_and_eleven_twelfths() {
 #[test]
 fn an_agent_that_hangs_after_its_result_is_ended() {
     let mut course = course();
+    assert!(!course.has_answered());
     assert_eq!(course.answered(at(5)), [Order::CloseStdin]);
     assert_eq!(course.tick(at(14)), []);
+    assert!(course.has_answered());
     assert_eq!(course.tick(at(15)), [Order::CloseStdin, Order::Terminate]);
+    assert!(!course.has_answered(), "it is being ended");
     assert_eq!(course.ended_by(), Some(EndedBy::HangAfterResult));
     assert_eq!(course.tick(at(20)), [Order::Kill]);
 }
@@ -130,6 +135,14 @@ fn a_result_closes_nothing_while_something_that_was_said_is_not_taken_up() {
     assert_eq!(course.tick(at(20)), [], "it is at work");
     assert_eq!(course.answered(at(30)), [Order::CloseStdin]);
     assert!(!course.hears());
+}
+
+#[test]
+fn what_was_taken_up_is_answered_by_the_next_result() {
+    let mut course = course();
+    course.told(message(1), at(1));
+    course.took_up(message(1));
+    assert_eq!(course.answered(at(5)), [Order::CloseStdin]);
 }
 
 #[test]
