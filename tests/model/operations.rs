@@ -10,7 +10,7 @@ use agent_worker::os::process::ProcessId;
 use agent_worker::recovery::owed::Owed;
 use agent_worker::recovery::plan::{LivingAgents, decide};
 use agent_worker::recovery::survey::look_at;
-use agent_worker::recovery::{Applied, Change, Hands, Liveness, Plan, Policy, Testimony, apply, planned};
+use agent_worker::recovery::{Change, Hands, Liveness, Plan, Policy, Testimony, apply, planned};
 use agent_worker::spool::found::Examined;
 use agent_worker::spool::{Claimed, Lease, Spool, Store};
 use agent_worker::task::{Attempt, ErrorCode, FileName, Place, RunId, SessionId, TaskFile, TaskState, Usage};
@@ -152,7 +152,7 @@ impl Op {
             Verb::TakeUp(file) => {
                 let actions = decide(&look_at(&spool, spool.store(), file.clone()), &policy());
                 let plan = Plan { worker: spool.worker().clone(), actions };
-                apply(&spool, &plan, &NoHands).map_or(Done::Refused, recovered)
+                apply(&spool, &plan, &NoHands).map_or(Done::Refused, |done| Done::Recovered(done.living))
             }
             Verb::Update(file, task) => {
                 let Some(mut lease) = lease(&spool, file, *task) else { return Done::Refused };
@@ -194,14 +194,10 @@ fn on_home(path: PathId, act: impl FnOnce(Place, &FileName) -> Done) -> Done {
     intern::home(path).map_or(Done::Nothing, |(_, place, file)| act(*place, file))
 }
 
-fn recovered(done: Applied) -> Done {
-    Done::Recovered(done.living.into_iter().map(|(file, _)| file).collect())
-}
-
 fn recover(spool: &Queue<'_, '_>) -> Done {
     let done =
         planned(spool, spool.store(), &policy()).ok().and_then(|plan| apply(spool, &plan, &NoHands).ok());
-    done.map_or(Done::Refused, recovered)
+    done.map_or(Done::Refused, |done| Done::Recovered(done.living))
 }
 
 fn take(spool: &Queue<'_, '_>, path: PathId) -> Done {

@@ -242,7 +242,7 @@ impl Scenario {
                     let actions = decide(&look_at(&spool, world, file.clone()), &policy());
                     apply(&spool, &Plan { worker: marie(), actions }, &NoHands)
                 })?;
-                done.living.iter().try_for_each(|(file, _)| Self::finish(world, &mut lease(world, file)?))
+                done.living.iter().try_for_each(|file| Self::finish(world, &mut lease(world, file)?))
             }
             Err(ClaimError::Changed(_) | ClaimError::Gone(_) | ClaimError::Disk { .. }) => Ok(()),
             Err(ClaimError::Live(_)) => again(|| spool.rename_aside(place, file)).map(drop),
