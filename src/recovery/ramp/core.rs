@@ -235,10 +235,11 @@ impl Core {
         record.state = Phase::Stopped;
         record.released = record.released.saturating_sub(files.len());
         record.reason = Some(reason.clone());
+        // Taken back first: nobody leads a stopped one, and what it left in `staged/` would be run.
         vec![
+            Effect::Unstage(files),
             Effect::Record,
             Effect::Say(Line::TooManyFailures(reason)),
-            Effect::Unstage(files),
             Effect::Finish(End::Stopped),
         ]
     }

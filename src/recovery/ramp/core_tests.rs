@@ -81,7 +81,13 @@ impl Play {
                     self.said.push(line.text(&"marie".parse::<WorkerName>().unwrap()));
                     None
                 }
-                Effect::Record | Effect::Retire => None,
+                Effect::Record => {
+                    let waits = |fate: &Fate| matches!(fate, Fate::Staged | Fate::Held);
+                    let is_stopped = self.core.record().state == Phase::Stopped;
+                    assert!(!is_stopped || !self.fates.values().any(waits), "nobody takes it back then");
+                    None
+                }
+                Effect::Retire => None,
                 Effect::Finish(end) => {
                     self.end = Some(end);
                     None
