@@ -4,6 +4,10 @@
 #![expect(clippy::disallowed_methods, reason = "a test plays the user: it starts programs and moves files")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+#[path = "support/syscalls.rs"]
+mod syscalls;
+#[path = "support/tracer.rs"]
+mod tracer;
 #[path = "support/traces.rs"]
 mod traces;
 #[path = "support/world.rs"]
@@ -11,11 +15,15 @@ mod world;
 
 use std::fs;
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use syscalls::Call;
+use tracer::{Fate, Traced};
 use traces::{alone, at_work, gate, gated, is_alive, open, recorded, said, slay, state};
-use world::World;
+use world::{World, until};
 
 fn recover(world: &World, args: &[&str]) -> Command {
     let mut command = world.command("supervisor");
@@ -118,6 +126,28 @@ fn living_agents_are_ended_if_that_is_wanted_and_not_charged() {
 }
 
 #[test]
+fn what_an_agent_answers_before_it_is_ended_is_its_answer() {
+    let world = World::new();
+    let living = wreck(&world);
+    // It was found at work, and ends well before anything is done about that.
+    let gate = gate(&world, "living");
+    let answers = move |call: &Call| {
+        if call.name.starts_with("rename") && call.what.ends_with("/state.json") && !gate.exists() {
+            open(&gate);
+            until(Duration::from_secs(20), || (!is_alive(living)).then_some(()));
+        }
+        false
+    };
+    let command = recover(&world, &["--end-agents"]);
+    let recovery = Traced::start(&world, &command, "recovery", Arc::new(answers), Fate::Watch);
+    assert_eq!(recovery.ended(Duration::from_mins(1)), Some(0), "{}", world.said());
+    assert!(world.said().contains("Ending 1 process(es) left by living.json"), "{}", world.said());
+    assert_eq!(world.homes("living"), ["marie/completed"]);
+    assert_eq!(world.homes("dead"), ["marie/pending"]);
+    assert_eq!(said(&world, "start", "living").len(), 1);
+}
+
+#[test]
 fn a_living_watcher_is_named_and_left_alone() {
     let world = World::new();
     let watcher = world.up("marie");
@@ -153,10 +183,7 @@ fn a_watcher_that_starts_waits_for_a_recovery() {
         .until("the recovery says who it is", || (world::json(&mirror)?["role"] == "recovery").then_some(()));
     recovery.signal(Signal::SIGSTOP);
     let watcher = world.start(&mut world.watcher("marie"), "marie");
-    assert!(
-        world::until(std::time::Duration::from_secs(4), || (!is_alive(watcher.pid())).then_some(()))
-            .is_none()
-    );
+    assert!(until(Duration::from_secs(4), || (!is_alive(watcher.pid())).then_some(())).is_none());
     recovery.signal(Signal::SIGCONT);
     assert_eq!(recovery.ended(), 0, "{}", world.said());
     assert_eq!(world.filed("marie/completed", "t")["result"], "resumed");
@@ -219,7 +246,7 @@ fn a_watcher_that_lost_its_folder_leaves_its_tasks_to_the_one_that_has_it() {
     let task = world.filed("marie/completed", "t");
     assert_eq!(task["result"], "done");
     // The first has a moment to do it again.
-    let again = world::until(std::time::Duration::from_secs(4), || {
+    let again = until(Duration::from_secs(4), || {
         let completed = fs::read_dir(world.root().join("tasks/marie/completed")).unwrap().count();
         (completed != 1 || world.homes("t") != ["marie/completed"]).then_some(())
     });

@@ -28,5 +28,5 @@ pub mod witness;
 pub use apply::{Applied, ApplyError, Change, Hands, apply};
 pub use hands::SystemHands;
 pub use plan::{Action, LivingAgents, Plan, Policy};
-pub use recover::{RecoveryError, carry_out, planned, record_crash, recover, recover_one};
+pub use recover::{RecoveryError, carry_out, end_and_carry_out, planned, record_crash, recover, recover_one};
 pub use witness::{Liveness, SystemWitness, Testimony, Witness};

@@ -26,6 +26,8 @@ pub enum LivingAgents {
     Adopt,
     /// End it, and queue its task uncharged.
     End,
+    /// It was ended for that a moment ago, and its last word counts.
+    Ended,
 }
 
 /// What a plan depends on besides the survey.
@@ -269,6 +271,9 @@ pub fn decide(active: &ActiveFile, policy: &Policy) -> Vec<Action> {
     }
 }
 
+/// Why an attempt counts for nothing whose agent was ended here.
+const ENDED: &str = "ended by the operator during recovery";
+
 /// What to do about an attempt that nobody recorded the end of.
 fn interrupted(file: FileName, task: &TaskFile, testimony: &Testimony, policy: &Policy) -> Vec<Action> {
     let agent = task.record.open_attempt().and_then(super::witness::process_of);
@@ -288,7 +293,9 @@ fn interrupted(file: FileName, task: &TaskFile, testimony: &Testimony, policy: &
     }
     actions.push(match &testimony.heard {
         // Whoever does not want to wait for a watcher has it back in the queue, where it can be cancelled too.
-        Some(_) if testimony.owed.is_some() && policy.living == LivingAgents::End => Action::PutBack { file },
+        Some(_) if testimony.owed.is_some() && policy.living != LivingAgents::Adopt => {
+            Action::PutBack { file }
+        }
         Some(_) if let Some((owed, run_id)) = testimony.owed.zip(task.record.run_id) => {
             Action::TakeUp { file, run_id, owed }
         }
@@ -296,7 +303,7 @@ fn interrupted(file: FileName, task: &TaskFile, testimony: &Testimony, policy: &
             from_disposition(file, disposition::dispose(judgement, task, &policy.terms(&testimony.pack.pack)))
         }
         None if policy.unstarted => requeue(file, unstarted()),
-        None if ended_here => requeue(file, uncharged("ended by the operator during recovery")),
+        None if ended_here || policy.living == LivingAgents::Ended => requeue(file, uncharged(ENDED)),
         None => {
             let failure =
                 if testimony.is_oom_killed { CrashReason::OomKilled.failure() } else { policy.failure };
@@ -335,6 +342,14 @@ fn from_disposition(file: FileName, disposition: Disposition) -> Action {
 
 fn requeue(file: FileName, entry: Requeue) -> Action {
     Action::Requeue { file, charged: entry.charged, reason: entry.reason.clone(), entry }
+}
+
+impl Action {
+    /// The file of a task whose agent lives and is ended before this.
+    pub fn of_one_who_is_ended(&self) -> Option<&FileName> {
+        let Self::Requeue { file, reason, .. } = self else { return None };
+        (reason == ENDED).then_some(file)
+    }
 }
 
 impl fmt::Display for Action {

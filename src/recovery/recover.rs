@@ -4,13 +4,14 @@ use std::io;
 
 use super::apply::{Applied, ApplyError, Hands, apply};
 use super::crash::Verdict;
-use super::plan::{self, Action, Plan, Policy};
+use super::plan::{self, Action, LivingAgents, Plan, Policy};
 use super::survey;
 use super::witness::{SystemWitness, Witness};
 use crate::clock::{Timestamp, epoch_seconds};
 use crate::os::durable::Durability;
 use crate::os::trouble::Trouble;
 use crate::spool::{Spool, Store};
+use crate::task::FileName;
 use crate::telemetry::state_file::{self, State, WorkerStatus};
 
 /// Why recovery did not come to its end.
@@ -84,11 +85,47 @@ pub fn carry_out<S: Store>(
     Ok(applied)
 }
 
+/// The same where living agents are ended: all of them first, and what becomes of their tasks is decided by what they said
+/// until then, which `witness` has heard. What was done.
+pub fn end_and_carry_out<S: Store, W: Witness>(
+    spool: &Spool<S>,
+    plan: &Plan,
+    policy: &Policy,
+    hands: &impl Hands,
+    witness: impl FnOnce() -> W,
+) -> Result<Plan, RecoveryError> {
+    let ended: Vec<FileName> = plan.actions.iter().filter_map(Action::of_one_who_is_ended).cloned().collect();
+    if ended.is_empty() {
+        return carry_out(spool, plan, hands).map(|_| plan.clone());
+    }
+    let of_them = |action: &Action| action.file().is_some_and(|file| ended.contains(file));
+    let (ends, rest): (Vec<_>, Vec<_>) = plan.actions.iter().cloned().partition(of_them);
+    let ends = ends.into_iter().filter(|action| matches!(action, Action::End { .. })).collect();
+    let (ends, mut rest) = (with(plan, ends), with(plan, rest));
+    hands.say(&format!("Starting clean recovery for {}", spool.worker()));
+    let perform =
+        |plan: &Plan| apply(spool, plan, hands).map_err(|error| RecoveryError::Apply(Box::new(error)));
+    perform(&ends)?;
+    let (witness, policy) = (witness(), Policy { living: LivingAgents::Ended, ..policy.clone() });
+    let decided =
+        ended.into_iter().flat_map(|file| plan::decide(&survey::look_at(spool, &witness, file), &policy));
+    let is_last = |action: &Action| matches!(action, Action::RemoveLock { .. } | Action::ClearScratch);
+    let before = rest.actions.iter().position(is_last).unwrap_or(rest.actions.len());
+    rest.actions.splice(before..before, decided);
+    perform(&rest)?;
+    hands.say(&format!("Clean recovery completed for {}", spool.worker()));
+    Ok(with(plan, ends.actions.into_iter().chain(rest.actions).collect()))
+}
+
+fn with(plan: &Plan, actions: Vec<Action>) -> Plan {
+    Plan { worker: plan.worker.clone(), actions }
+}
+
 /// Recovers one file in `active/` that came there without us; whether its agent lives and is to be adopted.
 pub fn recover_one(
     spool: &Spool<crate::spool::Disk>,
     witness: &SystemWitness,
-    file: &crate::task::FileName,
+    file: &FileName,
     policy: &Policy,
     hands: &impl Hands,
 ) -> Result<bool, ApplyError> {

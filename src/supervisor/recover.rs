@@ -13,8 +13,8 @@ use crate::os::holder::{Holder, Role};
 use crate::os::lock::Lock;
 use crate::recovery::crash::{Past, Verdict};
 use crate::recovery::{
-    Action, LivingAgents, Plan, Policy, RecoveryError, SystemHands, SystemWitness, carry_out, locks, planned,
-    record_crash,
+    Action, LivingAgents, Plan, Policy, RecoveryError, SystemHands, SystemWitness, end_and_carry_out, locks,
+    planned, record_crash,
 };
 use crate::spool::{Disk, Spool};
 use crate::task::WorkerName;
@@ -223,11 +223,9 @@ pub(super) fn carry_out_as(
     let own_lock = Some(mirror.clone());
     let (clock, git, durability) = (spool.clock(), git.clone(), config.durability);
     let hands = SystemHands { spool: Arc::clone(spool), clock, scratch, own_lock, say, git, durability };
-    carry_out(spool, &plan, &hands).map(|_| Recovered {
-        plan,
-        applied: true,
-        died: case.died.map(ToString::to_string),
-    })
+    let witness = || SystemWitness::new(layout.clone());
+    let plan = end_and_carry_out(spool, &plan, policy, &hands, witness)?;
+    Ok(Recovered { plan, applied: true, died: case.died.map(ToString::to_string) })
 }
 
 /// Takes the worker's lock, or says who has it.
