@@ -7,7 +7,7 @@ use crate::os::process::ProcessId;
 use crate::os::trouble::{Trouble, is_no_answer};
 use crate::spool::steps::Step;
 use crate::spool::{Lease, Spool, StepError, Store};
-use crate::task::{ErrorCode, FileName, Place, RunId, TaskFile, TaskState};
+use crate::task::{ErrorCode, FileName, Place, TaskFile, TaskState};
 
 /// What is not on the spool's disk.
 pub trait Hands {
@@ -35,8 +35,8 @@ pub type Change<'a> = (&'a Action, Option<&'a TaskFile>);
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Tasks whose agents live, to be adopted, or have answered, to be taken up; and their runs.
-    pub living: Vec<(FileName, RunId)>,
+    /// Tasks whose agents live, to be adopted, or have answered, to be taken up.
+    pub living: Vec<FileName>,
     /// Actions that were done.
     pub done: usize,
 }
@@ -124,11 +124,9 @@ pub fn apply<S: Store>(spool: &Spool<S>, plan: &Plan, hands: &impl Hands) -> Res
     Ok(applied)
 }
 
-fn adopted(action: &Action) -> Option<(FileName, RunId)> {
-    let (Action::Adopt { file, run_id, .. } | Action::TakeUp { file, run_id, .. }) = action else {
-        return None;
-    };
-    Some((file.clone(), *run_id))
+fn adopted(action: &Action) -> Option<FileName> {
+    let (Action::Adopt { file, .. } | Action::TakeUp { file, .. }) = action else { return None };
+    Some(file.clone())
 }
 
 /// Does one action, or a wave of homecomings.

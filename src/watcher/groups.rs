@@ -110,19 +110,20 @@ impl Groups {
     }
 
     /// Removes the groups of runs of this root and worker whose agents are gone, with what is left in them. To be called
-    /// once everybody whose task is at work was looked at; `living`: those runs that are still to be judged. Whose agent
-    /// died a moment ago keeps its group: what the kernel counted in it tells why.
-    pub(super) fn clear(&self, layout: &Layout, living: &[RunId], clock: &dyn Clock) {
+    /// once everybody whose task is at work was looked at. Where the kernel ended somebody, the group stays until the end of
+    /// its run is recorded: what is counted in it tells why. The next attempt makes it anew.
+    pub(super) fn clear(&self, layout: &Layout, clock: &dyn Clock) {
         let Some(base) = &self.base else { return };
         for group in base.groups() {
             let name = group.path().file_name().and_then(|it| it.to_str()).unwrap_or_default();
             let Some(run) = groups::run_of(name, &self.worker) else { continue };
-            if !living.contains(&run) && is_over(layout, run) {
+            if is_over(layout, run) {
                 let ended = end_all(|| Ok(group.members()), Some(&group), PATIENCE, clock);
                 if ended.found > 0 {
                     tracing::warn!(run_id = %run, found = ended.found, "ended processes of a run that is over");
                 }
-                if let Err(error) = group.remove() {
+                let is_told = group.struck().kills == 0 || layout.run(&run).result().exists();
+                if is_told && let Err(error) = group.remove() {
                     tracing::warn!(path = %group.path().display(), error = %error, "could not remove a control group");
                 }
             }

@@ -70,10 +70,9 @@ impl Revival {
             let why = died.as_ref().map(|it| format!("{it}; ")).unwrap_or_default();
             ctx.note_worker(Noted::Recovered, &format!("{why}{} action(s)", applied.done));
         }
-        let (living, runs): (Vec<_>, Vec<_>) = applied.living.into_iter().unzip();
-        ctx.groups.clear(ctx.layout(), &runs, &*ctx.clock);
+        ctx.groups.clear(ctx.layout(), &*ctx.clock);
         count_filed(ctx);
-        Ok(living)
+        Ok(applied.living)
     }
 
     /// A crash is written down and told once, however often its recovery is tried.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::sight::{agent, lives, logged};
+use crate::sight::{agent, lives, logged, place};
 use crate::syscalls::Call;
 use crate::tracer::{Fate, Traced};
 use crate::world::{Started, World, until};
@@ -125,6 +125,21 @@ fn who_died_at_its_limit_is_over_it_though_its_recovery_was_killed() {
     assert_eq!(second.ended(Duration::from_mins(1)), Some(-9), "{}", world.said());
     assert!(!lives(stray(&world)), "it had come so far: {}", world.said());
     let _third = base.watcher(&world, &FLAGS);
+    over_its_limit(&world, "t");
+    world.until("no group is left", || base.groups().is_empty().then_some(()));
+}
+
+#[test]
+fn who_died_at_its_limit_is_over_it_though_a_runbook_put_its_file_back_into_the_queue() {
+    let world = World::new();
+    let Some(base) = Base::new(&world, Version::One) else { return };
+    let (first, agent, gate) = fed(&world, &base, "");
+    first.murder();
+    fs::write(gate, "").unwrap();
+    world.until("the kernel has taken it", || (!lives(agent)).then_some(()));
+    fs::rename(place(&world, "marie/active").join("t.json"), place(&world, "marie/pending").join("t.json"))
+        .unwrap();
+    let _second = base.watcher(&world, &FLAGS);
     over_its_limit(&world, "t");
     world.until("no group is left", || base.groups().is_empty().then_some(()));
 }
