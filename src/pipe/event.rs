@@ -201,10 +201,10 @@ fn fitted(mut data: Map<String, Value>, room: usize) -> String {
 
 fn shorten(value: &mut Value, max: usize) {
     match value {
-        Value::String(text) if text.len() > max => *text = cut(text, max),
+        Value::String(text) => *text = cut(text, max),
         Value::Array(items) => items.iter_mut().for_each(|item| shorten(item, max)),
         Value::Object(fields) => fields.values_mut().for_each(|field| shorten(field, max)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

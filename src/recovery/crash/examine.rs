@@ -2,6 +2,8 @@
 
 use std::io;
 
+use jiff::SignedDuration;
+
 use super::note;
 use super::reason::CrashReason;
 use super::verdict::{Evidence, KernelSays, Struck, Verdict, decide};
@@ -20,9 +22,12 @@ use crate::telemetry::state_file::{State, WorkerStatus};
 pub struct Dead {
     /// Which process.
     pub process: ProcessId,
-    /// Since when it had been at work, where that is known.
+    /// Since when it had been at work, or how far back its death may lie, where that is known.
     pub since: Option<Timestamp>,
 }
+
+/// How long before the last beat that is known a report may have been written that tells of the same death.
+const LAST_BEATS: SignedDuration = SignedDuration::from_secs(10);
 
 impl Dead {
     /// Whom the mirror of the worker's lock names, else whose heart beat last. To be asked before anybody else
@@ -41,7 +46,8 @@ impl Dead {
                     boot_id: beat.boot_id,
                     pid_ns: crate::os::process::identity::pid_ns(),
                 },
-                since: None,
+                // In a container each life has the same pid, and its reports lie there for long.
+                since: beat.timestamp.checked_sub(LAST_BEATS).ok(),
             },
             (None, None) => return None,
         };
@@ -131,6 +137,8 @@ impl Past {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn world(state: &str) -> (tempfile::TempDir, Layout, WorkerName) {
@@ -180,6 +188,28 @@ mod tests {
         let earlier = ProcessId { start_ticks: 2, ..gone() };
         mirrored(&layout, &worker, earlier);
         assert_ne!(Past::of(&layout, &worker).unwrap().failure, "oom_killed", "that was another one");
+    }
+
+    #[test]
+    fn a_report_of_an_earlier_life_with_the_same_number_tells_nothing_of_this_death() {
+        let (_dir, layout, worker) = world(r#"{"status":"running"}"#);
+        let dead = gone();
+        let beat = serde_json::json!({
+            "worker": "marie", "pid": dead.pid, "boot_id": dead.boot_id, "boottime_ns": 1, "seq": 1,
+            "timestamp": "2026-03-01T10:00:00Z", "status": "running", "active_tasks": 0,
+        });
+        let put =
+            |path: &Path, text: String| crate::os::durable::write_new(path, text.as_bytes(), None).unwrap();
+        put(&layout.heartbeat(&worker), beat.to_string());
+        for (at, reason) in [("09:00:00", CrashReason::Unknown), ("10:00:01", CrashReason::Panicked)] {
+            let at: Timestamp = format!("2026-03-01T{at}Z").parse().unwrap();
+            let name = format!("panic-{}.txt", at.as_millisecond());
+            put(
+                &layout.worker(&worker).join(name),
+                format!("{at}\nagent-worker 0, pid {}\nsaid\n\n", dead.pid),
+            );
+            assert_eq!(Past::of(&layout, &worker).unwrap().died.unwrap().reason, reason, "{at}");
+        }
     }
 
     #[test]
