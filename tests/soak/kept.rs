@@ -44,21 +44,24 @@ impl Kept {
         )
     }
 
-    /// Lays days of the journal that are past their time, and one that is not.
-    pub(crate) fn old_days(&self, world: &World) {
+    /// Lays days of the journal that are past their time, and one that is not: its name.
+    pub(crate) fn old_days(world: &World) -> String {
+        let young = Timestamp::now() - Duration::from_hours(3 * 24);
+        let young = format!("{}.ndjson", young.strftime("%Y-%m-%d"));
         for worker in WORKERS {
             let dir = world.root().join(format!("workers/{worker}/journal"));
-            for day in [OLD.to_owned(), young()] {
-                fs::write(dir.join(&day), "").unwrap();
+            for day in [OLD, &young] {
+                fs::write(dir.join(day), "").unwrap();
                 if let Some(uid) = world.uid {
-                    nix::unistd::chown(&dir.join(&day), Some(uid.into()), Some(uid.into())).unwrap();
+                    nix::unistd::chown(&dir.join(day), Some(uid.into()), Some(uid.into())).unwrap();
                 }
             }
         }
+        young
     }
 
     /// What should have gone and is there, and what should be there and has gone.
-    pub(crate) fn broken(&self, soak: &Soak, ledger: &Ledger) -> Vec<String> {
+    pub(crate) fn broken(&self, soak: &Soak, ledger: &Ledger, young_day: &String) -> Vec<String> {
         let world = &soak.world;
         let mut broken = Vec::new();
         let now = Timestamp::now();
@@ -83,7 +86,7 @@ impl Kept {
         broken.extend(self.overdue(soak));
         for worker in WORKERS {
             let days = sight::names(&world.root().join(format!("workers/{worker}/journal")));
-            if !days.contains(&crate::kept::young()) {
+            if !days.contains(young_day) {
                 broken.push(format!("{worker}'s journal has lost a day that is young: {days:?}"));
             }
         }
@@ -135,9 +138,4 @@ impl Kept {
     pub(crate) fn told(&self, ledger: &Ledger) -> String {
         format!("{:?} past {} s", ledger.pruned, self.age.as_secs())
     }
-}
-
-fn young() -> String {
-    let day = Timestamp::now() - Duration::from_hours(3 * 24);
-    format!("{}.ndjson", day.strftime("%Y-%m-%d"))
 }

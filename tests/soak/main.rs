@@ -218,7 +218,7 @@ fn whatever_breaks_every_task_is_filed_once_and_nothing_grows() {
     let form = Form::asked();
     let kept = if form.lasts.is_zero() { Kept::SHORT } else { Kept::LONG };
     let mut soak = Soak::new(form, &kept);
-    kept.old_days(&soak.world);
+    let young_day = Kept::old_days(&soak.world);
     println!("seed {}, at least {} tasks in at least {} s", form.seed, form.tasks, form.lasts.as_secs());
     let (mut ledger, mut faults) = (Ledger::default(), Faults::new(form.fault_ms));
     let mut samples = Samples::begin(&soak);
@@ -247,7 +247,7 @@ fn whatever_breaks_every_task_is_filed_once_and_nothing_grows() {
         until(Duration::from_millis(20), || None::<()>);
     }
     let mut broken = ledger.broken(soak.dropped);
-    broken.extend(kept.broken(&soak, &ledger));
+    broken.extend(kept.broken(&soak, &ledger, &young_day));
     broken.extend(samples.grown());
     println!(
         "soak: seed {}, {} points, {} broken: {} tasks in {} s; {}; pruned {}",
