@@ -23,7 +23,8 @@ use crate::clock::Timestamp;
 use crate::os::trouble::Trouble;
 use crate::task::retry::{backoff, crash_backoff, is_exhausted};
 use crate::task::{
-    Attempt, AttemptOutcome, Began, ErrorCode, Outcome, Requeue, SessionId, TaskFile, TaskState, Usage,
+    Attempt, AttemptOutcome, Began, ErrorCode, Outcome, Requeue, SessionId, TaskFile, TaskState, Tokens,
+    Usage,
 };
 use crate::text::redact::Redactor;
 
@@ -199,9 +200,9 @@ pub fn moment(until: Until, now: Timestamp) -> Option<Timestamp> {
     }
 }
 
-/// What becomes of `task` when its open attempt died with nothing heard.
-pub fn after_crash(reason: &str, task: &TaskFile, terms: &Terms<'_>) -> Disposition {
-    crash(reason, Usage::default(), task, terms)
+/// What becomes of `task` when its open attempt died without a result, having used so much.
+pub fn after_crash(reason: &str, usage: Usage, task: &TaskFile, terms: &Terms<'_>) -> Disposition {
+    crash(reason, usage, task, terms)
 }
 
 fn failed(code: ErrorCode, reason: &str, usage: Usage, task: &TaskFile, terms: &Terms<'_>) -> Disposition {
@@ -300,6 +301,11 @@ pub fn usage(judgement: &Judgement, task: &TaskFile) -> Usage {
     });
     let own = |total: f64| if total + ROUNDING < before { total } else { (total - before).max(0.0) };
     Usage { cost_usd: judgement.cost_usd.map(own), tokens: Some(judgement.tokens) }
+}
+
+/// What an attempt used that came to no result: what it cost is said with one only, while tokens are told as they are used.
+pub const fn unpriced(tokens: Option<Tokens>) -> Usage {
+    Usage { cost_usd: None, tokens }
 }
 
 /// Sums of dollars differ by less than this where they are the same.

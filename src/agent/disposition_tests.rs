@@ -1,7 +1,7 @@
 //! Tables: what an attempt cost, and what becomes of a task whose turns were used up.
 
 use super::*;
-use crate::task::{RunId, Tokens};
+use crate::task::RunId;
 
 fn at() -> Timestamp {
     Timestamp::UNIX_EPOCH
@@ -194,7 +194,9 @@ fn what_failed_is_tried_again_after_a_pause_as_often_as_it_may() {
 #[test]
 fn a_crash_is_free_of_a_pause_once_and_ends_the_task_in_the_end() {
     let redactor = Redactor::default();
-    let fates = (0..3).map(|before| fate(after_crash("crash", &charged(before, None), &terms(&redactor))));
+    let fates = (0..3).map(|before| {
+        fate(after_crash("crash", Usage::default(), &charged(before, None), &terms(&redactor)))
+    });
     let expected = [Ok((None, AttemptOutcome::Crashed)), Ok((Some(1), AttemptOutcome::Crashed)), Err(None)];
     assert_eq!(fates.collect::<Vec<_>>(), expected);
 }

@@ -302,35 +302,40 @@ fn interrupted(file: FileName, task: &TaskFile, testimony: &Testimony, policy: &
         Some(judgement) => {
             from_disposition(file, disposition::dispose(judgement, task, &policy.terms(&testimony.pack.pack)))
         }
-        None if policy.unstarted => requeue(file, unstarted()),
-        None if ended_here || policy.living == LivingAgents::Ended => requeue(file, uncharged(ENDED)),
-        None => {
-            let failure =
-                if testimony.is_oom_killed { CrashReason::OomKilled.failure() } else { policy.failure };
-            crashed(file, task, &policy.terms(&testimony.pack.pack), failure)
-        }
+        None => unheard(file, task, testimony, policy),
     });
     actions
 }
 
-fn crashed(file: FileName, task: &TaskFile, terms: &Terms<'_>, failure: &str) -> Action {
-    from_disposition(file, disposition::after_crash(failure, task, terms))
+/// What becomes of a task whose agent came to no result, and is gone or is to be ended. What it used was used all the same:
+/// or a task could begin its limit anew with each death.
+fn unheard(file: FileName, task: &TaskFile, testimony: &Testimony, policy: &Policy) -> Action {
+    if policy.unstarted {
+        return requeue(file, unstarted());
+    }
+    let usage = disposition::unpriced(testimony.tokens);
+    if testimony.liveness == Liveness::Lives || policy.living == LivingAgents::Ended {
+        return requeue(file, uncharged(ENDED, usage));
+    }
+    let failure = if testimony.is_oom_killed { CrashReason::OomKilled.failure() } else { policy.failure };
+    let terms = policy.terms(&testimony.pack.pack);
+    from_disposition(file, disposition::after_crash(failure, usage, task, &terms))
 }
 
-fn uncharged(reason: &str) -> Requeue {
+fn uncharged(reason: &str, usage: Usage) -> Requeue {
     Requeue {
         outcome: AttemptOutcome::Interrupted,
         charged: false,
         reason: reason.to_owned(),
         error_code: None,
         retry_at: None,
-        usage: Usage::default(),
+        usage,
     }
 }
 
 fn unstarted() -> Requeue {
     let reason = "the disk refused the claim; no agent was started";
-    Requeue { outcome: AttemptOutcome::NotStarted, ..uncharged(reason) }
+    Requeue { outcome: AttemptOutcome::NotStarted, ..uncharged(reason, Usage::default()) }
 }
 
 fn from_disposition(file: FileName, disposition: Disposition) -> Action {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::agent::verdict::{Judgement, Verdict};
 use crate::pack::Stamp;
-use crate::task::{Attempt, SessionId};
+use crate::task::{Attempt, SessionId, Tokens};
 
 fn policy() -> Policy {
     Policy {
@@ -44,7 +44,7 @@ fn seen(task: Result<TaskFile, String>) -> ActiveFile {
 
 fn testimony(liveness: Liveness) -> Testimony {
     let (strays, pack) = (Vec::new(), Box::<Stamp>::default());
-    Testimony { liveness, heard: None, strays, is_oom_killed: false, pack, owed: None }
+    Testimony { liveness, heard: None, tokens: None, strays, is_oom_killed: false, pack, owed: None }
 }
 
 fn answer() -> Judgement {
@@ -52,7 +52,7 @@ fn answer() -> Judgement {
         verdict: Verdict::Done { answer: "42".to_owned() },
         needs_more: false,
         cost_usd: None,
-        tokens: crate::task::Tokens::default(),
+        tokens: Tokens::default(),
         session_id: None,
         num_turns: None,
         model: None,
@@ -143,6 +143,29 @@ fn only_a_death_is_charged_and_its_cause_is_told() {
     assert!(asked.1.contains("ended by the operator"), "{}", asked.1);
     let never = found(testimony(Liveness::Dead), &Policy { unstarted: true, ..policy() });
     assert_eq!((never.0, never.2), (false, AttemptOutcome::NotStarted), "no agent ran");
+}
+
+#[test]
+fn what_was_used_before_the_end_is_recorded_whoever_brought_it_about() {
+    let tokens = Some(Tokens { input: 900, output: 50, ..Tokens::default() });
+    let recorded = |task: TaskFile, liveness, living| {
+        let testimony = Testimony { tokens, ..testimony(liveness) };
+        let active = ActiveFile { testimony: Some(testimony), ..seen(Ok(task)) };
+        match decide(&active, &Policy { living, ..policy() }).pop() {
+            Some(Action::Requeue { entry, .. }) => (entry.outcome, entry.usage),
+            Some(Action::Conclude { usage, .. }) => (AttemptOutcome::Failed, usage),
+            other => panic!("{other:?}"),
+        }
+    };
+    let used = Usage { cost_usd: None, tokens };
+    let died = recorded(working(), Liveness::Dead, LivingAgents::Adopt);
+    assert_eq!(died, (AttemptOutcome::Crashed, used));
+    let ended = recorded(working(), Liveness::Lives, LivingAgents::End);
+    assert_eq!(ended, (AttemptOutcome::Interrupted, used));
+    let mut last = working();
+    last.spec.max_retries = Some(0);
+    let gave_up = recorded(last, Liveness::Dead, LivingAgents::Adopt);
+    assert_eq!(gave_up, (AttemptOutcome::Failed, used));
 }
 
 #[test]

@@ -339,6 +339,7 @@ mod tests {
             Ok(Testimony {
                 liveness: super::super::Liveness::Dead,
                 heard: None,
+                tokens: None,
                 strays: Vec::new(),
                 is_oom_killed: false,
                 pack: Box::default(),

@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use super::groups;
 use super::owed::{self, Owed};
+use crate::agent::evidence::Evidence;
 use crate::agent::replay;
 use crate::agent::verdict::{self, Denied, EndedBy, Ending, Judgement};
 use crate::config::show_size;
@@ -17,7 +19,7 @@ use crate::os::process::ProcessId;
 use crate::os::process::tree::{self, Orphans, Seen, Signs};
 use crate::os::trouble::if_there;
 use crate::pack::{DeniedTools, Stamp};
-use crate::task::{Attempt, RunId};
+use crate::task::{Attempt, RunId, Tokens};
 
 /// Whether the agent of an attempt lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct Testimony {
     pub liveness: Liveness,
     /// What its stream says, if the agent came to a result.
     pub heard: Option<Judgement>,
+    /// What its stream says that it used, whether or not it came to a result; `None` where there is no stream.
+    pub tokens: Option<Tokens>,
     /// Processes of the run that are left, the agent itself not counted while it lives.
     pub strays: Vec<ProcessId>,
     /// Whether the kernel's log, or the count of its control group, says that the kernel ended the agent for want of memory
@@ -83,29 +87,6 @@ impl SystemWitness {
     fn is_oom_killed(&self, agent: &ProcessId) -> bool {
         self.oom_killed.get_or_init(|| Killed::read().unwrap_or_default()).has(agent)
     }
-
-    /// What the attempt came to: by a result in its stream, or since it was `killed` by the kernel at its own limit.
-    fn heard(
-        &self,
-        run: RunId,
-        attempt: &Attempt,
-        pack: &Stamp,
-        killed: Option<&str>,
-    ) -> io::Result<Option<Judgement>> {
-        let (paths, number) = (self.layout.run(&run), attempt.number);
-        let Some(evidence) = if_there(replay::read(&paths.stream(number)))? else { return Ok(None) };
-        let said = evidence.last_result.is_some();
-        let denied = match pack.pack.denied_tools {
-            DeniedTools::Report => Denied::Counts,
-            DeniedTools::Fail => pack.file.as_deref().map_or(Denied::Fails, Denied::FailsBy),
-        };
-        let known = Ending { denied, goes_on: attempt.goes_on(), ..Ending::default() };
-        if let Some(why) = killed.filter(|_| !said) {
-            let known = Ending { ended_by: Some(EndedBy::MemoryLimit), memory: Some(why), ..known };
-            return Ok(Some(verdict::judge(&evidence, &known)));
-        }
-        Ok(said.then(|| replay::judge_stream(&evidence, &paths.stderr(number), known)))
-    }
 }
 
 impl Witness for SystemWitness {
@@ -134,15 +115,40 @@ impl Witness for SystemWitness {
             group.as_ref().filter(|_| liveness == Liveness::Dead).map(Group::struck).unwrap_or_default();
         let killed = group.as_ref().filter(|_| struck.kills > 0 && struck.by_own_limit).map(at_its_limit);
         let pack = Box::new(Stamp::read(&self.layout.run(&run).pack(attempt.number))?);
-        let mut heard = self.heard(run, attempt, &pack, killed.as_deref())?;
+        let evidence = if_there(replay::read(&stream))?;
+        let tokens = evidence.as_ref().map(Evidence::used);
+        let stderr = self.layout.run(&run).stderr(attempt.number);
+        let mut heard =
+            evidence.as_ref().and_then(|said| heard(attempt, said, &stderr, &pack, killed.as_deref()));
         let owed = match &mut heard {
             Some(judgement) => owed::settle(&self.layout.run(&run), attempt.number, &pack, judgement)?,
             None => None,
         };
         let unseen = agent.filter(|it| liveness == Liveness::Dead && heard.is_none() && it.is_of_this_boot());
         let is_oom_killed = unseen.is_some_and(|agent| struck.kills > 0 || self.is_oom_killed(&agent));
-        Ok(Testimony { liveness, heard, strays, is_oom_killed, pack, owed })
+        Ok(Testimony { liveness, heard, tokens, strays, is_oom_killed, pack, owed })
     }
+}
+
+/// What the attempt came to: by a result in its stream, or since it was `killed` by the kernel at its own limit.
+fn heard(
+    attempt: &Attempt,
+    evidence: &Evidence,
+    stderr: &Path,
+    pack: &Stamp,
+    killed: Option<&str>,
+) -> Option<Judgement> {
+    let said = evidence.last_result.is_some();
+    let denied = match pack.pack.denied_tools {
+        DeniedTools::Report => Denied::Counts,
+        DeniedTools::Fail => pack.file.as_deref().map_or(Denied::Fails, Denied::FailsBy),
+    };
+    let known = Ending { denied, goes_on: attempt.goes_on(), ..Ending::default() };
+    if let Some(why) = killed.filter(|_| !said) {
+        let known = Ending { ended_by: Some(EndedBy::MemoryLimit), memory: Some(why), ..known };
+        return Some(verdict::judge(evidence, &known));
+    }
+    said.then(|| replay::judge_stream(evidence, stderr, known))
 }
 
 /// The process that an attempt recorded.

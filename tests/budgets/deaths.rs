@@ -84,3 +84,72 @@ fn what_recovery_files_counts_and_holds() {
     state(&world, "marie", |it| it["hold"]["cause"] == "budget");
     assert_eq!(world.homes("next"), ["marie/pending"]);
 }
+
+/// What a run used that came to no result.
+const USED: u64 = 950;
+
+/// A run in the middle of its turn, after its first messages, whose watcher is gone; its agent.
+fn widowed(world: &World, limits: &Value) -> Pid {
+    let watcher = world.up("marie");
+    let mut task = json!({"prompt": "fake: use in=900 out=50; hang stubborn | cost usd=0.01; succeed"});
+    task.as_object_mut().unwrap().extend(limits.as_object().unwrap().clone());
+    world.submit("marie/pending", "t", &task);
+    let task = world.active("marie", "t", |it| it["attempts"][0]["pid"].is_i64());
+    let run = task["run_id"].as_str().unwrap();
+    let stream = world.root().join(format!("artifacts/{run}/attempt-1/stream.ndjson"));
+    world.until("it has used something", || {
+        std::fs::read_to_string(&stream).ok()?.contains(r#""type":"assistant""#).then_some(())
+    });
+    watcher.murder();
+    Pid::from_raw(i32::try_from(task["attempts"][0]["pid"].as_i64().unwrap()).unwrap())
+}
+
+/// `kill -9`, and gone.
+fn kill_agent(world: &World, agent: Pid) {
+    kill(agent, Signal::SIGKILL).unwrap();
+    world.until("the agent is gone", || kill(agent, None::<Signal>).is_err().then_some(()));
+}
+
+/// What the first attempt used is in the record, and in the line that says that it went back to the queue.
+fn first_is_counted(world: &World, task: &Value) {
+    let lines: Vec<Value> = journal(world).into_iter().filter(|line| line["event"] == "requeued").collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for used in [&task["attempts"][0]["tokens"], &lines[0]["tokens"]] {
+        assert_eq!((&used["input"], &used["output"]), (&json!(900), &json!(50)), "{task:#} {lines:?}");
+    }
+}
+
+#[test]
+fn what_an_agent_used_that_died_with_its_watcher_counts() {
+    let world = World::new();
+    let agent = widowed(&world, &json!({}));
+    kill_agent(&world, agent);
+    let _second = world.up("marie");
+    let task = world.filed("marie/completed", "t");
+    first_is_counted(&world, &task);
+    agrees(&world, &task, "it died in the middle of its turn");
+}
+
+#[test]
+fn a_task_that_used_up_its_tokens_before_agent_and_watcher_died_is_not_started_again() {
+    let world = World::new();
+    let agent = widowed(&world, &json!({"max_tokens": USED}));
+    kill_agent(&world, agent);
+    let _second = world.up("marie");
+    let task = world.filed("marie/failed", "t");
+    assert_eq!(task["error_code"], "E004", "{task:#}");
+    first_is_counted(&world, &task);
+    assert_eq!(world.agent_log().iter().filter(|line| line["event"] == "start").count(), 1, "{task:#}");
+}
+
+#[test]
+fn what_an_agent_used_that_recovery_ended_counts_though_it_is_not_charged() {
+    let world = World::new();
+    widowed(&world, &json!({}));
+    let mut recover = world.command("supervisor");
+    recover.args(["recover", "marie", "--end-agents", "--root"]).arg(world.root());
+    assert!(recover.output().unwrap().status.success(), "{}", world.said());
+    let task = world.filed("marie/pending", "t");
+    assert_eq!(task["attempts"][0]["charged"], false, "{task:#}");
+    first_is_counted(&world, &task);
+}

@@ -128,6 +128,7 @@ impl Word {
         Testimony {
             liveness,
             heard: ending.map(Ending::judgement),
+            tokens: None,
             strays: Vec::new(),
             is_oom_killed: false,
             pack: Box::default(),

@@ -333,6 +333,7 @@ impl Witness for World {
         Ok(Testimony {
             liveness,
             heard,
+            tokens: None,
             strays: Vec::new(),
             is_oom_killed: false,
             pack: Box::default(),
