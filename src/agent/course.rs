@@ -252,7 +252,7 @@ impl Course {
                 self.end(EndedBy::HangAfterResult, now)
             }
             Phase::Owing | Phase::Answered => Vec::new(),
-            Phase::Ending { by, step, since } => self.escalate((by, step, since), now),
+            Phase::Ending { by, step, .. } => self.escalate((by, step), now),
         }
     }
 
@@ -316,7 +316,7 @@ impl Course {
         orders
     }
 
-    fn escalate(&mut self, (by, step, since): (EndedBy, Step, Ticks), now: Ticks) -> Vec<Order> {
+    fn escalate(&mut self, (by, step): (EndedBy, Step), now: Ticks) -> Vec<Order> {
         if now < self.next_moment() {
             return Vec::new();
         }
@@ -324,8 +324,7 @@ impl Course {
             Step::Interrupted => (Step::Terminated, Order::Terminate),
             Step::Terminated | Step::Killed => (Step::Killed, Order::Kill),
         };
-        let since = if now > since { now } else { since };
-        self.phase = Phase::Ending { by, step, since };
+        self.phase = Phase::Ending { by, step, since: now };
         vec![order]
     }
 }

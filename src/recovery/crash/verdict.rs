@@ -373,4 +373,31 @@ mod tests {
         assert_eq!(reason, CrashReason::Unknown);
         assert!(text.contains("2 killed"), "{text}");
     }
+
+    #[test]
+    fn what_is_told_of_an_end_is_what_it_means() {
+        let unreadable = || KernelSays::Unreadable("denied".to_owned());
+        let none = Evidence::default;
+        for (evidence, word, never) in [
+            (Evidence { exit: Some(Exit::Code(64)), ..none() }, "64, its command line is wrong", ". It said"),
+            (Evidence { exit: Some(Exit::Code(70)), ..none() }, "70, a fault of its own", "reason"),
+            (Evidence { exit: Some(Exit::Code(77)), ..none() }, "77, it is not allowed", "reason"),
+            (Evidence { exit: Some(Exit::Code(3)), said: " x ".into(), ..none() }, "own. It said: x", "  "),
+            (
+                Evidence { exit: Some(Exit::Code(3)), said: "nothing".into(), ..none() },
+                "of its own",
+                "nothing",
+            ),
+            (Evidence { kernel: unreadable(), ..none() }, "cannot be read here (denied)", "container"),
+            (
+                Evidence { cgroup_kills: Some(0), kernel: KernelSays::Nothing, ..none() },
+                "no OOM kill",
+                "killed)",
+            ),
+            (Evidence { exit: KILL, cgroup_kills: Some(1), ..none() }, "the watcher (pid 77)", "of its own"),
+        ] {
+            let (_, text) = judged(evidence.clone());
+            assert!(text.contains(word) && !text.contains(never), "{evidence:?}: {text}");
+        }
+    }
 }
