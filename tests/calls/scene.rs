@@ -16,6 +16,9 @@ use crate::world::{Started, World, until};
 /// How long a program that was struck may take to end by itself.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
 
+/// How often it may say that it tries again: of each thing that is refused once.
+const COMPLAINTS: usize = 12;
+
 /// What a program does until it ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Life {
@@ -65,7 +68,7 @@ impl Scene {
         let command = (self.command)(&world);
         let traced = Traced::start(&world, &command, "struck", Among::clone(among), fate);
         let company = (self.beside)(&world, &traced);
-        let exit = self.live(&world, &traced);
+        let exit = self.live(&world, &traced, fate);
         let (calls, struck) = (traced.calls(), traced.struck());
         drop(traced);
         // Who is at work beside it moves tasks while they are looked for.
@@ -76,6 +79,9 @@ impl Scene {
         });
         if exit.is_none() {
             broken.push("it does not end".to_owned());
+        }
+        if tries_again(&world) > COMPLAINTS {
+            broken.push(format!("it says {} times that it tries again", tries_again(&world)));
         }
         // Without a thread for its errands a program ends as by a bug (docs/adr/0009), which is a kill to all others.
         if !matches!(fate, Fate::Kill(_)) && !struck.iter().any(Call::is_of_a_thread) {
@@ -98,7 +104,13 @@ impl Scene {
     }
 
     /// Lets the program live to its end.
-    fn live(&self, world: &World, traced: &Traced) -> Option<i32> {
+    fn live(&self, world: &World, traced: &Traced, fate: Fate) -> Option<i32> {
+        if matches!(fate, Fate::RefuseAll(..)) {
+            // Who waits for the disk says so, and goes on when it is over; the others end.
+            let waits = || tries_again(world) > 0;
+            until(PATIENCE, || (traced.is_over().is_some() || waits()).then_some(()));
+            traced.relent();
+        }
         if self.life == Life::Works {
             until(PATIENCE, || (traced.is_over().is_some() || self.is_settled(world)).then_some(()));
             traced.signal(Signal::SIGTERM);
@@ -132,7 +144,7 @@ impl Scene {
 /// What is wrong with how a program ended whose calls were refused: it ends with a code that is told, and if that is
 /// not 0, with a sentence.
 pub(crate) fn unclear(world: &World, code: i32) -> Option<String> {
-    let said = fs::read_to_string(world.logs().join("struck.err")).unwrap_or_default();
+    let said = said(world);
     if said.contains("panicked at") {
         return Some(format!("it panicked, and ended with {code}"));
     }
@@ -164,4 +176,13 @@ pub(crate) fn nothing(_: &World) {}
 /// Nobody is at work beside it.
 pub(crate) fn alone(_: &World, _: &Traced) -> Vec<Started> {
     Vec::new()
+}
+
+/// What the struck program said.
+fn said(world: &World) -> String {
+    fs::read_to_string(world.logs().join("struck.err")).unwrap_or_default()
+}
+
+fn tries_again(world: &World) -> usize {
+    said(world).matches("it is tried again").count()
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -128,7 +130,8 @@ impl Kept {
             }
         }
         println!("{first} things were past their time, and gone after {} s", began.elapsed().as_secs());
-        let some = behind.iter().take(3).map(|it| it.display().to_string()).collect::<Vec<_>>().join(", ");
+        let some =
+            behind.iter().take(3).map(|it| about(&root.join("tasks"), it)).collect::<Vec<_>>().join(", ");
         (!behind.is_empty())
             .then(|| format!("{} things stay past their time: {some}", behind.len()))
             .into_iter()
@@ -138,4 +141,11 @@ impl Kept {
     pub(crate) fn told(&self, ledger: &Ledger) -> String {
         format!("{:?} past {} s", ledger.pruned, self.age.as_secs())
     }
+}
+
+/// A thing, and the files below `tasks` that name it: a run stays as long as one does.
+fn about(tasks: &Path, path: &Path) -> String {
+    let name = path.file_name().unwrap();
+    let found = Command::new("grep").args(["-rl", "-e"]).arg(name).arg(tasks).output().unwrap();
+    format!("{} (named in {:?})", path.display(), String::from_utf8_lossy(&found.stdout))
 }

@@ -160,6 +160,10 @@ impl Lead {
         match self.leader.publish(&self.spool, self.core.record()) {
             // The next turn sees it, and ends.
             Err(LeaderError::Lost(path)) => Err(format!("`{}` was taken away", path.display())),
+            // Without the name of the draft, which is another each time: what is the same is said once.
+            Err(LeaderError::Disk { path, source }) => {
+                Err(format!("could not write `{}`: {}", path.display(), source.source))
+            }
             Err(error) => Err(with_cause(&error)),
             Ok(()) => Ok(None),
         }
