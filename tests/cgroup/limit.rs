@@ -79,6 +79,14 @@ fn fed(world: &World, base: &Base, more: &str) -> (Started, i32, PathBuf) {
     (first, agent, gate)
 }
 
+/// The watcher is killed, and then the agent by the kernel.
+fn taken(world: &World, base: &Base, more: &str) {
+    let (first, agent, gate) = fed(world, base, more);
+    first.murder();
+    fs::write(gate, "").unwrap();
+    world.until("the kernel has taken it", || (!lives(agent)).then_some(()));
+}
+
 /// A task whose agent uses more than it may once its gate is open; its process, which is written down.
 fn submit(world: &World, gate: &Path, more: &str) -> i32 {
     let script = format!("fake: gate={}; {more}eat mib=200; hang stubborn", gate.display());
@@ -114,10 +122,7 @@ fn who_dies_at_its_limit_while_it_is_about_to_be_adopted_is_over_its_limit() {
 fn who_died_at_its_limit_is_over_it_though_its_recovery_was_killed() {
     let world = World::new();
     let Some(base) = Base::new(&world, Version::One) else { return };
-    let (first, agent, gate) = fed(&world, &base, "grandchild setsid double noenv noterm; ");
-    first.murder();
-    fs::write(gate, "").unwrap();
-    world.until("the kernel has taken it", || (!lives(agent)).then_some(()));
+    taken(&world, &base, "grandchild setsid double noenv noterm; ");
     // Before the end of its attempt is recorded.
     let records = |call: &Call| call.name.starts_with("rename") && call.what.ends_with("/active/t.json");
     let second =
@@ -133,10 +138,7 @@ fn who_died_at_its_limit_is_over_it_though_its_recovery_was_killed() {
 fn who_died_at_its_limit_is_over_it_though_a_runbook_put_its_file_back_into_the_queue() {
     let world = World::new();
     let Some(base) = Base::new(&world, Version::One) else { return };
-    let (first, agent, gate) = fed(&world, &base, "");
-    first.murder();
-    fs::write(gate, "").unwrap();
-    world.until("the kernel has taken it", || (!lives(agent)).then_some(()));
+    taken(&world, &base, "");
     fs::rename(place(&world, "marie/active").join("t.json"), place(&world, "marie/pending").join("t.json"))
         .unwrap();
     let _second = base.watcher(&world, &FLAGS);
