@@ -158,7 +158,9 @@ fn disposed(judgement: &Judgement, task: &TaskFile, terms: &Terms<'_>) -> Dispos
             let (reason, remedy) = (reason.clone(), remedy.clone());
             Disposition::Requeue { entry, hold: Some(Holding { cause: *cause, reason, remedy, until }) }
         }
-        Verdict::Interrupted { cause: Interruption::Crashed, reason } => crash(reason, usage, task, terms),
+        Verdict::Interrupted { cause: Interruption::Crashed, reason } => {
+            after_crash(reason, usage, task, terms)
+        }
         Verdict::Interrupted { cause: Interruption::Asked | Interruption::Held, reason } => {
             Disposition::Requeue {
                 entry: uncharged(AttemptOutcome::Interrupted, reason, None, usage),
@@ -200,11 +202,6 @@ pub fn moment(until: Until, now: Timestamp) -> Option<Timestamp> {
     }
 }
 
-/// What becomes of `task` when its open attempt died without a result, having used so much.
-pub fn after_crash(reason: &str, usage: Usage, task: &TaskFile, terms: &Terms<'_>) -> Disposition {
-    crash(reason, usage, task, terms)
-}
-
 fn failed(code: ErrorCode, reason: &str, usage: Usage, task: &TaskFile, terms: &Terms<'_>) -> Disposition {
     let charges = charges_after(task);
     if !code.is_retried() || is_exhausted(charges, budget(task, terms)) {
@@ -241,7 +238,8 @@ fn needs_more(reason: &str, usage: Usage, task: &TaskFile, terms: &Terms<'_>) ->
     Disposition::Conclude { outcome: Outcome::failed(ErrorCode::E004, reason), answer: None, usage }
 }
 
-fn crash(reason: &str, usage: Usage, task: &TaskFile, terms: &Terms<'_>) -> Disposition {
+/// What becomes of `task` when its open attempt died without a result, having used so much.
+pub fn after_crash(reason: &str, usage: Usage, task: &TaskFile, terms: &Terms<'_>) -> Disposition {
     let charges = charges_after(task);
     if is_exhausted(charges, budget(task, terms)) {
         let mut outcome = Outcome::failed(ErrorCode::E008, format!("{reason}; it was tried {charges} times"));

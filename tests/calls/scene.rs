@@ -16,9 +16,6 @@ use crate::world::{Started, World, until};
 /// How long a program that was struck may take to end by itself.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
 
-/// How often it may say that it tries again: of each thing that is refused once.
-const COMPLAINTS: usize = 12;
-
 /// What a program does until it ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Life {
@@ -80,9 +77,6 @@ impl Scene {
         if exit.is_none() {
             broken.push("it does not end".to_owned());
         }
-        if tries_again(&world) > COMPLAINTS {
-            broken.push(format!("it says {} times that it tries again", tries_again(&world)));
-        }
         // Without a thread for its errands a program ends as by a bug (docs/adr/0009), which is a kill to all others.
         if !matches!(fate, Fate::Kill(_)) && !struck.iter().any(Call::is_of_a_thread) {
             broken.extend(exit.and_then(|code| unclear(&world, code)));
@@ -107,7 +101,7 @@ impl Scene {
     fn live(&self, world: &World, traced: &Traced, fate: Fate) -> Option<i32> {
         if matches!(fate, Fate::RefuseAll(..)) {
             // Who waits for the disk says so, and goes on when it is over; the others end.
-            let waits = || tries_again(world) > 0;
+            let waits = || said(world).contains("it is tried again");
             until(PATIENCE, || (traced.is_over().is_some() || waits()).then_some(()));
             traced.relent();
         }
@@ -181,8 +175,4 @@ pub(crate) fn alone(_: &World, _: &Traced) -> Vec<Started> {
 /// What the struck program said.
 fn said(world: &World) -> String {
     fs::read_to_string(world.logs().join("struck.err")).unwrap_or_default()
-}
-
-fn tries_again(world: &World) -> usize {
-    said(world).matches("it is tried again").count()
 }

@@ -157,16 +157,10 @@ impl Lead {
 
     fn publish(&mut self) -> Result<Option<End>, String> {
         sign(self.core.record_mut(), &self.clock);
-        match self.leader.publish(&self.spool, self.core.record()) {
-            // The next turn sees it, and ends.
-            Err(LeaderError::Lost(path)) => Err(format!("`{}` was taken away", path.display())),
-            // Without the name of the draft, which is another each time: what is the same is said once.
-            Err(LeaderError::Disk { path, source }) => {
-                Err(format!("could not write `{}`: {}", path.display(), source.source))
-            }
-            Err(error) => Err(with_cause(&error)),
-            Ok(()) => Ok(None),
-        }
+        self.leader
+            .publish(&self.spool, self.core.record())
+            .map(|()| None)
+            .map_err(|error| unpublished(&error))
     }
 
     fn stage(&self, files: &[FileName]) -> Result<(), String> {
@@ -224,10 +218,47 @@ fn sign(record: &mut Record, clock: &SharedClock) {
     record.updated_at = clock.wall();
 }
 
+/// Why the record could not be written, in words that are the same each time: what is the same is said once.
+fn unpublished(error: &LeaderError) -> String {
+    match error {
+        // The next turn sees it, and ends.
+        LeaderError::Lost(path) => format!("`{}` was taken away", path.display()),
+        // Without the name of the draft, which is another at each try.
+        LeaderError::Disk { path, source } => {
+            format!("could not write `{}`: {}", path.display(), source.source)
+        }
+        LeaderError::Lock { .. } => with_cause(error),
+    }
+}
+
 /// An error with everything below it, on one line.
 pub(super) fn with_cause(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source())
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::*;
+    use crate::os::durable::beside;
+    use crate::spool::StepError;
+    use crate::spool::steps::draft;
+
+    #[test]
+    fn what_refuses_each_try_alike_is_told_in_the_same_words() {
+        let path = Path::new("/s/workers/marie/resume.json");
+        let refused = || {
+            let step = draft(&beside(path), Vec::new()).swap_remove(0);
+            let source = StepError { step, index: 0, source: io::ErrorKind::StorageFull.into() };
+            unpublished(&LeaderError::Disk { path: path.to_owned(), source })
+        };
+        let (first, again) = (refused(), refused());
+        assert_eq!(first, again);
+        assert!(first.contains("resume.json`: no storage space"), "{first}");
+    }
 }
